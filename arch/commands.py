@@ -1,0 +1,296 @@
+"""The command set: field tables from which the RTL decodes, the compiler packs, the simulator
+unpacks, and the command reference is written.
+
+A program is an array of 64-byte commands, little-endian. A command goes to one engine, and every
+engine runs its own commands in order. Between engines, order is kept by counting: each engine
+counts the commands it has completed, and a command starts once the counts of the other engines have
+reached its ``wait_*`` fields. Counts are 16 bits wide and compared modulo 2^16: a count has been
+reached if (count - wait) mod 2^16 < 2^15. A wait may only name commands that precede it in the
+program, so no program can deadlock; the decoder refuses one that does not keep to this.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+
+from arch.config import AcceleratorConfig
+from arch.errors import CompileError
+
+COMMAND_BYTES = 64
+COMMAND_BITS = COMMAND_BYTES * 8
+OPCODE_BITS = 3
+COUNT_BITS = 16
+
+
+class Engine(IntEnum):
+    """The four engines; the value is the opcode of the engine's command. 0 is illegal."""
+
+    LOAD = 1
+    EXECUTE = 2
+    POST = 3
+    STORE = 4
+
+
+class LoadTarget(IntEnum):
+    """The buffer that a load fills."""
+
+    ACTIVATION = 0
+    WEIGHT = 1
+    PARAMETER = 2
+
+
+class PostSource(IntEnum):
+    """Where the post-processor reads."""
+
+    ACCUMULATOR = 0
+    ACTIVATION = 1
+
+
+class PostMode(IntEnum):
+    """How the post-processor combines the positions of a window."""
+
+    MAX = 0
+    SUM = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Field:
+    """One field of a command.
+
+    ``used`` gives, for a configuration, the bits that may be non-zero: the decoder refuses a command
+    with any other bit set. For signed fields it is the full width.
+    """
+
+    name: str
+    bits: int
+    doc: str
+    signed: bool = False
+    used: Callable[[AcceleratorConfig], int] | None = None
+
+    def used_bits(self, config: AcceleratorConfig) -> int:
+        """Low bits of the field that ``config`` gives a meaning to."""
+        return self.bits if self.used is None else min(self.bits, self.used(config))
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommandFormat:
+    """One kind of command: its engine and its fields, from bit 0 upwards without gaps."""
+
+    engine: Engine
+    doc: str
+    fields: tuple[Field, ...]
+
+    @property
+    def offsets(self) -> dict[str, int]:
+        """First bit of each field."""
+        offsets, position = {}, 0
+        for field in self.fields:
+            offsets[field.name] = position
+            position += field.bits
+        return offsets
+
+    @property
+    def bits(self) -> int:
+        """Bits used by all fields."""
+        return sum(field.bits for field in self.fields)
+
+
+def _header() -> tuple[Field, ...]:
+    waits = (
+        Field(
+            name=f"wait_{engine.name.lower()}",
+            bits=COUNT_BITS,
+            doc=f"starts once the {engine.name.lower()} engine has completed this many commands",
+        )
+        for engine in Engine
+    )
+    return (Field(name="opcode", bits=OPCODE_BITS, doc="the engine"), *waits)
+
+
+def _activation(config: AcceleratorConfig) -> int:
+    return config.activation_address_bits
+
+
+def _accumulator(config: AcceleratorConfig) -> int:
+    return config.accumulator_address_bits
+
+
+def _loop(name: str, doc: str) -> tuple[Field, ...]:
+    """A counted loop of an affine address generator."""
+    return (
+        Field(name=f"{name}_count", bits=12, doc=f"{doc}: iterations - 1"),
+        Field(name=f"{name}_dy", bits=8, signed=True, doc=f"{doc}: step of y"),
+        Field(name=f"{name}_dx", bits=20, signed=True, doc=f"{doc}: step of x"),
+        Field(name=f"{name}_da", bits=20, signed=True, doc=f"{doc}: step of the address"),
+    )
+
+
+def _origin() -> tuple[Field, ...]:
+    """Where an address generator starts, and the bounds outside of which it is padding."""
+    return (
+        Field(name="address", bits=20, doc="address of the first position, modulo the buffer"),
+        Field(name="y", bits=16, signed=True, doc="row of the first position"),
+        Field(name="x", bits=20, signed=True, doc="offset in the row of the first position"),
+        Field(name="height", bits=16, doc="rows 0 ... height - 1 are data, others padding"),
+        Field(name="width", bits=20, doc="offsets 0 ... width - 1 are data, others padding"),
+    )
+
+
+EXECUTE_LOOPS = ("ky", "kx", "kc", "oy", "ox")
+"""The execute engine's loops, outermost first. Each (ky, kx, kc) takes one tile of weights."""
+
+POST_LOOPS = ("py", "px", "wy", "wx")
+"""The post-processor's loops, outermost first. Each (py, px) gives one output position."""
+
+_TRANSFER = (
+    Field(name="dram_address", bits=32, doc="byte address in memory of the first row"),
+    Field(name="dram_pitch", bits=32, doc="bytes in memory from row to row, modulo 2^32"),
+    Field(name="row_bytes", bits=20, doc="bytes in a row, at least 1"),
+    Field(name="rows", bits=16, doc="rows - 1"),
+    Field(name="buffer_address", bits=20, doc="byte address in the buffer of the first row"),
+    Field(name="buffer_pitch", bits=20, doc="bytes in the buffer from row to row, modulo 2^20"),
+)
+
+LOAD = CommandFormat(
+    engine=Engine.LOAD,
+    doc="Copies rows of bytes from memory into a buffer. Loads of parameters must be aligned to "
+    "the bus at both ends.",
+    fields=(
+        *_header(),
+        Field(name="target", bits=2, doc="0 activation, 1 weight, 2 parameter buffer"),
+        *_TRANSFER,
+    ),
+)
+
+EXECUTE = CommandFormat(
+    engine=Engine.EXECUTE,
+    doc="Streams vectors of `rows` activations through the array, once for each tile of weights, "
+    "and adds the psums into the accumulators. A vector's lane l lies at (y, x + l); lanes outside "
+    "the bounds read as `padding`. Tiles of weights follow one another in the weight buffer, each "
+    "`rows` x `cols` bytes, row by row.",
+    fields=(
+        *_header(),
+        *_origin(),
+        *(
+            field
+            for name, doc in zip(
+                EXECUTE_LOOPS,
+                ("kernel row", "kernel column", "reduction chunk", "output row", "output column"),
+                strict=True,
+            )
+            for field in _loop(name, doc)
+        ),
+        Field(name="padding", bits=8, doc="the byte that padding reads as"),
+        Field(name="unsigned", bits=1, doc="1: activations are uint8, taken as q - 128"),
+        Field(
+            name="weight_address",
+            bits=20,
+            doc="byte address of the first tile of weights",
+            used=lambda config: config.weight_address_bits,
+        ),
+        Field(
+            name="accumulator_address",
+            bits=16,
+            doc="entry of the first output position; the others follow, modulo the half",
+            used=_accumulator,
+        ),
+        Field(
+            name="accumulate",
+            bits=1,
+            doc="0: the first tile overwrites the accumulators; 1: it adds to them",
+        ),
+    ),
+)
+
+POST = CommandFormat(
+    engine=Engine.POST,
+    doc="Combines each window of source positions (padding left out), adds the bias, requantises, "
+    "clamps, and writes the bytes of up to `cols` channels into the activation buffer.",
+    fields=(
+        *_header(),
+        *_origin(),
+        *(
+            field
+            for name, doc in zip(
+                POST_LOOPS,
+                ("output row", "output column", "window row", "window column"),
+                strict=True,
+            )
+            for field in _loop(name, doc)
+        ),
+        Field(name="source", bits=1, doc="0 accumulators, 1 activation buffer"),
+        Field(name="mode", bits=1, doc="0 maximum, 1 sum"),
+        Field(name="unsigned", bits=1, doc="1: source bytes are uint8, taken as q - 128"),
+        Field(
+            name="parameter_address",
+            bits=12,
+            doc="word of the parameter buffer where the channels' biases and multipliers begin",
+            used=lambda config: config.parameter_address_bits,
+        ),
+        Field(name="channels", bits=6, doc="channels - 1"),
+        Field(name="zero_point", bits=9, signed=True, doc="added after rounding"),
+        Field(name="low", bits=9, signed=True, doc="smallest output"),
+        Field(name="high", bits=9, signed=True, doc="largest output"),
+        Field(name="out_address", bits=20, doc="byte address of the first output", used=_activation),
+        Field(name="out_py", bits=20, doc="bytes from output row to row, modulo 2^20"),
+        Field(name="out_px", bits=20, doc="bytes from output column to column, modulo 2^20"),
+    ),
+)
+
+STORE = CommandFormat(
+    engine=Engine.STORE,
+    doc="Copies rows of bytes from the activation buffer to memory.",
+    fields=(*_header(), *_TRANSFER),
+)
+
+FORMATS: dict[Engine, CommandFormat] = {
+    format_.engine: format_ for format_ in (LOAD, EXECUTE, POST, STORE)
+}
+
+for _format in FORMATS.values():
+    if _format.bits > COMMAND_BITS:
+        raise AssertionError(f"{_format.engine.name} needs {_format.bits} of {COMMAND_BITS} bits")
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command: its engine and the values of all of its fields but the opcode."""
+
+    engine: Engine
+    values: dict[str, int]
+
+    def __getitem__(self, field: str) -> int:
+        return self.values[field]
+
+
+def pack(command: Command, config: AcceleratorConfig) -> bytes:
+    """The 64 bytes of ``command``. Raises ``CompileError`` for a value outside its field."""
+    format_ = FORMATS[command.engine]
+    word, values = 0, {"opcode": int(command.engine), **command.values}
+    if set(values) != set(format_.offsets):
+        odd = sorted(set(values) ^ set(format_.offsets))
+        raise CompileError(f"{command.engine.name} command: missing or unknown fields {odd}")
+    for field in format_.fields:
+        value, bits = values[field.name], field.used_bits(config)
+        low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if field.signed else (0, (1 << bits) - 1)
+        if not low <= value <= high:
+            raise CompileError(
+                f"{command.engine.name} command: {field.name} must be in {low}..{high}, got {value}"
+            )
+        word |= (value & (1 << field.bits) - 1) << format_.offsets[field.name]
+    return word.to_bytes(COMMAND_BYTES, "little")
+
+
+def unpack(data: bytes) -> Command:
+    """The command in 64 bytes. Raises ``CompileError`` for an unknown opcode."""
+    word = int.from_bytes(data, "little")
+    opcode = word & (1 << OPCODE_BITS) - 1
+    if opcode not in Engine.__members__.values():
+        raise CompileError(f"an opcode must be one of 1..4, got {opcode}")
+    format_ = FORMATS[Engine(opcode)]
+    values = {}
+    for field in format_.fields[1:]:
+        raw = word >> format_.offsets[field.name] & (1 << field.bits) - 1
+        negative = field.signed and raw >> field.bits - 1
+        values[field.name] = raw - (1 << field.bits) if negative else raw
+    return Command(Engine(opcode), values)

@@ -1,0 +1,310 @@
+"""The machine: one frozen, validated description that RTL, compiler and simulators all read."""
+
+import difflib
+import hashlib
+import json
+import tomllib
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from arch.errors import ConfigError
+
+
+class Dataflow(StrEnum):
+    """What stays in the PEs while the rest streams past."""
+
+    WEIGHT_STATIONARY = "weight_stationary"
+
+
+class Requantiser(StrEnum):
+    """How an accumulator becomes an output element."""
+
+    FLOAT32 = "float32"
+
+
+def _power_of_two(value: int) -> bool:
+    return value > 0 and value & (value - 1) == 0
+
+
+def ceil_power_of_two(value: int) -> int:
+    """The smallest power of two that is at least ``value``."""
+    return 1 << (value - 1).bit_length()
+
+
+def ceil_div(value: int, divisor: int) -> int:
+    """``value / divisor``, rounded up."""
+    return -(-value // divisor)
+
+
+_Size = Annotated[int, Field(ge=64, le=1 << 20)]
+
+
+class AcceleratorConfig(BaseModel):
+    """Every parameter of one accelerator. Sizes are in bytes, times in clock cycles.
+
+    Widths, counts and address ranges that follow from these are the properties below, and are
+    computed nowhere else.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
+    """Lower-case identifier; names the generated Verilog module."""
+
+    dataflow: Dataflow = Dataflow.WEIGHT_STATIONARY
+    rows: Annotated[int, Field(ge=2, le=64)]
+    """PE rows: elements of the reduction taken per cycle."""
+    cols: Annotated[int, Field(ge=2, le=64)]
+    """PE columns: output channels computed side by side."""
+
+    activation_bits: Annotated[int, Field(ge=8, le=8)] = 8
+    weight_bits: Annotated[int, Field(ge=8, le=8)] = 8
+    accumulator_bits: Annotated[int, Field(ge=32, le=32)] = 32
+
+    activation_buffer_bytes: _Size
+    activation_banks: Annotated[int, Field(ge=2, le=16)] = 4
+    """Banks of the activation buffer; each can be read by one unit and written by one per cycle."""
+    weight_buffer_bytes: _Size
+    accumulator_buffer_bytes: _Size
+    """Both halves of the double-buffered accumulators."""
+    parameter_buffer_bytes: _Size
+    """Biases and multipliers of the output channels, 8 bytes each."""
+
+    requantiser: Requantiser = Requantiser.FLOAT32
+    requantiser_lanes: Annotated[int, Field(ge=1, le=64)]
+    """Output channels requantised per cycle; divides ``cols``."""
+
+    bus_bits: Annotated[int, Field(ge=32, le=512)]
+    """Width of the AXI4 memory bus."""
+    burst_beats: Annotated[int, Field(ge=1, le=256)] = 64
+    """Longest AXI4 burst."""
+    outstanding_bursts: Annotated[int, Field(ge=2, le=64)] = 16
+    """Read bursts, and separately write bursts, in flight."""
+    command_queue_depth: Annotated[int, Field(ge=2, le=64)] = 8
+    """Commands waiting at each engine."""
+
+    memory_latency: Annotated[int, Field(ge=1, le=100_000)] = 100
+    """Simulated memory: cycles from an address to its first beat, or from a burst's last written
+    beat to its response."""
+    memory_bytes_per_cycle: Annotated[int, Field(ge=1, le=64)]
+    """Simulated memory: bandwidth of each direction; divides the bus's bytes per beat."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for field in (
+            "activation_buffer_bytes",
+            "activation_banks",
+            "weight_buffer_bytes",
+            "accumulator_buffer_bytes",
+            "parameter_buffer_bytes",
+            "bus_bits",
+            "burst_beats",
+            "outstanding_bursts",
+            "command_queue_depth",
+        ):
+            _require(_power_of_two(getattr(self, field)), field, "must be a power of two", self)
+        _require(
+            self.cols % self.requantiser_lanes == 0,
+            "requantiser_lanes",
+            f"must divide cols = {self.cols}",
+            self,
+        )
+        _require(
+            self.bus_bytes % self.memory_bytes_per_cycle == 0,
+            "memory_bytes_per_cycle",
+            f"must divide the bus's {self.bus_bytes} bytes per beat",
+            self,
+        )
+        _require(
+            self.accumulator_entries >= 4,
+            "accumulator_buffer_bytes",
+            f"must hold at least 4 entries of {self.accumulator_entry_bytes} bytes",
+            self,
+        )
+        _require(
+            self.activation_words >= 4,
+            "activation_buffer_bytes",
+            f"must give each of {self.activation_banks} banks at least 4 words of "
+            f"{self.activation_lanes} bytes",
+            self,
+        )
+        _require(
+            self.weight_buffer_bytes >= 2 * max(self.rows * self.cols, self.weight_lanes * 2),
+            "weight_buffer_bytes",
+            f"must hold at least two tiles of {self.rows} x {self.cols} weights",
+            self,
+        )
+        _require(
+            self.parameter_words >= 2 * self.parameter_block_words,
+            "parameter_buffer_bytes",
+            f"must hold at least two blocks of {self.parameter_block_words * self.bus_bytes} bytes",
+            self,
+        )
+        return self
+
+    # Memory bus.
+
+    @property
+    def bus_bytes(self) -> int:
+        """Bytes per beat of the memory bus."""
+        return self.bus_bits // 8
+
+    @property
+    def beat_interval(self) -> int:
+        """Cycles between beats of the simulated memory."""
+        return self.bus_bytes // self.memory_bytes_per_cycle
+
+    # Activation buffer: `activation_banks` banks, each of `activation_words` words of
+    # `activation_lanes` bytes. Byte address = {bank, word, lane}.
+
+    @property
+    def activation_lanes(self) -> int:
+        """Bytes in a word of the activation buffer: the widest vector read or written there."""
+        return ceil_power_of_two(max(self.rows, self.cols, self.bus_bytes))
+
+    @property
+    def activation_words(self) -> int:
+        """Words in each bank of the activation buffer."""
+        return self.activation_bank_bytes // self.activation_lanes
+
+    @property
+    def activation_bank_bytes(self) -> int:
+        """Bytes in each bank of the activation buffer."""
+        return self.activation_buffer_bytes // self.activation_banks
+
+    @property
+    def activation_address_bits(self) -> int:
+        """Width of a byte address into the activation buffer."""
+        return self.activation_buffer_bytes.bit_length() - 1
+
+    # Weight buffer: one bank of words of `weight_lanes` bytes.
+
+    @property
+    def weight_lanes(self) -> int:
+        """Bytes in a word of the weight buffer."""
+        return ceil_power_of_two(max(self.cols, self.bus_bytes))
+
+    @property
+    def weight_address_bits(self) -> int:
+        """Width of a byte address into the weight buffer."""
+        return self.weight_buffer_bytes.bit_length() - 1
+
+    @property
+    def weight_tile_bytes(self) -> int:
+        """Bytes of the weights that fill the array once."""
+        return self.rows * self.cols
+
+    # Accumulators: entries of `cols` accumulators, the upper half of the addresses the second half.
+
+    @property
+    def accumulator_entry_bytes(self) -> int:
+        """Bytes of one entry: an accumulator for each column (storage rounds up to a power of
+        two)."""
+        return ceil_power_of_two(self.cols) * self.accumulator_bits // 8
+
+    @property
+    def accumulator_entries(self) -> int:
+        """Entries of both halves together."""
+        return self.accumulator_buffer_bytes // self.accumulator_entry_bytes
+
+    @property
+    def accumulator_half_entries(self) -> int:
+        """Entries of one half: output pixels of one tile."""
+        return self.accumulator_entries // 2
+
+    @property
+    def accumulator_address_bits(self) -> int:
+        """Width of an entry's address; its top bit names the half."""
+        return self.accumulator_entries.bit_length() - 1
+
+    # Parameter buffer: words of one bus beat.
+
+    @property
+    def parameter_words(self) -> int:
+        """Words (bus beats) in the parameter buffer."""
+        return self.parameter_buffer_bytes // self.bus_bytes
+
+    @property
+    def parameter_address_bits(self) -> int:
+        """Width of a word address into the parameter buffer."""
+        return self.parameter_words.bit_length() - 1
+
+    @property
+    def parameter_block_words(self) -> int:
+        """Words that hold bias (int32) and multiplier (float32) for all columns, in order."""
+        return ceil_div(self.cols * 8, self.bus_bytes)
+
+    # Array.
+
+    @property
+    def psum_bits(self) -> int:
+        """Signed width of a column's sum of ``rows`` products of two signed operands."""
+        return self.activation_bits + self.weight_bits + (self.rows - 1).bit_length()
+
+    # Identity.
+
+    @property
+    def fingerprint(self) -> int:
+        """32 bits of the SHA-256 over all fields, readable in a register of the machine."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
+
+    # Text form.
+
+    @classmethod
+    def from_mapping(cls, values: dict[str, Any]) -> "AcceleratorConfig":
+        """Validate ``values``; raises ``ConfigError`` naming field, rule and value."""
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            raise ConfigError(_explain(error)) from None
+
+    @classmethod
+    def from_toml(cls, text: str) -> "AcceleratorConfig":
+        """Parse a TOML text; raises ``ConfigError``."""
+        try:
+            return cls.from_mapping(tomllib.loads(text))
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigError(f"a configuration must be valid TOML: {error}") from None
+
+    @classmethod
+    def from_file(cls, path: Path) -> "AcceleratorConfig":
+        """Read a TOML file; raises ``ConfigError``."""
+        try:
+            return cls.from_toml(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConfigError(
+                f"a configuration must be a preset's name or a readable TOML file: "
+                f"{path}: {error.strerror}"
+            ) from None
+        except UnicodeDecodeError:
+            raise ConfigError(f"a configuration must be UTF-8 text: {path} is not") from None
+
+    def to_toml(self) -> str:
+        """The TOML text that ``from_toml`` reads back to an equal configuration."""
+        return tomli_w.dumps(self.model_dump(mode="json"))
+
+
+def _require(holds: bool, field: str, rule: str, config: AcceleratorConfig) -> None:
+    if not holds:
+        raise ValueError(f"{field} {rule}, got {getattr(config, field)!r}")
+
+
+def _explain(error: ValidationError) -> str:
+    """One line for the first broken rule: field, rule, value, and the nearest valid key."""
+    first = error.errors()[0]
+    field = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "value_error":
+        return str(first["ctx"]["error"])
+    if first["type"] == "missing":
+        return f"{field} must be given, got no value"
+    if first["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(field, AcceleratorConfig.model_fields, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]}?" if near else "see docs/configuration.md for the fields"
+        return f"{field} is not a field of a configuration, got {first['input']!r}; {hint}"
+    rule = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+    return f"{field} must be {rule}, got {first['input']!r}"

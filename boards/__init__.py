@@ -1,0 +1,1 @@
+"""Platforms, memory and host links, SoC wrappers. No array logic."""

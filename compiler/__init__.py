@@ -1,0 +1,1 @@
+"""ONNX file -> graph -> quantised layers -> mapping -> command stream."""

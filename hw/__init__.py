@@ -1,0 +1,1 @@
+"""The RTL generator in Amaranth, one component a file."""

@@ -1,0 +1,111 @@
+"""Signatures that components share: AXI, buffer ports, command payloads, completion counts."""
+
+from amaranth.hdl import signed, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from arch.commands import COUNT_BITS, FORMATS, Engine
+from arch.config import AcceleratorConfig
+
+AXI_ADDRESS_BITS = 32
+AXI_ID_BITS = 1
+
+
+def command_layout(engine: Engine) -> data.StructLayout:
+    """The fields of ``engine``'s command as a structure over its low bits."""
+    return data.StructLayout(
+        {
+            field.name: signed(field.bits) if field.signed else unsigned(field.bits)
+            for field in FORMATS[engine].fields
+        }
+    )
+
+
+def command_stream(engine: Engine) -> stream.Signature:
+    """A stream of ``engine``'s commands."""
+    return stream.Signature(command_layout(engine))
+
+
+counts_layout = data.StructLayout({engine.name.lower(): COUNT_BITS for engine in Engine})
+"""How many commands each engine has completed, modulo 2^16."""
+
+
+class ReadPort(wiring.Signature):
+    """A vector read of ``elements`` bytes at any byte address, as its user drives it.
+
+    ``data`` follows a request (``valid``) by BUFFER_READ_LATENCY cycles. Elements whose ``mask`` bit
+    is clear are not read, and their data is arbitrary.
+    """
+
+    def __init__(self, *, address_bits: int, elements: int) -> None:
+        super().__init__(
+            {
+                "valid": Out(1),
+                "address": Out(address_bits),
+                "mask": Out(elements),
+                "data": In(8 * elements),
+            }
+        )
+
+
+class WritePort(wiring.Signature):
+    """A vector write of ``elements`` bytes at any byte address, as its user drives it.
+
+    Elements whose ``mask`` bit is clear stay as they are. A read request sees the bytes from
+    BUFFER_WRITE_LATENCY cycles later on.
+    """
+
+    def __init__(self, *, address_bits: int, elements: int) -> None:
+        super().__init__(
+            {
+                "valid": Out(1),
+                "address": Out(address_bits),
+                "mask": Out(elements),
+                "data": Out(8 * elements),
+            }
+        )
+
+
+def address_channel() -> data.StructLayout:
+    """Payload of AXI4 AR and AW, without the fields that never change."""
+    return data.StructLayout({"id": AXI_ID_BITS, "addr": AXI_ADDRESS_BITS, "len": 8})
+
+
+def read_channel(config: AcceleratorConfig) -> data.StructLayout:
+    """Payload of AXI4 R."""
+    return data.StructLayout({"id": AXI_ID_BITS, "data": config.bus_bits, "resp": 2, "last": 1})
+
+
+def write_channel(config: AcceleratorConfig) -> data.StructLayout:
+    """Payload of AXI4 W."""
+    return data.StructLayout({"data": config.bus_bits, "strb": config.bus_bytes, "last": 1})
+
+
+def response_channel() -> data.StructLayout:
+    """Payload of AXI4 B."""
+    return data.StructLayout({"id": AXI_ID_BITS, "resp": 2})
+
+
+class MemoryReader(wiring.Signature):
+    """A master's read half of the memory bus."""
+
+    def __init__(self, config: AcceleratorConfig) -> None:
+        super().__init__(
+            {
+                "ar": Out(stream.Signature(address_channel())),
+                "r": In(stream.Signature(read_channel(config))),
+            }
+        )
+
+
+class MemoryWriter(wiring.Signature):
+    """A master's write half of the memory bus."""
+
+    def __init__(self, config: AcceleratorConfig) -> None:
+        super().__init__(
+            {
+                "aw": Out(stream.Signature(address_channel())),
+                "w": Out(stream.Signature(write_channel(config))),
+                "b": In(stream.Signature(response_channel())),
+            }
+        )

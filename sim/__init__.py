@@ -1,0 +1,1 @@
+"""Golden model, command-level simulator and RTL runner."""

@@ -1,0 +1,1 @@
+"""The golden model: the number specification of docs/numbers.md in NumPy, bit-exact."""

@@ -1,0 +1,42 @@
+"""Convolution and fully connected layers."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.golden.requantise import check_accumulator, requantise
+from sim.network import Bytes, Conv
+
+
+def accumulate(layer: Conv, x: Bytes) -> NDArray[np.int32]:
+    """sum((x - zx) * w) + bias as int32 [height, width, out_channels]; padding adds nothing.
+
+    Raises ``CompileError`` if a sum leaves the int32 range.
+    """
+    ofmap = layer.shape.ofmap
+    window = layer.shape.window
+    # Integer matrix products run as float64 BLAS. That is exact: every partial sum is an integer
+    # of magnitude at most reduction * 255 * 128, below 2**53 for any reduction below 2**37.
+    padded = _padded_difference(layer, x)
+    weights = layer.weights.astype(np.float64)
+    total = np.zeros((ofmap.height * ofmap.width, ofmap.channels))
+    for tap_y, tap_x in np.ndindex(window.kernel):
+        top, left = tap_y * window.dilation[0], tap_x * window.dilation[1]
+        taps = padded[
+            top : top + (ofmap.height - 1) * window.stride[0] + 1 : window.stride[0],
+            left : left + (ofmap.width - 1) * window.stride[1] + 1 : window.stride[1],
+        ]
+        total += taps.reshape(len(total), -1) @ weights[:, tap_y, tap_x, :].T
+    sums = total.astype(np.int64) + layer.bias.astype(np.int64)
+    return check_accumulator(layer.name, sums).reshape(ofmap.height, ofmap.width, ofmap.channels)
+
+
+def convolve(layer: Conv, x: Bytes) -> Bytes:
+    """The layer's output map [height, width, out_channels] for input map ``x``."""
+    return requantise(accumulate(layer, x), layer.multiplier, layer.output, layer.clamp)
+
+
+def _padded_difference(layer: Conv, x: Bytes) -> NDArray[np.float64]:
+    """x - zx with the padding around it, which is 0 since padding is the zero point."""
+    top, left, bottom, right = layer.shape.window.padding
+    difference = x.astype(np.float64) - layer.input.zero_point
+    return np.pad(difference, ((top, bottom), (left, right), (0, 0)))

@@ -1,0 +1,86 @@
+"""From int32 accumulators to 8-bit outputs, in exact float32 semantics.
+
+``y = clamp(rne(float32(acc) * m) + zy)``: the accumulator rounds to float32 (half to even), the
+product rounds to float32, that rounds half to even to an integer, and only then comes the zero
+point. Every multiplier is itself a float32 result of float32 operations.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arch.errors import CompileError, ModelError
+from arch.formats import INT32
+from sim.network import Bytes, TensorSpec
+
+# Beyond any zero point and output limit, and exact in float32 and int32 alike.
+_SATURATED = np.float32(1 << 30)
+
+
+def conv_multiplier(
+    scale_in: np.float32, scale_weights: NDArray[np.float32], scale_out: np.float32
+) -> NDArray[np.float32]:
+    """float32(float32(sx * sw_c) / sy) for each output channel; shape of ``scale_weights``."""
+    product = np.float32(scale_in) * np.asarray(scale_weights, np.float32)
+    return np.asarray(product / np.float32(scale_out), np.float32)
+
+
+def pool_multiplier(scale_in: np.float32, scale_out: np.float32) -> np.float32:
+    """float32(sx / sy)."""
+    return np.float32(np.float32(scale_in) / np.float32(scale_out))
+
+
+def average_multiplier(scale_in: np.float32, scale_out: np.float32, pixels: int) -> np.float32:
+    """float32(sx / float32(sy * float32(pixels))), each operation rounded to float32."""
+    return np.float32(np.float32(scale_in) / np.float32(np.float32(scale_out) * np.float32(pixels)))
+
+
+def check_accumulator(name: str, accumulator: NDArray[np.int64]) -> NDArray[np.int32]:
+    """``accumulator`` as int32; raises ``CompileError`` where a sum leaves the int32 range."""
+    for extreme in (int(accumulator.min()), int(accumulator.max())):
+        if not INT32.contains(extreme):
+            raise CompileError(
+                f"layer {name}: sums must fit a 32-bit accumulator, got {extreme}; "
+                "split the layer's input channels or quantise its weights smaller"
+            )
+    return accumulator.astype(np.int32)
+
+
+def requantise(
+    accumulator: NDArray[np.int32],
+    multiplier: NDArray[np.float32] | np.float32,
+    output: TensorSpec,
+    clamp: tuple[int, int],
+) -> Bytes:
+    """Outputs of ``accumulator`` [..., channels], as ``output.dtype``.
+
+    ``multiplier`` is one float32, or one for each channel. Raises ``ModelError`` if it is not
+    positive and finite, or if ``clamp`` leaves the limits of ``output``.
+    """
+    _check_multiplier(multiplier, output)
+    _check_clamp(clamp, output)
+    with np.errstate(over="ignore"):  # an infinite product saturates like any other
+        product = accumulator.astype(np.float32) * multiplier
+    rounded = np.rint(np.clip(product, -_SATURATED, _SATURATED)).astype(np.int32)
+    clamped: NDArray[np.int32] = np.clip(rounded + np.int32(output.zero_point), *clamp)
+    return clamped.astype(np.int8) if output.signed else clamped.astype(np.uint8)
+
+
+def _check_multiplier(multiplier: NDArray[np.float32] | np.float32, output: TensorSpec) -> None:
+    if multiplier.dtype != np.float32:
+        raise ModelError(
+            f"tensor {output.name}: a multiplier must be float32, got {multiplier.dtype}"
+        )
+    unusable = np.asarray(multiplier)[~(np.isfinite(multiplier) & (multiplier > 0))]
+    if unusable.size:
+        raise ModelError(
+            f"tensor {output.name}: a multiplier must be positive and finite, got {unusable[0]}; "
+            "check the scales of the quantised model"
+        )
+
+
+def _check_clamp(clamp: tuple[int, int], output: TensorSpec) -> None:
+    low, high = output.limits
+    if not low <= clamp[0] <= clamp[1] <= high:
+        raise ModelError(
+            f"tensor {output.name}: a clamp must be ordered and within {output.limits}, got {clamp}"
+        )
