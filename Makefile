@@ -12,7 +12,8 @@ OUT := build/verilog
 N := 2000
 
 # Verilator runs a make of its own, which must not inherit this one's options, variables and job slots.
-unexport MAKEFLAGS MFLAGS MAKELEVEL
+MAKEOVERRIDES :=
+unexport MAKEFLAGS MFLAGS CONFIG OUT N
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint bench soak verilog clean

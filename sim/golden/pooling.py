@@ -13,17 +13,8 @@ _ABSENT = -(1 << 15)
 
 
 def max_pool(layer: MaxPool, x: Bytes) -> Bytes:
-    """The layer's output map [height, width, channels] for input map ``x``.
-
-    Raises ``ShapeError`` if a window holds nothing but padding.
-    """
-    maximum = _window_maximum(layer, x)
-    if int(maximum.min()) == _ABSENT:
-        raise ShapeError(
-            f"layer {layer.name}: every window of a max pool must hold an input pixel, "
-            f"got {layer.shape.window}; reduce its padding"
-        )
-    accumulator = maximum - np.int32(layer.input.zero_point)
+    """The layer's output map [height, width, channels]; raises as ``window_maximum`` does."""
+    accumulator = window_maximum(layer, x) - np.int32(layer.input.zero_point)
     return requantise(accumulator, layer.multiplier, layer.output, layer.clamp)
 
 
@@ -34,7 +25,11 @@ def global_average_pool(layer: GlobalAveragePool, x: Bytes) -> Bytes:
     return requantise(accumulator, layer.multiplier, layer.output, layer.clamp)
 
 
-def _window_maximum(layer: MaxPool, x: Bytes) -> NDArray[np.int32]:
+def window_maximum(layer: MaxPool, x: Bytes) -> NDArray[np.int32]:
+    """Maximum of each window of ``x``, [height, width, channels].
+
+    Raises ``ShapeError`` if a window holds nothing but padding.
+    """
     window = layer.shape.window
     top, left, bottom, right = window.padding
     padded = np.pad(
@@ -45,4 +40,10 @@ def _window_maximum(layer: MaxPool, x: Bytes) -> NDArray[np.int32]:
     taps = windows[
         :: window.stride[0], :: window.stride[1], :, :: window.dilation[0], :: window.dilation[1]
     ]
-    return np.asarray(taps.max(axis=(3, 4)), np.int32)
+    maximum = np.asarray(taps.max(axis=(3, 4)), np.int32)
+    if int(maximum.min()) == _ABSENT:
+        raise ShapeError(
+            f"layer {layer.name}: every window of a max pool must hold an input pixel, "
+            f"got {layer.shape.window}; reduce its padding"
+        )
+    return maximum

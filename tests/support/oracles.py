@@ -1,7 +1,7 @@
 """Runs single layers on onnx's ReferenceEvaluator and on ONNX Runtime (CPU)."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx
@@ -9,19 +9,13 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 
-from sim.network import Bytes, Conv, GlobalAveragePool, MaxPool
-from tests.support.oracle_models import (
-    qdq_conv_model,
-    qdq_explicitly_padded_max_pool_model,
-    qdq_gemm_model,
-    qdq_global_average_model,
-    qdq_max_pool_model,
-    qlinear_conv_model,
-    qlinear_global_average_model,
-)
+from sim.network import Bytes, Conv, TensorSpec
+from tests.support import oracle_causes as causes
+from tests.support import oracle_models as models
+from tests.support.oracle_causes import AnyLayer, Cause, Outputs
 
-AnyLayer = Conv | MaxPool | GlobalAveragePool
-Outputs = NDArray[np.int32]
+Runner = Callable[[onnx.ModelProto, Bytes], Bytes]
+Signs = Callable[[AnyLayer], tuple[bool, bool]]
 
 
 def run_reference_evaluator(model: onnx.ModelProto, x: Bytes) -> Bytes:
@@ -31,77 +25,193 @@ def run_reference_evaluator(model: onnx.ModelProto, x: Bytes) -> Bytes:
 
 
 def run_onnx_runtime(model: onnx.ModelProto, x: Bytes) -> Bytes:
-    """``y`` of the model for ``x`` on ONNX Runtime's CPU provider, all graph optimisations on."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 3
+    """``y`` of the model for ``x`` on ONNX Runtime's CPU provider, default optimisations on."""
     session = onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        model.SerializeToString(), session_options(), providers=["CPUExecutionProvider"]
     )
     (y,) = session.run(None, {"x": x})
     return np.asarray(y)
 
 
-def oracle_outputs(layer: AnyLayer, x: Bytes) -> Mapping[str, Outputs]:
-    """Each oracle's output map [height, width, channels] by the oracle's name.
+def session_options() -> onnxruntime.SessionOptions:
+    """One thread, and errors only on the terminal."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    return options
 
-    ONNX Runtime's fused integer operators want one type for input and output. Where the layer's
-    differ, the output is shifted by 128 to the input's type for the run and shifted back, which
-    is exact, for the zero point is added after rounding.
+
+def own_types(layer: AnyLayer) -> tuple[bool, bool]:
+    """Input and output keep the layer's types."""
+    return layer.input.signed, layer.output.signed
+
+
+def input_type(layer: AnyLayer) -> tuple[bool, bool]:
+    """The output takes the input's type: ONNX Runtime's integer operators know no other form."""
+    return layer.input.signed, layer.input.signed
+
+
+def both_uint8(_: AnyLayer) -> tuple[bool, bool]:
+    """uint8, which ONNX Runtime turns from QDQ into integer operators on any CPU."""
+    return False, False
+
+
+def both_int8(_: AnyLayer) -> tuple[bool, bool]:
+    """int8, which ONNX Runtime leaves in QDQ form, to be computed in float32, on x86."""
+    return True, True
+
+
+@dataclass(frozen=True)
+class Oracle:
+    """One way to run a layer elsewhere.
+
+    Where ``signs`` (input, output) are not the layer's own, maps, zero points and clamp are shifted
+    by 128 for the run and back after it. That is exact: x - zx stays, and the output's zero point
+    is added after rounding.
     """
-    outputs: dict[str, Outputs] = {}
-    for name, run, build, shifted in _oracles(layer):
-        target, shift = _with_output_type_of_input(layer) if shifted else (layer, 0)
-        model = build(target)
+
+    name: str
+    run: Runner
+    build: Callable[..., onnx.ModelProto]
+    signs: Signs
+    causes: tuple[Cause, ...]
+
+    def outputs(self, layer: AnyLayer, x: Bytes) -> Outputs:
+        """The oracle's output map [height, width, channels]."""
+        signs = self.signs(layer)
+        model = self.build(with_signs(layer, signs))
         onnx.checker.check_model(model)
-        outputs[name] = _run_channels_last(run, model, layer, x) + shift
-    return outputs
+        dimensions = [size.dim_value for size in model.graph.input[0].type.tensor_type.shape.dim]
+        planes = np.ascontiguousarray(_shifted(x, signs[0]).transpose(2, 0, 1))
+        ofmap = layer.output.shape
+        y = self.run(model, planes.reshape(dimensions))
+        y = y.reshape(ofmap.channels, ofmap.height, ofmap.width).transpose(1, 2, 0)
+        return _shifted(y, layer.output.signed).astype(np.int32)
 
 
-Runner = Callable[[onnx.ModelProto, Bytes], Bytes]
-Oracle = tuple[str, Runner, Callable[..., onnx.ModelProto], bool]
+def oracles_of(layer: AnyLayer) -> Iterator[Oracle]:
+    """The oracles that know the layer's kind."""
+    yield from ORACLES[type(layer).__name__]
+    if isinstance(layer, Conv) and _is_fully_connected(layer):
+        yield from ORACLES["fully connected"]
 
 
-def _oracles(layer: AnyLayer) -> list[Oracle]:
-    """(name, runner, model builder, whether the output is shifted to the input's type)."""
-    reference, runtime = run_reference_evaluator, run_onnx_runtime
-    if isinstance(layer, MaxPool):
-        return [
-            ("reference QDQ MaxPool", reference, qdq_explicitly_padded_max_pool_model, False),
-            ("runtime QDQ MaxPool", runtime, qdq_max_pool_model, False),
-        ]
-    if isinstance(layer, GlobalAveragePool):
-        return [
-            ("reference QDQ GlobalAveragePool", reference, qdq_global_average_model, False),
-            ("runtime QDQ GlobalAveragePool", runtime, qdq_global_average_model, True),
-            ("runtime QLinearGlobalAveragePool", runtime, qlinear_global_average_model, True),
-        ]
-    oracles: list[Oracle] = [
-        ("reference QLinearConv", reference, qlinear_conv_model, False),
-        ("runtime QLinearConv", runtime, qlinear_conv_model, True),
-        ("runtime QDQ Conv", runtime, qdq_conv_model, True),
-    ]
+def with_signs(layer: AnyLayer, signs: tuple[bool, bool]) -> AnyLayer:
+    """The layer with (input, output) of these signs, all values shifted along."""
+    source, _ = _spec_with_sign(layer.input, signs[0])
+    output, shift = _spec_with_sign(layer.output, signs[1])
+    clamp = (layer.clamp[0] + shift, layer.clamp[1] + shift)
+    return replace(layer, input=source, output=output, clamp=clamp)
+
+
+def _spec_with_sign(spec: TensorSpec, signed: bool) -> tuple[TensorSpec, int]:
+    shift = 128 * (int(spec.signed) - int(signed))
+    return replace(spec, signed=signed, zero_point=spec.zero_point + shift), shift
+
+
+def _shifted(x: Bytes, signed: bool) -> NDArray[np.int8] | NDArray[np.uint8]:
+    if (x.dtype == np.int8) == signed:
+        return x
+    values = x.astype(np.int16)
+    return (values - 128).astype(np.int8) if signed else (values + 128).astype(np.uint8)
+
+
+def _is_fully_connected(layer: Conv) -> bool:
     ifmap = layer.shape.ifmap
-    if (ifmap.height, ifmap.width) == layer.shape.window.kernel == (1, 1):
-        oracles.append(("runtime QDQ Gemm", runtime, qdq_gemm_model, True))
-    return oracles
+    return (ifmap.height, ifmap.width) == layer.shape.window.kernel == (1, 1)
 
 
-def _with_output_type_of_input(layer: AnyLayer) -> tuple[AnyLayer, int]:
-    """The layer with its output in the input's type, and what to add to get the output back."""
-    if layer.input.signed == layer.output.signed:
-        return layer, 0
-    shift = 128 if layer.input.signed else -128
-    output = replace(
-        layer.output, signed=layer.input.signed, zero_point=layer.output.zero_point - shift
-    )
-    clamp = (layer.clamp[0] - shift, layer.clamp[1] - shift)
-    return replace(layer, output=output, clamp=clamp), shift
-
-
-def _run_channels_last(run: Runner, model: onnx.ModelProto, layer: AnyLayer, x: Bytes) -> Outputs:
-    dimensions = [size.dim_value for size in model.graph.input[0].type.tensor_type.shape.dim]
-    planes = np.ascontiguousarray(x.transpose(2, 0, 1)).reshape(dimensions)
-    ofmap = layer.output.shape
-    y = run(model, planes).reshape(ofmap.channels, ofmap.height, ofmap.width)
-    return y.transpose(1, 2, 0).astype(np.int32)
+ORACLES: dict[str, tuple[Oracle, ...]] = {
+    "Conv": (
+        Oracle(
+            "ReferenceEvaluator QLinearConv",
+            run_reference_evaluator,
+            models.qlinear_conv_model,
+            own_types,
+            causes.REFERENCE_CONV_CAUSES,
+        ),
+        Oracle(
+            "ONNX Runtime QLinearConv",
+            run_onnx_runtime,
+            models.qlinear_conv_model,
+            input_type,
+            causes.INTEGER_CONV_CAUSES,
+        ),
+        Oracle(
+            "ONNX Runtime QDQ Conv, uint8",
+            run_onnx_runtime,
+            models.qdq_conv_model,
+            both_uint8,
+            causes.INTEGER_CONV_CAUSES,
+        ),
+        Oracle(
+            "ONNX Runtime QDQ Conv, int8",
+            run_onnx_runtime,
+            models.qdq_conv_model,
+            both_int8,
+            causes.FLOAT_CONV_CAUSES,
+        ),
+    ),
+    "fully connected": (
+        Oracle(
+            "ONNX Runtime QDQ Gemm, uint8",
+            run_onnx_runtime,
+            models.qdq_gemm_model,
+            both_uint8,
+            causes.INTEGER_CONV_CAUSES,
+        ),
+        Oracle(
+            "ONNX Runtime QDQ Gemm, int8",
+            run_onnx_runtime,
+            models.qdq_gemm_model,
+            both_int8,
+            causes.FLOAT_CONV_CAUSES,
+        ),
+    ),
+    "MaxPool": (
+        Oracle(
+            "ReferenceEvaluator QDQ MaxPool",
+            run_reference_evaluator,
+            models.qdq_explicitly_padded_max_pool_model,
+            own_types,
+            causes.FLOAT_MAX_POOL_CAUSES,
+        ),
+        Oracle(
+            "ONNX Runtime QDQ MaxPool",
+            run_onnx_runtime,
+            models.qdq_max_pool_model,
+            own_types,
+            causes.FLOAT_MAX_POOL_CAUSES,
+        ),
+    ),
+    "GlobalAveragePool": (
+        Oracle(
+            "ReferenceEvaluator QDQ GlobalAveragePool",
+            run_reference_evaluator,
+            models.qdq_global_average_model,
+            own_types,
+            causes.REFERENCE_AVERAGE_CAUSES,
+        ),
+        Oracle(
+            "ONNX Runtime QLinearGlobalAveragePool",
+            run_onnx_runtime,
+            models.qlinear_global_average_model,
+            input_type,
+            (),
+        ),
+        Oracle(
+            "ONNX Runtime QDQ GlobalAveragePool, uint8",
+            run_onnx_runtime,
+            models.qdq_global_average_model,
+            both_uint8,
+            (),
+        ),
+        Oracle(
+            "ONNX Runtime QDQ GlobalAveragePool, int8",
+            run_onnx_runtime,
+            models.qdq_global_average_model,
+            both_int8,
+            causes.FLOAT_AVERAGE_CAUSES,
+        ),
+    ),
+}

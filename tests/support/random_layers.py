@@ -25,7 +25,7 @@ RandomLayer = tuple[Conv | MaxPool | GlobalAveragePool, Bytes]
 
 @dataclass(frozen=True, kw_only=True)
 class SizeLimits:
-    """Upper bounds of what is drawn; ``max_macs`` is for convolutions and fully connected layers."""
+    """Upper bounds of what is drawn; ``max_macs`` counts convolutions and fully connected."""
 
     max_height: int = 12
     max_width: int = 12

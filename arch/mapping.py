@@ -1,0 +1,42 @@
+"""How a layer is laid out on the machine: plain integers that the compiler chooses and the models
+price."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Order(StrEnum):
+    """Which tiles the outer loop walks."""
+
+    PIXELS_OUTER = "pixels_outer"
+    """Each tile of pixels meets all output channels before the next: inputs are loaded once."""
+    CHANNELS_OUTER = "channels_outer"
+    """Each group of output channels meets all pixels before the next: weights are loaded once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slots:
+    """Regions of the activation buffer that tiles take in turn: ``count`` regions of ``banks``
+    banks, the first at bank ``first``."""
+
+    first: int
+    count: int
+    banks: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mapping:
+    """Tiles of one layer.
+
+    A tile covers ``tile_height`` x ``tile_width`` output pixels of ``tile_channels`` output
+    channels (those at the edges are smaller). ``split`` cuts the reduction's loops over kernel rows,
+    kernel columns and chunks into execute commands of at most so many iterations each.
+    """
+
+    tile_height: int
+    tile_width: int
+    tile_channels: int
+    order: Order
+    split: tuple[int, int, int]
+    inputs: Slots
+    outputs: Slots

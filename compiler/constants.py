@@ -1,0 +1,82 @@
+"""Weights, biases and multipliers in the form in which the machine reads them from memory."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arch.config import AcceleratorConfig, ceil_div
+from arch.errors import CompileError
+from compiler.geometry import Reduction
+from sim.network import Conv, GlobalAveragePool, MaxPool
+
+_INT32 = np.iinfo(np.int32)
+
+
+def weight_tiles(layer: Conv, config: AcceleratorConfig) -> NDArray[np.int8]:
+    """Weights as int8 [column group, tile, rows, cols], zero where the array is larger."""
+    reduction = Reduction.of(layer.shape, config.rows)
+    groups = ceil_div(layer.shape.out_channels, config.cols)
+    runs = layer.weights.reshape(
+        layer.shape.out_channels, reduction.ky * reduction.kx, reduction.run
+    )
+    padded = np.zeros(
+        (groups * config.cols, reduction.ky * reduction.kx, reduction.kc * config.rows), np.int8
+    )
+    padded[: runs.shape[0], :, : runs.shape[2]] = runs
+    tiles = padded.reshape(groups, config.cols, reduction.tiles, config.rows)
+    return np.ascontiguousarray(tiles.transpose(0, 2, 3, 1))
+
+
+def parameter_blocks(
+    layer: Conv | MaxPool | GlobalAveragePool, config: AcceleratorConfig
+) -> NDArray[np.uint8]:
+    """Bias and multiplier of each channel as uint8 [column group, bytes of a block].
+
+    The bias takes in the input's zero point, so that the array may multiply raw activations. Raises
+    ``CompileError`` if an accumulator could overflow.
+    """
+    bias, multiplier = _bias_and_multiplier(layer)
+    _check_bound(layer, bias)
+    groups = ceil_div(len(bias), config.cols)
+    block = np.zeros((groups, config.parameter_block_words * config.bus_bytes), np.uint8)
+    pairs = np.zeros((groups * config.cols, 2), np.int32)
+    pairs[: len(bias), 0] = bias
+    pairs[:, 1] = np.float32(1).view(np.int32)
+    pairs[: len(bias), 1] = multiplier.view(np.int32)
+    block[:, : config.cols * 8] = pairs.reshape(groups, -1).view(np.uint8)
+    return block
+
+
+def _bias_and_multiplier(
+    layer: Conv | MaxPool | GlobalAveragePool,
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    zero = raw_zero_point(layer)
+    if isinstance(layer, Conv):
+        sums = layer.weights.reshape(layer.shape.out_channels, -1).sum(axis=1, dtype=np.int64)
+        return layer.bias.astype(np.int64) - zero * sums, layer.multiplier
+    fmap = layer.input.shape
+    taps = fmap.height * fmap.width if isinstance(layer, GlobalAveragePool) else 1
+    return (
+        np.full(fmap.channels, -zero * taps, np.int64),
+        np.full(fmap.channels, layer.multiplier, np.float32),
+    )
+
+
+def raw_zero_point(layer: Conv | MaxPool | GlobalAveragePool) -> int:
+    """The input's zero point as the array sees it: uint8 is taken as q - 128."""
+    return layer.input.zero_point - (0 if layer.input.signed else 128)
+
+
+def _check_bound(layer: Conv | MaxPool | GlobalAveragePool, bias: NDArray[np.int64]) -> None:
+    """Every partial sum is a sum of |activation| <= 128 times |weight|."""
+    if isinstance(layer, Conv):
+        magnitudes = np.abs(layer.weights.reshape(layer.shape.out_channels, -1).astype(np.int64))
+        partial = 128 * magnitudes.sum(axis=1)
+    else:
+        fmap = layer.input.shape
+        partial = np.full(fmap.channels, 128 * fmap.height * fmap.width, np.int64)
+    bound = int((partial + np.abs(bias)).max())
+    if bound > _INT32.max:
+        raise CompileError(
+            f"{layer.name}: an accumulator must hold any sum: the bound is {bound}, 32 bits hold "
+            f"{_INT32.max}; make the bias or the number of inputs smaller"
+        )

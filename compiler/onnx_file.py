@@ -1,0 +1,161 @@
+"""First step: an untrusted file becomes a checked ONNX model.
+
+Nothing of the file is taken on trust: its size, entry counts and tensor sizes are capped before
+any tensor is made, and data outside the file is never opened.
+"""
+
+from math import prod
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import DecodeError
+from onnx import checker
+
+from arch.errors import ModelError
+from compiler.names import printable
+from compiler.wire import check_entries
+
+MAX_FILE_BYTES = 256 << 20
+MAX_NODES = 20_000
+MAX_INITIALIZERS = 50_000
+MAX_RANK = 8
+MAX_ELEMENTS = 1 << 28
+MAX_ATTRIBUTE_VALUES = 64
+# Per-axis quantisation came with opset 13; every supported operator is unchanged to opset 25.
+OPSETS = range(13, 26)
+_DOMAIN_NAMES = ("", "ai.onnx")
+
+
+def read_onnx(path: Path) -> onnx.ModelProto:
+    """The model in ``path``, within every cap and valid after onnx's own checker.
+
+    Raises ``ModelError`` for a file that cannot be read, is no ONNX model or is truncated, breaks
+    a cap, keeps data in other files, or has an unknown operator set.
+    """
+    model = _parse(path, _read(path))
+    _check_parts(model)
+    _check_tensors(model)
+    _check_nodes(model)
+    _check_opset(model)
+    return model
+
+
+def check_model(model: onnx.ModelProto) -> None:
+    """Run onnx's checker (types, attributes, order of the nodes); raises ``ModelError``."""
+    try:
+        checker.check_model(model)
+    except (checker.ValidationError, ValueError) as error:
+        raise ModelError(
+            f"the model breaks the ONNX rules ({first_line(error)}); export it again"
+        ) from error
+
+
+def first_line(error: Exception) -> str:
+    """The first line of another library's message, shortened."""
+    lines = str(error).strip().splitlines()
+    text = lines[0] if lines else type(error).__name__
+    return "".join(char if char.isprintable() else "?" for char in text[:200])
+
+
+def _read(path: Path) -> bytes:
+    shown = printable(str(path))
+    try:
+        if path.exists() and not path.is_file():
+            raise ModelError(f"model file '{shown}' must be a regular file; give an ONNX file")
+        size = path.stat().st_size
+        if size > MAX_FILE_BYTES:
+            raise ModelError(
+                f"model file '{shown}' may have at most {MAX_FILE_BYTES} bytes, got {size}; "
+                "quantise the weights to int8 or use a smaller model"
+            )
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelError(
+            f"cannot read model file '{shown}': {error.strerror}; give the path of an ONNX file"
+        ) from error
+
+
+def _parse(path: Path, data: bytes) -> onnx.ModelProto:
+    model = onnx.ModelProto()
+    try:
+        check_entries(memoryview(data))
+        model.ParseFromString(data)
+    except DecodeError as error:
+        raise _not_onnx(path) from error
+    if not model.HasField("graph") or not model.graph.node or not model.opset_import:
+        raise _not_onnx(path)
+    return model
+
+
+def _not_onnx(path: Path) -> ModelError:
+    return ModelError(
+        f"'{printable(str(path))}' is not an ONNX model, or is truncated; "
+        "copy or export the file again"
+    )
+
+
+def _check_parts(model: onnx.ModelProto) -> None:
+    """Counts, and the parts of ONNX that no supported model has."""
+    graph = model.graph
+    for what, count, most in (
+        ("nodes", len(graph.node), MAX_NODES),
+        ("initialisers", len(graph.initializer), MAX_INITIALIZERS),
+    ):
+        if count > most:
+            raise ModelError(f"a model may have at most {most} {what}, got {count}; simplify it")
+    for what, parts, remedy in (
+        ("functions", model.functions, "inline them with onnx.inliner.inline_local_functions"),
+        ("training information", model.training_info, "export the model for inference"),
+        ("sparse initialisers", graph.sparse_initializer, "store them as dense tensors"),
+    ):
+        if parts:
+            raise ModelError(f"a model with {what} is not supported; {remedy}")
+
+
+def _check_tensors(model: onnx.ModelProto) -> None:
+    attributes = (item for node in model.graph.node for item in node.attribute)
+    constants = [item.t for item in attributes if item.HasField("t")]
+    total = sum(_checked_elements(t) for t in (*model.graph.initializer, *constants))
+    if total > MAX_ELEMENTS:
+        raise ModelError(
+            f"a model's constants may have at most {MAX_ELEMENTS} elements, got {total}; "
+            "use a smaller model"
+        )
+
+
+def _checked_elements(tensor: onnx.TensorProto) -> int:
+    """Elements of a tensor whose claims about itself hold."""
+    shown = printable(tensor.name)
+    if tensor.external_data or tensor.data_location == onnx.TensorProto.EXTERNAL:
+        raise ModelError(
+            f"tensor '{shown}' must be stored in the model file, got external data; "
+            "save the model with onnx.save(model, path, save_as_external_data=False)"
+        )
+    dims = list(tensor.dims)
+    if len(dims) > MAX_RANK or any(not 0 <= dim <= MAX_ELEMENTS for dim in dims):
+        raise ModelError(
+            f"tensor '{shown}' must have at most {MAX_RANK} dimensions of at most {MAX_ELEMENTS}, "
+            f"got {dims[: MAX_RANK + 1]}; export the model again"
+        )
+    return prod(dims)
+
+
+def _check_nodes(model: onnx.ModelProto) -> None:
+    for node in model.graph.node:
+        for item in node.attribute:
+            values = len(item.ints) + len(item.floats) + len(item.strings)
+            if values > MAX_ATTRIBUTE_VALUES:
+                raise ModelError(
+                    f"attribute '{printable(item.name)}' of node '{printable(node.name)}' may have "
+                    f"at most {MAX_ATTRIBUTE_VALUES} values, got {values}; export the model again"
+                )
+
+
+def _check_opset(model: onnx.ModelProto) -> None:
+    versions = [item.version for item in model.opset_import if item.domain in _DOMAIN_NAMES]
+    if len(versions) != 1 or versions[0] not in OPSETS:
+        raise ModelError(
+            f"the model's opset must be {OPSETS.start} to {OPSETS.stop - 1}, "
+            f"got {', '.join(map(str, versions)) or 'none'}; "
+            "convert it with onnx.version_converter before quantising"
+        )

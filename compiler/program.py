@@ -1,0 +1,56 @@
+"""The compiler's result: a program, the memory that it runs in, and what was decided."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arch.commands import COMMAND_BYTES, Command, pack
+from arch.config import AcceleratorConfig
+from arch.mapping import Mapping
+from sim.network import Conv, GlobalAveragePool, MaxPool, Network, TensorSpec
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PlacedLayer:
+    """One layer on the machine: its mapping and the numbers of its commands in the program."""
+
+    layer: Conv | MaxPool | GlobalAveragePool
+    mapping: Mapping
+    commands: range
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Program:
+    """Commands and memory image of one network on one machine."""
+
+    network: Network
+    config: AcceleratorConfig
+    commands: tuple[Command, ...]
+    layers: tuple[PlacedLayer, ...]
+    program_address: int
+    tensors: dict[str, int]
+    """Address of every feature map, by its name."""
+    image: NDArray[np.uint8]
+    """Memory at the start: program, weights and parameters in place, feature maps zero."""
+
+    def write_map(self, memory: NDArray[np.uint8], spec: TensorSpec, values: NDArray[np.generic]) -> None:
+        """Put a feature map [height, width, channels] into ``memory``."""
+        start = self.tensors[spec.name]
+        memory[start : start + spec.shape.elements] = values.astype(spec.dtype).view(np.uint8).ravel()
+
+    def read_map(self, memory: NDArray[np.uint8], spec: TensorSpec) -> NDArray[np.generic]:
+        """A copy of a feature map [height, width, channels] from ``memory``."""
+        start, shape = self.tensors[spec.name], spec.shape
+        raw = memory[start : start + shape.elements].copy()
+        return raw.view(spec.dtype).reshape(shape.height, shape.width, shape.channels)
+
+    def command_bytes(self) -> bytes:
+        """The command stream as it lies in memory."""
+        start = self.program_address
+        return self.image[start : start + len(self.commands) * COMMAND_BYTES].tobytes()
+
+
+def pack_all(commands: list[Command], config: AcceleratorConfig) -> bytes:
+    """The bytes of a command stream."""
+    return b"".join(pack(command, config) for command in commands)

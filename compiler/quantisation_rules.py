@@ -1,0 +1,132 @@
+"""Rules on quantisation, in the form of ``compiler.layer_rules``."""
+
+import numpy as np
+from onnx import TensorProto
+
+from compiler.graph import Graph, Node
+from compiler.names import printable
+from compiler.quantisation import QuantisedConstant, quantised_constant, real_constant, zero_points
+
+
+def has_constant_scale(graph: Graph, node: Node) -> str | None:
+    """Scale and zero point must be constant; quantise statically, with quantize_static."""
+    variable = [name for name in node.inputs[1:] if name and name not in graph.constants]
+    return f"'{printable(variable[0])}'" if variable else None
+
+
+def has_positive_scale(graph: Graph, node: Node) -> str | None:
+    """Every scale must be a positive, finite float32; quantise again with more calibration data."""
+    scale = graph.constants[node.input(1)]
+    if scale.dtype != np.float32:
+        return str(scale.dtype)
+    wrong = scale[~(np.isfinite(scale) & (scale > 0))]
+    return f"{wrong[0]:g}" if wrong.size else None
+
+
+def is_not_blocked(_graph: Graph, node: Node) -> str | None:
+    """The attribute block_size must be 0; quantise per tensor or per channel."""
+    size = node.integer("block_size", 0)
+    return None if size == 0 else str(size)
+
+
+def keeps_its_type(_graph: Graph, node: Node) -> str | None:
+    """The attribute output_dtype must be left out; the zero point gives the type."""
+    kind = node.integer("output_dtype", 0)
+    default = TensorProto.FLOAT if node.operator == "DequantizeLinear" else 0
+    return None if kind in (0, default) else str(kind)
+
+
+def is_per_tensor(graph: Graph, node: Node) -> str | None:
+    """Activations must have one scale and one zero point; quantise them per tensor."""
+    if node.input(0) in graph.constants:
+        return None
+    sizes = (graph.constants[node.input(1)].size, zero_points(graph, node).size)
+    return None if sizes == (1, 1) else f"{sizes[0]} scales and {sizes[1]} zero points"
+
+
+def is_eight_bit(graph: Graph, node: Node) -> str | None:
+    """Activations must be int8 or uint8; quantise with activation_type QInt8 or QUInt8."""
+    if node.input(0) in graph.constants:
+        return None
+    dtype = zero_points(graph, node).dtype
+    return None if dtype in (np.int8, np.uint8) else str(dtype)
+
+
+def fits_its_constant(graph: Graph, node: Node) -> str | None:
+    """A constant must have one scale and zero point, or one along its axis; quantise again."""
+    constant = quantised_constant(graph, node.output)
+    if constant is None:
+        return None
+    sizes = constant.values.shape[constant.axis : constant.axis + 1]
+    if constant.scale.size == constant.zero_point.size and constant.scale.size in (1, *sizes):
+        return None
+    return (
+        f"{constant.scale.size} scales and {constant.zero_point.size} zero points "
+        f"for shape {list(constant.values.shape)}"
+    )
+
+
+def has_quantised_weights(graph: Graph, node: Node) -> str | None:
+    """The weights must be an int8 constant behind a DequantizeLinear; quantise this node too."""
+    if quantised_constant(graph, node.input(1)) is not None:
+        return None
+    if real_constant(graph, node.input(1)) is not None:
+        return "float32 weights"
+    return f"'{printable(node.input(1))}', computed at run time"
+
+
+def has_int8_weights(graph: Graph, node: Node) -> str | None:
+    """The weights must be int8; quantise with weight_type=QuantType.QInt8."""
+    dtype = _weights(graph, node).values.dtype
+    return None if dtype == np.int8 else str(dtype)
+
+
+def has_symmetric_weights(graph: Graph, node: Node) -> str | None:
+    """The zero point of the weights must be 0; quantise with extra_options={'WeightSymmetric': \
+    True}."""
+    zero_point = _weights(graph, node).zero_point
+    wrong = zero_point[zero_point != 0]
+    return str(wrong[0]) if wrong.size else None
+
+
+def scales_output_channels(graph: Graph, node: Node) -> str | None:
+    """The weights must have one scale, or one for each output channel; quantise them so."""
+    weights = _weights(graph, node)
+    axis = 0 if node.operator == "Conv" or node.integer("transB", 0) else 1
+    if weights.scale.size == 1 or weights.axis == axis:
+        return None
+    return f"one for each element along axis {weights.axis}"
+
+
+def fits_its_weights(graph: Graph, node: Node) -> str | None:
+    """The weights must fit the input channels and the kernel_shape; export the model again."""
+    channels, shape = graph.shape(node.input(0))[1], list(_weights(graph, node).values.shape)
+    if node.operator != "Conv":
+        reduction = 1 if node.integer("transB", 0) else 0
+        fits = len(shape) == 2 and shape[reduction] == channels
+    else:
+        kernel = list(node.integers("kernel_shape", tuple(shape[2:])))
+        fits = len(shape) == 4 and shape[1] == channels and shape[2:] == kernel
+    return None if fits else f"weights {shape} for {channels} channels"
+
+
+def has_constant_bias(graph: Graph, node: Node) -> str | None:
+    """The bias must be a constant of one value, or one for each output channel; make it an \
+    initialiser."""
+    name = node.input(2)
+    if not name:
+        return None
+    values = real_constant(graph, name)
+    if values is None:
+        return f"'{printable(name)}', computed at run time"
+    channels = graph.shape(node.output)[1]
+    if values.shape in ((), (1,), (channels,), (1, 1), (1, channels)):
+        return None
+    return str(list(values.shape))
+
+
+def _weights(graph: Graph, node: Node) -> QuantisedConstant:
+    weights = quantised_constant(graph, node.input(1))
+    if weights is None:
+        raise LookupError("has_quantised_weights is checked first")
+    return weights

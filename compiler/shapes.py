@@ -1,0 +1,90 @@
+"""Every tensor of the model gets a fixed, capped shape; a symbolic batch becomes one image."""
+
+from math import prod
+
+import onnx
+from onnx import shape_inference
+
+from arch.errors import ModelError
+from compiler.names import printable
+from compiler.onnx_file import MAX_ELEMENTS, MAX_RANK, first_line
+
+MAX_DIMENSION = 1 << 20
+
+
+def infer_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy of the model in which every tensor has a type and a fixed shape.
+
+    Shapes that the file claims for inner tensors and outputs are dropped and inferred anew.
+    Raises ``ModelError`` for dimensions that are symbolic (but the batch) or beyond the caps, and
+    for shapes that do not fit together.
+    """
+    fixed = onnx.ModelProto()
+    fixed.CopyFrom(model)
+    _fix_inputs(fixed.graph)
+    del fixed.graph.value_info[:]
+    for output in fixed.graph.output:
+        output.type.tensor_type.ClearField("shape")
+    try:
+        inferred = shape_inference.infer_shapes(
+            fixed, check_type=True, strict_mode=True, data_prop=True
+        )
+    except (shape_inference.InferenceError, ValueError) as error:
+        raise ModelError(
+            f"the model's shapes do not fit together ({first_line(error)}); export it again"
+        ) from error
+    _check_all(inferred.graph)
+    return inferred
+
+
+def _fix_inputs(graph: onnx.GraphProto) -> None:
+    constants = {tensor.name for tensor in graph.initializer}
+    for item in graph.input:
+        if item.name not in constants:
+            _fix_input(item)
+
+
+def _fix_input(item: onnx.ValueInfoProto) -> None:
+    dims = item.type.tensor_type.shape.dim
+    shown = f"[{', '.join(_shown(dim) for dim in dims)}]"
+    if dims and not dims[0].HasField("dim_value"):
+        dims[0].dim_value = 1
+    if any(not dim.HasField("dim_value") for dim in dims):
+        raise ModelError(
+            f"input '{printable(item.name)}' must have a fixed shape, got {shown}; fix it with "
+            "python -m onnxruntime.tools.make_dynamic_shape_fixed before quantising"
+        )
+    fits = all(1 <= dim.dim_value <= MAX_DIMENSION for dim in dims)
+    if len(dims) not in (2, 4) or dims[0].dim_value != 1 or not fits:
+        raise ModelError(
+            f"input '{printable(item.name)}' must be one image [1, C, H, W] or vector [1, F] with "
+            f"sizes up to {MAX_DIMENSION}, got {shown}; export the model with that input"
+        )
+
+
+def _shown(dim: onnx.TensorShapeProto.Dimension) -> str:
+    return str(dim.dim_value) if dim.HasField("dim_value") else printable(dim.dim_param) or "?"
+
+
+def _check_all(graph: onnx.GraphProto) -> None:
+    infos = {item.name: item for item in (*graph.input, *graph.value_info, *graph.output)}
+    made = [name for node in graph.node for name in node.output if name]
+    for name in (*made, *(item.name for item in graph.output)):
+        if name not in infos or not infos[name].type.tensor_type.HasField("shape"):
+            raise ModelError(
+                f"tensor '{printable(name)}' has no inferable shape; "
+                "export the model with fixed shapes"
+            )
+        dims = infos[name].type.tensor_type.shape.dim
+        sizes = [dim.dim_value if dim.HasField("dim_value") else 0 for dim in dims]
+        if len(sizes) > MAX_RANK or any(not 1 <= size <= MAX_DIMENSION for size in sizes):
+            raise ModelError(
+                f"tensor '{printable(name)}' must have at most {MAX_RANK} fixed dimensions of 1 to "
+                f"{MAX_DIMENSION}, got [{', '.join(_shown(dim) for dim in dims)}]; "
+                "export the model with fixed shapes"
+            )
+        if prod(sizes) > MAX_ELEMENTS:
+            raise ModelError(
+                f"tensor '{printable(name)}' may have at most {MAX_ELEMENTS} elements, "
+                f"got {prod(sizes)}; use smaller images"
+            )

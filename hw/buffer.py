@@ -1,0 +1,218 @@
+"""Banked on-chip buffer with vector accesses at any byte address."""
+
+from dataclasses import dataclass
+
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from arch.errors import ConfigError
+from hw.interfaces import ReadPort, WritePort
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Access:
+    """Where a vector access goes: some lanes in one row, the others in the next.
+
+    A row is one word of all lanes of a bank; its number is {bank, word}.
+    """
+
+    hits: list[Value]
+    """For each bank, the lanes there that the access wants."""
+    words: list[Value]
+    """For each lane, the word wanted."""
+    banks: tuple[Value, Value]
+    """Banks of the two rows."""
+
+
+def _rotated(value: Value, places: Value, size: int) -> Value:
+    """``value``, zero-extended to ``size`` bits, rotated up by ``places`` bits."""
+    wide = value << places
+    return wide[:size] | wide[size : 2 * size]
+
+
+def _clash(m: Module, accesses: list[_Access], name: str) -> Value:
+    """Whether two of the accesses of the cycle before wanted the same lane of a bank."""
+    clash: Value = Const(0)
+    for bank, hits in enumerate(zip(*(access.hits for access in accesses), strict=True)):
+        seen: Value = Const(0)
+        for index, hit in enumerate(hits):
+            # Registered: the wishes are known late in their cycle.
+            was = Signal.like(hit, name=f"{name}{index}_bank{bank}_was")
+            m.d.sync += was.eq(hit)
+            clash, seen = clash | (seen & was).any(), seen | was
+    return clash
+
+
+class BankedBuffer(wiring.Component):
+    """A buffer of ``banks`` x ``words`` x ``lanes`` bytes; byte address = {bank, word, lane}.
+
+    Element e of an access at byte address a is byte a + e, modulo the buffer. Each bank has one read
+    and one write port in each lane, and accesses that share no (bank, lane) go on side by side, also
+    within one bank.
+
+    Reading takes BUFFER_READ_LATENCY = 3 cycles (memory, output register, rotation), writing
+    BUFFER_WRITE_LATENCY = 2 (rotation, memory); both take a new access in every cycle. A read request
+    in the cycle in which older bytes are overwritten (one after the write request) gives the older
+    bytes.
+
+    Args:
+        lanes: bytes in a word; a power of two, at least 2.
+        words: words in a bank; a power of two, at least 2.
+        banks: a power of two.
+        readers: elements of each read port, at most ``lanes``.
+        writers: elements of each write port, at most ``lanes``.
+
+    Members:
+        read0, read1, ...: read ports.
+        write0, write1, ...: write ports.
+        conflict: two readers, or two writers, wanted one (bank, lane) two cycles ago; masked
+            elements want nothing. What they read or wrote there is arbitrary.
+
+    Raises:
+        ConfigError: for a size that breaks the rules above.
+    """
+
+    def __init__(
+        self,
+        *,
+        lanes: int,
+        words: int,
+        banks: int,
+        readers: tuple[int, ...],
+        writers: tuple[int, ...],
+    ) -> None:
+        for name, value, least in (("lanes", lanes, 2), ("words", words, 2), ("banks", banks, 1)):
+            if value < least or value & (value - 1):
+                raise ConfigError(
+                    f"{name} of a buffer must be a power of two from {least} on, got {value}"
+                )
+        for elements in (*readers, *writers):
+            if not 1 <= elements <= lanes:
+                raise ConfigError(
+                    f"elements of a buffer's port must be in 1..{lanes} (its lanes), got {elements}"
+                )
+        self.lanes, self.words, self.banks = lanes, words, banks
+        self.readers, self.writers = readers, writers
+        self.address_bits = (lanes * words * banks).bit_length() - 1
+        self._lane_bits = lanes.bit_length() - 1
+        self._word_bits = words.bit_length() - 1
+        reads = {
+            f"read{index}": In(ReadPort(address_bits=self.address_bits, elements=elements))
+            for index, elements in enumerate(readers)
+        }
+        writes = {
+            f"write{index}": In(WritePort(address_bits=self.address_bits, elements=elements))
+            for index, elements in enumerate(writers)
+        }
+        super().__init__({**reads, **writes, "conflict": Out(1)})
+
+    def elaborate(self, platform: object) -> Module:
+        """The hardware."""
+        m = Module()
+        memories = [
+            [Memory(shape=8, depth=self.words, init=[]) for _ in range(self.lanes)]
+            for _ in range(self.banks)
+        ]
+        for bank, row in enumerate(memories):
+            for lane, memory in enumerate(row):
+                m.submodules[f"bank{bank}_lane{lane}"] = memory
+        reads = self._read(m, memories)
+        writes = self._write(m, memories)
+        m.d.sync += self.conflict.eq(_clash(m, reads, "read") | _clash(m, writes, "write"))
+        return m
+
+    def _locate(self, m: Module, lanes: Value, address: Value, name: str) -> _Access:
+        """The rows of an access at ``address`` that wants ``lanes`` in them."""
+        low, first = address[: self._lane_bits], address[self._lane_bits :]
+        second = Signal(len(first), name=f"{name}_second")
+        wraps = Signal(self.lanes, name=f"{name}_wraps")
+        m.d.comb += [second.eq(first + 1), wraps.eq(~(Const((1 << self.lanes) - 1) << low))]
+        word_bits = self._word_bits
+        banks = first[word_bits:], second[word_bits:]
+        hits, words = [], []
+        for bank in range(self.banks):
+            hit = Signal(self.lanes, name=f"{name}_bank{bank}")
+            in_first = Mux(banks[0] == bank, lanes & ~wraps, 0)
+            m.d.comb += hit.eq(in_first | Mux(banks[1] == bank, lanes & wraps, 0))
+            hits.append(hit)
+        for lane in range(self.lanes):
+            word = Signal(word_bits, name=f"{name}_word{lane}")
+            m.d.comb += word.eq(Mux(wraps[lane], second[:word_bits], first[:word_bits]))
+            words.append(word)
+        return _Access(hits=hits, words=words, banks=banks)
+
+    def _read(self, m: Module, memories: list[list[Memory]]) -> list[_Access]:
+        ports = [getattr(self, f"read{index}") for index in range(len(self.readers))]
+        accesses = []
+        for index, port in enumerate(ports):
+            low = port.address[: self._lane_bits]
+            lanes = Signal(self.lanes, name=f"read{index}_lanes")
+            m.d.comb += lanes.eq(Mux(port.valid, _rotated(port.mask, low, self.lanes), 0))
+            accesses.append(self._locate(m, lanes, port.address, f"read{index}"))
+        rows = []
+        for bank, row in enumerate(memories):
+            outputs = []
+            for lane, memory in enumerate(row):
+                port = memory.read_port()
+                address = accesses[0].words[lane]
+                for access in accesses[1:]:
+                    address = Mux(access.hits[bank][lane], access.words[lane], address)
+                m.d.comb += [port.addr.eq(address), port.en.eq(1)]
+                outputs.append(port.data)
+            # Second stage: an output register for each memory.
+            held = Signal(8 * self.lanes, name=f"bank{bank}_row", reset_less=True)
+            m.d.sync += held.eq(Cat(outputs))
+            rows.append(held)
+        for index, (port, access) in enumerate(zip(ports, accesses, strict=True)):
+            self._collect(m, port, access, rows, f"read{index}")
+        return accesses
+
+    def _collect(
+        self, m: Module, port: wiring.PureInterface, access: _Access, rows: list[Value], name: str
+    ) -> None:
+        """Third stage: take the two rows of ``access`` and rotate them to its elements."""
+        selected = Cat(port.address[: self._lane_bits], *access.banks)
+        for stage in range(2):
+            held = Signal(len(selected), name=f"{name}_select{stage}", reset_less=True)
+            m.d.sync += held.eq(selected)
+            selected = held
+        bank_bits = len(access.banks[0])
+        low = selected[: self._lane_bits]
+        first, second = (
+            Array(rows)[selected[self._lane_bits + start :][:bank_bits]] for start in (0, bank_bits)
+        )
+        data = Signal.like(port.data, name=f"{name}_data", reset_less=True)
+        m.d.sync += data.eq(Cat(first, second) >> Cat(Const(0, 3), low))
+        m.d.comb += port.data.eq(data)
+
+    def _write(self, m: Module, memories: list[list[Memory]]) -> list[_Access]:
+        accesses, rotated = [], []
+        for index in range(len(self.writers)):
+            # First stage: mask and data rotated to the lanes.
+            port, name = getattr(self, f"write{index}"), f"write{index}"
+            low = port.address[: self._lane_bits]
+            lanes = Signal(self.lanes, name=f"{name}_lanes")
+            address = Signal.like(port.address, name=f"{name}_address", reset_less=True)
+            data = Signal(8 * self.lanes, name=f"{name}_data", reset_less=True)
+            m.d.sync += [
+                lanes.eq(Mux(port.valid, _rotated(port.mask, low, self.lanes), 0)),
+                address.eq(port.address),
+                data.eq(_rotated(port.data, Cat(Const(0, 3), low), 8 * self.lanes)),
+            ]
+            accesses.append(self._locate(m, lanes, address, name))
+            rotated.append(data)
+        for bank, row in enumerate(memories):
+            for lane, memory in enumerate(row):
+                port = memory.write_port()
+                enable: Value = Const(0)
+                address, data = accesses[0].words[lane], rotated[0].word_select(lane, 8)
+                for index, access in enumerate(accesses):
+                    hit = access.hits[bank][lane]
+                    enable = enable | hit
+                    if index:
+                        address = Mux(hit, access.words[lane], address)
+                        data = Mux(hit, rotated[index].word_select(lane, 8), data)
+                m.d.comb += [port.addr.eq(address), port.data.eq(data), port.en.eq(enable)]
+        return accesses

@@ -1,0 +1,113 @@
+"""Checks commands and hands each to its engine's queue."""
+
+from collections.abc import Iterator
+
+from amaranth.hdl import Array, Cat, Module, Signal, Value
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from arch.commands import COMMAND_BITS, FORMATS, OPCODE_BITS, CommandFormat, Engine, LoadTarget
+from arch.config import AcceleratorConfig
+from hw.interfaces import command_layout, command_stream, counts_layout
+from hw.queue import behind, engine_flags
+
+
+def unused_bits(format_: CommandFormat, config: AcceleratorConfig) -> int:
+    """The bits of a 512-bit command that ``config`` gives no meaning to, as a mask."""
+    mask = (1 << COMMAND_BITS) - 1
+    for field in format_.fields:
+        used = (1 << field.used_bits(config)) - 1
+        mask &= ~(used << format_.offsets[field.name])
+    return mask
+
+
+class CommandDecoder(wiring.Component):
+    """Checks one command, then dispatches it to the queue that its opcode names.
+
+    A command that is offered from cycle o on is checked in o. It is taken, and pushed into its
+    queue, in the first cycle from o + 1 on in which that queue has room; the next command is
+    checked in the cycle after. So a command takes two cycles, and a full queue holds up all that
+    follow. In cycles with ``abort`` nothing is dispatched.
+
+    A command is illegal, and is never taken, if
+
+    - its opcode is not an engine's;
+    - a bit is set that has no meaning in this configuration;
+    - a wait asks for more than has been dispatched to that engine before:
+      (dispatched - wait) mod 2^16 >= 2^15;
+    - LOAD, STORE: row_bytes is 0;
+    - LOAD: the target is 3; or it is the parameter buffer, and one of dram_address, row_bytes and
+      buffer_address (with more than one row, dram_pitch and buffer_pitch too) is not a multiple of
+      the bus's bytes per beat;
+    - POST: channels (that is, channels - 1) is ``cols`` or more.
+
+    Members:
+        commands: commands as 512-bit words.
+        load, execute, post, store: commands for the engines' queues.
+        dispatched: how many commands have been dispatched to each engine.
+        abort: dispatch nothing.
+        dispatch: the engine to which a command is dispatched in this cycle.
+        illegal: an illegal command is at hand; 1 from cycle o + 1 on, until a reset.
+    """
+
+    def __init__(self, *, config: AcceleratorConfig) -> None:
+        self.config = config
+        super().__init__(
+            {
+                "commands": In(stream.Signature(COMMAND_BITS)),
+                **{engine.name.lower(): Out(command_stream(engine)) for engine in Engine},
+                "dispatched": In(counts_layout),
+                "abort": In(1),
+                "dispatch": Out(engine_flags),
+                "illegal": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """The hardware."""
+        m = Module()
+        word = self.commands.payload
+        opcode = word[:OPCODE_BITS]
+
+        # Check: one bit for every opcode, registered.
+        faults = Signal(1 << OPCODE_BITS, init=-1)
+        checked = Signal()
+        m.d.sync += checked.eq(self.commands.valid & ~self.commands.ready)
+        for engine in Engine:
+            m.d.sync += faults[engine].eq(Cat(self._faults(engine)).any())
+
+        # Dispatch: the word is still at hand.
+        m.d.comb += self.illegal.eq(checked & Array(faults)[opcode])
+        may_go = checked & ~self.illegal & ~self.abort
+        for engine in Engine:
+            queue = getattr(self, engine.name.lower())
+            m.d.comb += [
+                queue.payload.eq(word),
+                queue.valid.eq(may_go & (opcode == engine)),
+                self.dispatch[engine.name.lower()].eq(queue.valid & queue.ready),
+            ]
+        m.d.comb += self.commands.ready.eq(self.dispatch.as_value().any())
+        return m
+
+    def _faults(self, engine: Engine) -> Iterator[Value]:
+        """A bit for each rule that the word breaks as a command of ``engine``."""
+        layout = command_layout(engine)
+        command = data.View(layout, self.commands.payload[: layout.size])
+        yield (self.commands.payload & unused_bits(FORMATS[engine], self.config)).any()
+        for other in Engine:
+            name = other.name.lower()
+            yield behind(self.dispatched[name], command[f"wait_{name}"])
+        if engine in (Engine.LOAD, Engine.STORE):
+            yield command.row_bytes == 0
+        if engine is Engine.LOAD:
+            yield command.target > max(LoadTarget)
+            yield (command.target == LoadTarget.PARAMETER) & self._misaligned(command)
+        if engine is Engine.POST:
+            yield command.channels >= self.config.cols
+
+    def _misaligned(self, command: data.View) -> Value:
+        """Whether a row of a transfer begins or ends within a bus beat, at either end."""
+        offset = self.config.bus_bytes - 1
+        first = command.dram_address | command.row_bytes | command.buffer_address
+        pitch = command.dram_pitch | command.buffer_pitch
+        return (first & offset).any() | ((command.rows != 0) & (pitch & offset).any())

@@ -1,0 +1,74 @@
+"""The commands that wait at one engine, and the gate that holds them until it is their turn."""
+
+from amaranth.hdl import Module, Value
+from amaranth.lib import data, wiring
+from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.wiring import In, Out
+
+from arch.commands import COUNT_BITS, Engine
+from hw.interfaces import command_layout, command_stream, counts_layout
+
+engine_flags = data.StructLayout({engine.name.lower(): 1 for engine in Engine})
+"""One bit for each engine."""
+
+
+def behind(count: Value, wait: Value) -> Value:
+    """1 while ``count`` has not reached ``wait``: (count - wait) mod 2^16 >= 2^15."""
+    return (count - wait)[COUNT_BITS - 1]
+
+
+class EngineQueue(wiring.Component):
+    """First in, first out, with the first command held back until the other engines have
+    completed as many commands as its waits ask for.
+
+    A command pushed in cycle p is offered from p + 1 on if it is then the first one and its waits
+    are met. A count that is new in cycle c opens the gate in cycle c. Both streams can move a
+    command in every cycle. Room depends on the state at the start of a cycle alone: a full queue
+    whose first command is taken in cycle t has room from t + 1 on.
+
+    A command's wait on its own engine is always met, since commands keep their order.
+
+    Args:
+        engine: whose commands.
+        depth: how many commands it holds.
+
+    Members:
+        i: commands from the decoder.
+        o: commands to the engine.
+        counts: how many commands each engine has completed.
+        waits_for: the engines for which the first command waits; all 0 if there is no command.
+    """
+
+    def __init__(self, *, engine: Engine, depth: int) -> None:
+        self.engine = engine
+        self.depth = depth
+        super().__init__(
+            {
+                "i": In(command_stream(engine)),
+                "o": Out(command_stream(engine)),
+                "counts": In(counts_layout),
+                "waits_for": Out(engine_flags),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """The hardware."""
+        m = Module()
+        layout = command_layout(self.engine)
+        m.submodules.fifo = fifo = SyncFIFO(width=layout.size, depth=self.depth)
+        head = data.View(layout, fifo.r_data)
+        m.d.comb += [
+            fifo.w_data.eq(self.i.payload.as_value()),
+            fifo.w_en.eq(self.i.valid),
+            self.i.ready.eq(fifo.w_rdy),
+            self.o.payload.eq(head),
+            self.o.valid.eq(fifo.r_rdy & ~self.waits_for.as_value().any()),
+            fifo.r_en.eq(self.o.valid & self.o.ready),
+        ]
+        for other in Engine:
+            if other is not self.engine:
+                name = other.name.lower()
+                m.d.comb += self.waits_for[name].eq(
+                    fifo.r_rdy & behind(self.counts[name], head[f"wait_{name}"])
+                )
+        return m

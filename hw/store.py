@@ -1,0 +1,194 @@
+"""The store engine: activation buffer to memory."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import data, fifo, wiring
+from amaranth.lib.wiring import In, Out
+
+from arch.commands import Engine
+from arch.config import AcceleratorConfig
+from arch.timing import BUFFER_READ_LATENCY
+from hw.burst import TRANSFER_FIELDS, BurstSplitter
+from hw.interfaces import MemoryWriter, ReadPort, command_stream, write_channel
+
+WRITE_FIFO_DEPTH = 8
+"""Beats between the buffer and the bus: more than the BUFFER_READ_LATENCY + 2 cycles from a read
+request to its credit's return, so that a memory that is always ready gets a beat per cycle."""
+
+
+class StoreEngine(wiring.Component):
+    """Copies rows of bytes from the activation buffer to memory.
+
+    The engine reads a burst's beats one after the other, and the next burst's straight after them. With
+    p(n) the cycle in which command n is taken, a(k) the cycle in which burst k (counted over all
+    commands) is begun, c(k) the cycle in which its address is accepted on ``memory.aw``, q(j) the
+    cycle of the read request of beat j (counted over all bursts), w(j) the cycle in which that beat
+    is accepted on ``memory.w``, b(k) that of the response on ``memory.b``, N = ``outstanding_bursts``::
+
+        p(n) = max(cycle in which it is there, a(last burst of command n - 1) + 1)
+        a(k) = max(s, q(last beat of burst k - 1), c(k - 1), b(k - N) + 1)
+               with s = p(n) + 2 for the first burst of command n, else a(k - 1) + 2
+        burst k is offered on memory.aw from a(k) + 1 on
+        q(j) = max(q(j - 1) + 1, w(j - WRITE_FIFO_DEPTH) + 1), for the first of burst k also a(k) + 1
+        beat j is offered on memory.w from max(q(j) + BUFFER_READ_LATENCY + 1, w(j - 1) + 1) on
+        done(n) = b(last burst of command n) + 1
+
+    So a memory that is always ready gets one beat per cycle, bursts of at least two beats provided.
+
+    Members:
+        commands: Store commands whose waits are over.
+        memory: The write half of the bus. ``b`` is always ready.
+        activation: Read port of ``bus_bytes`` elements at any byte address.
+        abort: No burst is begun any more but one that the splitter already offers; bursts begun are
+            completed.
+        quiet: Nothing is on the bus, and with ``abort`` nothing will be.
+        idle: All commands taken are done.
+        done: Pulse: a command's bytes are in memory.
+        error: Pulse, the cycle after a response that was not OKAY.
+        activation_read, write_beat: Events, one a cycle.
+    """
+
+    def __init__(self, *, config: AcceleratorConfig) -> None:
+        self._config = config
+        port = ReadPort(address_bits=config.activation_address_bits, elements=config.bus_bytes)
+        super().__init__(
+            {
+                "commands": In(command_stream(Engine.STORE)),
+                "memory": Out(MemoryWriter(config)),
+                "activation": Out(port),
+                "abort": In(1),
+                "quiet": Out(1),
+                "idle": Out(1),
+                "done": Out(1),
+                "error": Out(1),
+                "activation_read": Out(1),
+                "write_beat": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.splitter = splitter = BurstSplitter(config=self._config)
+        # A record per burst that waits for its response: whether it ends the command.
+        m.submodules.records = records = fifo.SyncFIFO(
+            width=1, depth=self._config.outstanding_bursts
+        )
+        m.d.comb += [
+            splitter.transfers.valid.eq(self.commands.valid),
+            self.commands.ready.eq(splitter.transfers.ready),
+            splitter.hold.eq(self.abort),
+        ]
+        for name in TRANSFER_FIELDS:
+            m.d.comb += splitter.transfers.payload[name].eq(self.commands.payload[name])
+
+        aw_free = self._address(m, splitter)
+        reader_free = self._read(m, splitter)
+        begin = splitter.bursts.valid & splitter.bursts.ready
+        m.d.comb += [
+            splitter.bursts.ready.eq(aw_free & reader_free & records.w_rdy),
+            records.w_en.eq(begin),
+            records.w_data.eq(splitter.bursts.payload.last),
+        ]
+
+        # Responses.
+        b = self.memory.b
+        m.d.comb += [
+            b.ready.eq(1),
+            records.r_en.eq(b.valid),
+            self.quiet.eq(~splitter.bursts.valid & ~records.r_rdy),
+            self.idle.eq(~splitter.busy & ~records.r_rdy & ~self.done),
+        ]
+        m.d.sync += [
+            self.done.eq(b.valid & records.r_rdy & records.r_data),
+            self.error.eq(b.valid & (b.payload.resp != 0)),
+        ]
+        return m
+
+    def _address(self, m: Module, splitter: BurstSplitter) -> Signal:
+        """The register on the address channel; gives whether it can take a burst."""
+        aw, bursts = self.memory.aw, splitter.bursts
+        free = Signal(name="aw_free")
+        m.d.comb += free.eq(~aw.valid | aw.ready)
+        with m.If(free):
+            m.d.sync += [
+                aw.valid.eq(bursts.valid & bursts.ready),
+                aw.payload.addr.eq(bursts.payload.address),
+                aw.payload.len.eq(bursts.payload.length),
+            ]
+        return free
+
+    def _read(self, m: Module, splitter: BurstSplitter) -> Signal:
+        """Read requests of the present burst; gives whether the next may begin."""
+        elements, bursts = self._config.bus_bytes, splitter.bursts
+        active = Signal()
+        first = Signal()
+        last = Signal()
+        left = Signal(8)
+        address = Signal(self._config.activation_address_bits)
+        first_lane = Signal(bursts.payload.first_lane.shape())
+        last_lane = Signal.like(first_lane)
+        credits = Signal(range(WRITE_FIFO_DEPTH + 1), init=WRITE_FIFO_DEPTH)
+        request = Signal()
+        free = Signal(name="reader_free")
+
+        mask = Cat(
+            (~first | (lane >= first_lane)) & (~last | (lane <= last_lane))
+            for lane in range(elements)
+        )
+        m.d.comb += [
+            request.eq(active & (credits != 0)),
+            free.eq(~active | (request & last)),
+            self.activation.valid.eq(request),
+            self.activation.address.eq(address),
+            self.activation.mask.eq(mask),
+            self.activation_read.eq(request),
+        ]
+        with m.If(request):
+            m.d.sync += [
+                address.eq(address + elements),
+                first.eq(0),
+                left.eq(left - 1),
+                last.eq(left == 1),
+                active.eq(~last),
+            ]
+        with m.If(bursts.valid & bursts.ready):
+            m.d.sync += [
+                active.eq(1),
+                first.eq(1),
+                last.eq(bursts.payload.length == 0),
+                left.eq(bursts.payload.length),
+                address.eq(bursts.payload.buffer_address),
+                first_lane.eq(bursts.payload.first_lane),
+                last_lane.eq(bursts.payload.last_lane),
+            ]
+        m.d.sync += credits.eq(credits - request + self.write_beat)
+        self._write(m, request, mask, last)
+        return free
+
+    def _write(self, m: Module, request: Signal, mask: Signal, last: Signal) -> None:
+        """Data read, with the mask that travelled beside it, through the FIFO to the bus."""
+        layout = write_channel(self._config)
+        m.submodules.beats = beats = fifo.SyncFIFO(width=layout.size, depth=WRITE_FIFO_DEPTH)
+        arriving, strobe, ends = request, mask, last
+        for stage in range(BUFFER_READ_LATENCY):
+            stages = [
+                Signal.like(value, name=f"{name}_{stage}")
+                for name, value in (("arriving", arriving), ("strobe", strobe), ("ends", ends))
+            ]
+            m.d.sync += [
+                register.eq(value)
+                for register, value in zip(stages, (arriving, strobe, ends), strict=True)
+            ]
+            arriving, strobe, ends = stages
+
+        entry = data.View(layout, beats.w_data)
+        w = self.memory.w
+        m.d.comb += [
+            beats.w_en.eq(arriving),
+            entry.data.eq(self.activation.data),
+            entry.strb.eq(strobe),
+            entry.last.eq(ends),
+            w.valid.eq(beats.r_rdy),
+            w.payload.eq(beats.r_data),
+            beats.r_en.eq(w.ready),
+            self.write_beat.eq(w.valid & w.ready),
+        ]

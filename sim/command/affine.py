@@ -1,0 +1,36 @@
+"""All positions of an affine address generator at once, as arrays."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arch.commands import Command
+
+
+@dataclass(frozen=True)
+class Positions:
+    """Address, row and row offset of every position, loops as axes, outermost first."""
+
+    address: NDArray[np.int64]
+    y: NDArray[np.int64]
+    x: NDArray[np.int64]
+
+
+def loop_counts(command: Command, loops: Sequence[str]) -> tuple[int, ...]:
+    """Iterations of each of ``loops``."""
+    return tuple(command[f"{loop}_count"] + 1 for loop in loops)
+
+
+def positions(command: Command, loops: Sequence[str]) -> Positions:
+    """Every position that ``loops`` of ``command`` visit."""
+
+    def walk(origin: str, step: str) -> NDArray[np.int64]:
+        total = np.array(command[origin], np.int64)
+        for loop in loops:
+            offsets = np.arange(command[f"{loop}_count"] + 1) * command[f"{loop}_{step}"]
+            total = total[..., None] + offsets
+        return total
+
+    return Positions(address=walk("address", "da"), y=walk("y", "dy"), x=walk("x", "dx"))

@@ -1,0 +1,135 @@
+"""What each command does to the machine's storage, bit by bit, on NumPy arrays.
+
+Commands are executed one after another in program order: their waits guarantee that the engines,
+running side by side, leave the same bytes.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arch.commands import (
+    EXECUTE_LOOPS,
+    POST_LOOPS,
+    Command,
+    Engine,
+    LoadTarget,
+    PostMode,
+    PostSource,
+)
+from arch.config import AcceleratorConfig
+from sim.command.affine import positions
+
+_FLIP = 0x80
+"""Turns the bits of a uint8 q into those of the int8 q - 128."""
+
+
+_FAR = np.float32(1 << 20)
+"""Beyond every zero point and limit."""
+
+
+class Storage:
+    """The machine's buffers, and the memory they are filled from."""
+
+    def __init__(self, config: AcceleratorConfig, memory: NDArray[np.uint8]) -> None:
+        self.config = config
+        self.memory = memory
+        self.activation = np.zeros(config.activation_buffer_bytes, np.uint8)
+        self.weight = np.zeros(config.weight_buffer_bytes, np.uint8)
+        self.parameter = np.zeros(config.parameter_buffer_bytes, np.uint8)
+        self.accumulator = np.zeros((config.accumulator_entries, config.cols), np.int32)
+
+    def apply(self, command: Command) -> None:
+        """Execute one command."""
+        if command.engine is Engine.LOAD:
+            self._load(command)
+        elif command.engine is Engine.EXECUTE:
+            self._execute(command)
+        elif command.engine is Engine.POST:
+            self._post(command)
+        else:
+            self._store(command)
+
+    def _load(self, command: Command) -> None:
+        target = {
+            LoadTarget.ACTIVATION: self.activation,
+            LoadTarget.WEIGHT: self.weight,
+            LoadTarget.PARAMETER: self.parameter,
+        }[LoadTarget(command["target"])]
+        dram, buffer = _transfer(command, target.size)
+        target[buffer] = self.memory[dram]
+
+    def _store(self, command: Command) -> None:
+        dram, buffer = _transfer(command, self.activation.size)
+        self.memory[dram] = self.activation[buffer]
+
+    def _execute(self, command: Command) -> None:
+        config = self.config
+        at = positions(command, EXECUTE_LOOPS)
+        lanes = np.arange(config.rows)
+        x = at.x[..., None] + lanes
+        inside = (x >= 0) & (x < command["width"])
+        inside &= ((at.y >= 0) & (at.y < command["height"]))[..., None]
+        data = self.activation[(at.address[..., None] + lanes) % self.activation.size]
+        data = np.where(inside, data, np.uint8(command["padding"]))
+        if command["unsigned"]:
+            data = data ^ np.uint8(_FLIP)
+        # [tiles, pixels, rows] x [tiles, rows, cols], exact in float64: every product is below
+        # 2^15, and a compiled program's sums below 2^31.
+        tiles = data.shape[0] * data.shape[1] * data.shape[2]
+        vectors = data.view(np.int8).reshape(tiles, -1, config.rows).astype(np.float64)
+        start = command["weight_address"]
+        weights = self.weight[(start + np.arange(tiles * config.weight_tile_bytes)) % self.weight.size]
+        matrices = weights.view(np.int8).reshape(tiles, config.rows, config.cols)
+        psums = np.matmul(vectors, matrices.astype(np.float64)).sum(axis=0).astype(np.int64)
+        half = config.accumulator_half_entries
+        first = command["accumulator_address"]
+        entries = first // half * half + (first % half + np.arange(psums.shape[0])) % half
+        if command["accumulate"]:
+            psums += self.accumulator[entries]
+        self.accumulator[entries] = psums.astype(np.int32)
+
+    def _post(self, command: Command) -> None:
+        channels = command["channels"] + 1
+        pooled = self._pool(command, channels)
+        first = command["parameter_address"] * self.config.bus_bytes
+        pairs = self.parameter[(first + np.arange(channels * 8)) % self.parameter.size]
+        parameters = pairs.view(np.int32).reshape(channels, 2)
+        values = pooled + parameters[:, 0]
+        multiplier = np.ascontiguousarray(parameters[:, 1]).view(np.float32)
+        scaled = np.clip(values.astype(np.int32).astype(np.float32) * multiplier, -_FAR, _FAR)
+        result = np.rint(scaled).astype(np.int64) + command["zero_point"]
+        result = np.clip(result, command["low"], command["high"])
+        rows, columns = pooled.shape[:2]
+        out = command["out_address"] + (
+            np.arange(rows)[:, None, None] * command["out_py"]
+            + np.arange(columns)[None, :, None] * command["out_px"]
+            + np.arange(channels)
+        )
+        self.activation[out % self.activation.size] = result & 0xFF
+
+    def _pool(self, command: Command, channels: int) -> NDArray[np.int64]:
+        """[py, px, channels]: the windows' maxima or sums, padding left out."""
+        at = positions(command, POST_LOOPS)
+        inside = (at.y >= 0) & (at.y < command["height"])
+        inside &= (at.x >= 0) & (at.x < command["width"])
+        if command["source"] == PostSource.ACCUMULATOR:
+            source = self.accumulator[at.address % len(self.accumulator), :channels]
+        else:
+            raw = self.activation[
+                (at.address[..., None] + np.arange(channels)) % self.activation.size
+            ]
+            source = (raw ^ np.uint8(_FLIP) if command["unsigned"] else raw).view(np.int8)
+        values = source.astype(np.int64)
+        if command["mode"] == PostMode.MAX:
+            values = np.where(inside[..., None], values, np.iinfo(np.int32).min)
+            return np.asarray(values.max(axis=(2, 3)))
+        return np.asarray(np.where(inside[..., None], values, 0).sum(axis=(2, 3)))
+
+
+def _transfer(command: Command, size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Byte addresses in memory and buffer, row by row."""
+    row = np.arange(command["rows"] + 1)[:, None]
+    byte = np.arange(command["row_bytes"])
+    dram = command["dram_address"] + row * command["dram_pitch"] + byte
+    buffer = command["buffer_address"] + row * command["buffer_pitch"] + byte
+    return dram % (1 << 32), buffer % size

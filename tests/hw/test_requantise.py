@@ -1,0 +1,187 @@
+"""The requantiser against NumPy's float32 arithmetic, bit for bit."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from amaranth.sim import Simulator
+from numpy.typing import NDArray
+
+from arch.post_timing import REQUANTISE_LATENCY
+from hw.requantise import Requantiser
+
+INT_MIN, INT_MAX = -(1 << 31), (1 << 31) - 1
+SMALLEST = np.float32(2.0**-149)
+LARGEST = np.finfo(np.float32).max
+
+Integers = NDArray[np.int64]
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """What the requantiser holds while elements are in flight."""
+
+    zero_point: int
+    low: int
+    high: int
+
+
+INT8 = Output(zero_point=0, low=-128, high=127)
+# Wide enough to tell neighbouring integers apart up to the saturation.
+WIDE = Output(zero_point=0, low=-256, high=255)
+
+
+def expected(values: Integers, multipliers: Floats, output: Output) -> list[int]:
+    with np.errstate(over="ignore"):
+        product = values.astype(np.int32).astype(np.float32) * multipliers
+    assert product.dtype == np.float32
+    rounded = np.clip(np.rint(product), -(2.0**30), 2.0**30).astype(np.int64)
+    return [int(y) & 255 for y in np.clip(rounded + output.zero_point, output.low, output.high)]
+
+
+def simulated(values: Integers, multipliers: Floats, output: Output) -> list[int]:
+    """One element in every cycle; results as they stand LATENCY cycles after their elements."""
+    dut = Requantiser()
+    bits = [int(word) for word in multipliers.view(np.uint32)]
+    results: list[int] = []
+
+    async def bench(ctx) -> None:  # type: ignore[no-untyped-def]  # the simulator has no types
+        ctx.set(dut.zero_point, output.zero_point)
+        ctx.set(dut.low, output.low)
+        ctx.set(dut.high, output.high)
+        for cycle in range(len(bits) + REQUANTISE_LATENCY):
+            if cycle < len(bits):
+                ctx.set(dut.value, int(values[cycle]))
+                ctx.set(dut.multiplier, bits[cycle])
+            if cycle >= REQUANTISE_LATENCY:
+                results.append(ctx.get(dut.result))
+            await ctx.tick()
+
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-8)
+    simulator.add_testbench(bench)
+    simulator.run()
+    return results
+
+
+def check(values: Integers, multipliers: Floats, output: Output) -> None:
+    wrong = [
+        f"value={value} multiplier={multiplier.hex()} {output}: got {got}, expected {want}"
+        for value, multiplier, got, want in zip(
+            values.tolist(),
+            multipliers.astype(np.float64).tolist(),
+            simulated(values, multipliers, output),
+            expected(values, multipliers, output),
+            strict=True,
+        )
+        if got != want
+    ]
+    assert not wrong, f"{len(wrong)} of {len(values)} elements differ; first: {wrong[0]}"
+
+
+def pairs(values: Integers, multipliers: Floats) -> tuple[Integers, Floats]:
+    """Every value with every multiplier."""
+    return np.repeat(values, len(multipliers)), np.tile(multipliers, len(values))
+
+
+def signs(values: Integers) -> Integers:
+    return np.concatenate([values, -values])
+
+
+def in_range(values: Integers) -> Integers:
+    return np.unique(values[(values >= INT_MIN) & (values <= INT_MAX)])
+
+
+def odd(rng: np.random.Generator, bits: Integers) -> Integers:
+    """Odd integers of exactly ``bits`` bits each, at least 2."""
+    top = np.int64(1) << (bits - 1)
+    return top | rng.integers(0, top) | 1
+
+
+def powers_and_neighbours() -> tuple[Integers, Floats]:
+    around = (np.int64(1) << np.arange(32))[:, None] + np.arange(-1, 2)
+    values = in_range(signs(np.concatenate([around.ravel(), [0, INT_MAX]])))
+    multipliers = np.ldexp(np.float32(1), np.arange(-34, 10)).astype(np.float32)
+    return pairs(values, multipliers)
+
+
+def all_exponents() -> tuple[Integers, Floats]:
+    values = np.array([INT_MIN, INT_MAX, INT_MAX - 63, -1, 0, 1, 3, 1 << 24, -(1 << 24) - 1])
+    exponents = np.arange(255, dtype=np.uint32) << 23
+    fractions = np.array([0, 1, 1 << 22, (1 << 23) - 1], np.uint32)
+    return pairs(values, (exponents[:, None] | fractions).ravel().view(np.float32))
+
+
+def conversion_ties(rng: np.random.Generator) -> tuple[Integers, Floats]:
+    """Values halfway between two float32, and their neighbours; products that show the lowest
+    bits of the converted value."""
+    extra = rng.integers(1, 8, 1500)
+    exact = odd(rng, np.full(1500, 24)) ^ rng.integers(0, 2, 1500)
+    values = ((2 * exact + 1) << (extra - 1)) + rng.integers(-1, 2, 1500) * (extra > 1)
+    # Exactly representable steps away from a tie of the result.
+    quotient = (rng.integers(0, 250, 1500) + 0.5) / (exact << extra)
+    return values * rng.choice([-1, 1], 1500), quotient.astype(np.float32)
+
+
+def product_ties(rng: np.random.Generator) -> tuple[Integers, Floats]:
+    """24-bit mantissas whose 47- or 48-bit product ends in 1000...0 below the rounded bits, at a
+    scale where that decides a tie of the result."""
+    zeros = rng.integers(0, 22, 3000)
+    left = odd(rng, 24 - zeros)
+    right = odd(rng, zeros + rng.integers(1, 3, 3000))
+    exponent = -(np.floor(np.log2(left.astype(np.float64) * right)).astype(np.int64))
+    scale = exponent + rng.integers(-2, 9, 3000)
+    values = left << rng.integers(0, 7, 3000)
+    shift = np.round(np.log2(values / left)).astype(np.int64)
+    multipliers = np.ldexp(right.astype(np.float64), scale - shift).astype(np.float32)
+    return values * rng.choice([-1, 1], 3000), multipliers
+
+
+def result_ties(rng: np.random.Generator) -> tuple[Integers, Floats]:
+    """Products exactly halfway between integers, and one float32 step beside."""
+    integers = rng.integers(-260, 260, 3000)
+    scale = rng.integers(1, 20, 3000)
+    values = (2 * integers + 1) << rng.integers(0, 12, 3000)
+    multipliers = ((integers + 0.5) / values).astype(np.float32)
+    step = rng.integers(-1, 2, 3000).astype(np.float32)
+    near = np.nextafter(multipliers, multipliers + step).astype(np.float32)
+    more = np.ldexp(2.0 * integers + 1, scale).astype(np.int64)
+    exact = np.ldexp(np.float32(1), -scale - 1).astype(np.float32)
+    return np.concatenate([values, more]), np.concatenate([near, exact])
+
+
+def spread(rng: np.random.Generator, count: int) -> tuple[Integers, Floats]:
+    """Values of every magnitude, multipliers of every mantissa, results mostly within a byte."""
+    values = rng.integers(INT_MIN, INT_MAX + 1, count) >> rng.integers(0, 31, count)
+    target = np.exp2(rng.uniform(-3, 10, count))
+    multipliers = (target / np.maximum(np.abs(values), 1)).astype(np.float32)
+    return values, multipliers
+
+
+def test_powers_of_two_and_their_neighbours() -> None:
+    check(*powers_and_neighbours(), WIDE)
+
+
+def test_every_exponent_of_the_multiplier() -> None:
+    check(*all_exponents(), INT8)
+
+
+def test_ties_of_the_conversion_to_float32() -> None:
+    check(*conversion_ties(np.random.default_rng(1)), WIDE)
+
+
+def test_ties_of_the_product() -> None:
+    check(*product_ties(np.random.default_rng(2)), WIDE)
+
+
+def test_ties_of_the_result() -> None:
+    check(*result_ties(np.random.default_rng(3)), WIDE)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_random_elements_and_limits(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    low, high = sorted(int(limit) for limit in rng.integers(-128, 256, 2))
+    zero_point = int(rng.integers(-256, 256))
+    check(*spread(rng, 2000), Output(zero_point=zero_point, low=low, high=high))

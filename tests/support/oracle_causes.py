@@ -1,0 +1,147 @@
+"""Why an oracle's output differs from the golden model's, element by element.
+
+A cause is a rule that the oracle follows instead of the specification, written down so that it
+predicts the oracle's output: exactly (lowest = highest), or, where an oracle sums float32 values in
+an order of its own, as the interval that its rounding errors allow. A differing element is
+explained by the first cause whose prediction holds it; any other is unexplained.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.golden.convolution import accumulate
+from sim.golden.pooling import window_maximum
+from sim.golden.requantise import requantise
+from sim.network import Bytes, Conv, GlobalAveragePool, MaxPool
+from tests.support.saturating_products import accumulate_saturating
+
+AnyLayer = Conv | MaxPool | GlobalAveragePool
+Outputs = NDArray[np.int32]
+Prediction = tuple[Outputs, Outputs]  # lowest and highest output
+Cause = tuple[str, Callable[..., Prediction]]  # name, prediction for (layer, x)
+UNEXPLAINED = "unexplained"
+# The largest relative error of one float32 rounding: half a step at 1.0.
+FLOAT32_ERROR = 2.0**-24
+
+
+def count_causes(
+    causes: tuple[Cause, ...], layer: AnyLayer, x: Bytes, golden: Outputs, oracle: Outputs
+) -> Counter[str]:
+    """Elements in which ``oracle`` differs from ``golden``, by cause."""
+    counts: Counter[str] = Counter()
+    remaining = golden != oracle
+    for name, predict in causes:
+        if remaining.any():
+            low, high = predict(layer, x)
+            explained = remaining & (low <= oracle) & (oracle <= high)
+            counts[name] += int(explained.sum())
+            remaining &= ~explained
+    counts[UNEXPLAINED] += int(remaining.sum())
+    return +counts
+
+
+def _float64_product(layer: AnyLayer, x: Bytes) -> Prediction:
+    product = _accumulator(layer, x).astype(np.float64) * layer.multiplier
+    return _exactly(_clamp(layer, np.rint(product) + layer.output.zero_point))
+
+
+def _zero_point_before_rounding(layer: AnyLayer, x: Bytes) -> Prediction:
+    product = _accumulator(layer, x).astype(np.float32) * layer.multiplier
+    return _exactly(_clamp(layer, np.rint(product.astype(np.float64) + layer.output.zero_point)))
+
+
+def _float64_product_and_zero_point_before_rounding(layer: AnyLayer, x: Bytes) -> Prediction:
+    product = _accumulator(layer, x).astype(np.float64) * layer.multiplier
+    return _exactly(_clamp(layer, np.rint(product + layer.output.zero_point)))
+
+
+def _saturating_products(layer: Conv, x: Bytes) -> Prediction:
+    total = accumulate_saturating(layer, x)
+    y = requantise(total, layer.multiplier, layer.output, layer.clamp)
+    return _exactly(y.astype(np.int32))
+
+
+def _real_value_divided(layer: MaxPool, x: Bytes) -> Prediction:
+    real = _accumulator(layer, x).astype(np.float32) * layer.input.scale
+    return _exactly(_quantised(layer, real))
+
+
+def _mean_of_real_values(layer: GlobalAveragePool, x: Bytes) -> Prediction:
+    real = (x.astype(np.float32) - np.float32(layer.input.zero_point)) * layer.input.scale
+    planes = np.ascontiguousarray(real.transpose(2, 0, 1))  # the order of summation is NCHW's
+    mean = np.average(planes, axis=(1, 2)).astype(np.float32)
+    return _exactly(_quantised(layer, mean[None, None, :]))
+
+
+def _float32_sums(layer: AnyLayer, x: Bytes) -> Prediction:
+    """Real values within the worst case of float32 rounding, whatever the order of summation."""
+    value = _accumulator(layer, x) * layer.multiplier.astype(np.float64)
+    terms, magnitude = _sum_terms(layer, x)
+    # Scales, products, sums, the division and the multiplier each round; 10 covers all but sums.
+    error = magnitude * layer.multiplier.astype(np.float64) * (terms + 10) * FLOAT32_ERROR
+    zero_point = layer.output.zero_point
+    return (
+        _clamp(layer, np.rint(value - error) + zero_point),
+        _clamp(layer, np.rint(value + error) + zero_point),
+    )
+
+
+REFERENCE_CONV_CAUSES: tuple[Cause, ...] = (
+    ("product in float64", _float64_product),
+    ("zero point added before rounding", _zero_point_before_rounding),
+    ("both of these", _float64_product_and_zero_point_before_rounding),
+)
+INTEGER_CONV_CAUSES: tuple[Cause, ...] = (
+    ("u8 x s8 pairs saturate in 16 bits", _saturating_products),
+)
+FLOAT_CONV_CAUSES: tuple[Cause, ...] = (("sum of real values in float32", _float32_sums),)
+FLOAT_MAX_POOL_CAUSES: tuple[Cause, ...] = (
+    ("real value in float32, divided by the scale", _real_value_divided),
+)
+REFERENCE_AVERAGE_CAUSES: tuple[Cause, ...] = (
+    ("mean of real values in float32", _mean_of_real_values),
+)
+FLOAT_AVERAGE_CAUSES: tuple[Cause, ...] = (("mean of real values in float32", _float32_sums),)
+
+
+def _accumulator(layer: AnyLayer, x: Bytes) -> NDArray[np.int32]:
+    if isinstance(layer, Conv):
+        return accumulate(layer, x)
+    if isinstance(layer, MaxPool):
+        return window_maximum(layer, x) - np.int32(layer.input.zero_point)
+    difference = x.astype(np.int32) - layer.input.zero_point
+    return np.asarray(difference.sum(axis=(0, 1), keepdims=True), np.int32)
+
+
+def _sum_terms(layer: AnyLayer, x: Bytes) -> tuple[int, NDArray[np.float64]]:
+    """How many terms each sum has, and the sum of their magnitudes in accumulator units."""
+    size = np.abs(x.astype(np.int32) - layer.input.zero_point).astype(np.uint8)
+    if isinstance(layer, Conv):
+        return layer.shape.reduction + 1, _magnitudes(layer, size)
+    return x.shape[0] * x.shape[1], size.sum(axis=(0, 1), keepdims=True).astype(np.float64)
+
+
+def _magnitudes(layer: Conv, size: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """sum(|x - zx| * |w|) + |bias|, by way of negative weights, since int8 holds no 128."""
+    source = replace(layer.input, signed=False, zero_point=0)
+    weights = np.where(layer.weights > 0, -layer.weights, layer.weights)
+    bias = np.where(layer.bias > 0, -layer.bias, layer.bias)
+    return -accumulate(replace(layer, input=source, weights=weights, bias=bias), size).astype(
+        np.float64
+    )
+
+
+def _quantised(layer: AnyLayer, real: NDArray[np.float32]) -> Outputs:
+    return _clamp(layer, np.rint(real / layer.output.scale) + layer.output.zero_point)
+
+
+def _clamp(layer: AnyLayer, values: NDArray[np.floating]) -> Outputs:
+    return np.asarray(np.clip(values, *layer.clamp), np.int32)
+
+
+def _exactly(y: Outputs) -> Prediction:
+    return y, y
