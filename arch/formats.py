@@ -58,5 +58,5 @@ def smallest_format(minimum: int, maximum: int) -> IntegerFormat:
     if minimum >= 0:
         return IntegerFormat(bits=max(maximum.bit_length(), 1), signed=False)
     # ~minimum = -minimum - 1: the magnitude bits a negative number needs beside its sign.
-    magnitude = max((~minimum).bit_length(), maximum.bit_length())
+    magnitude = max(~minimum, maximum).bit_length()
     return IntegerFormat(bits=magnitude + 1, signed=True)

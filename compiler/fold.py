@@ -8,7 +8,12 @@ from numpy.typing import NDArray
 from arch.errors import ModelError
 from arch.layers import Window
 from compiler.graph import Graph, Node
-from compiler.quantisation import quantised_constant, real_constant
+from compiler.quantisation import (
+    expect_quantised,
+    expect_real,
+    quantised_constant,
+    real_constant,
+)
 from compiler.windows import window_of
 
 # A bias scale may differ from the product of the scales by two float32 roundings.
@@ -35,9 +40,7 @@ def read_linear(graph: Graph, node: Node, input_scale: np.float32) -> Linear:
 
     Raises ``ModelError`` if an int32 bias has a scale in which it is no whole number.
     """
-    constant = quantised_constant(graph, node.input(1))
-    if constant is None:
-        raise LookupError(f"{node.label}: support rules are checked first")
+    constant = expect_quantised(graph, node.input(1))
     weights = constant.values
     if node.operator == "Conv":
         window = window_of(graph, node)
@@ -85,16 +88,12 @@ def _unit(linear: Linear, input_scale: np.float32) -> NDArray[np.float64]:
     return (input_scale * linear.scale).astype(np.float64)
 
 
-def _bias(
-    graph: Graph, linear: Linear, name: str, input_scale: np.float32
-) -> NDArray[np.float64]:
+def _bias(graph: Graph, linear: Linear, name: str, input_scale: np.float32) -> NDArray[np.float64]:
     """A constant bias in units of the accumulator, int32 ones exactly."""
     unit = _unit(linear, input_scale)
     quantised = quantised_constant(graph, name)
     if quantised is None or quantised.values.dtype != np.int32:
-        real = real_constant(graph, name)
-        if real is None:
-            raise LookupError(f"{linear.node.label}: support rules are checked first")
+        real = expect_real(graph, name)
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
             return np.asarray(real.reshape(-1) / unit, np.float64)
     values = quantised.values.reshape(-1).astype(np.float64) - quantised.zero_point
@@ -109,12 +108,11 @@ def _bias(
     return np.asarray(bias, np.float64)
 
 
-def _fold_batch_norm(
-    graph: Graph, linear: Linear, node: Node, input_scale: np.float32
-) -> Linear:
+def _fold_batch_norm(graph: Graph, linear: Linear, node: Node, input_scale: np.float32) -> Linear:
     """The gain goes into the weights' scale, its sign into the weights, the rest into the bias."""
-    gamma, beta, mean, variance = (_statistics(graph, name) for name in node.inputs[1:5])
-    gain = gamma / np.sqrt(variance + node.number("epsilon", 1e-5))
+    gamma, beta, mean, variance = (expect_real(graph, name) for name in node.inputs[1:5])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        gain = gamma / np.sqrt(variance + node.number("epsilon", 1e-5))
     unusable = gain[~np.isfinite(gain)]
     if unusable.size:
         raise ModelError(
@@ -135,10 +133,3 @@ def _fold_batch_norm(
     folded = replace(linear, weights=weights.astype(np.int8), scale=scale)
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         return replace(folded, bias=real_bias / _unit(folded, input_scale))
-
-
-def _statistics(graph: Graph, name: str) -> NDArray[np.float64]:
-    values = real_constant(graph, name)
-    if values is None:
-        raise LookupError(f"{name}: support rules are checked first")
-    return values

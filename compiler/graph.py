@@ -183,5 +183,5 @@ def _array(tensor: TensorProto) -> NDArray[Any]:
 
 
 def _type_name(data_type: int) -> str:
-    names = {value: name for name, value in TensorProto.DataType.items()}
+    names: dict[int, str] = {value: name for name, value in TensorProto.DataType.items()}
     return names.get(data_type, str(data_type))

@@ -40,7 +40,7 @@ def pads_one_way(_graph: Graph, node: Node) -> str | None:
 
 
 def has_a_valid_window(graph: Graph, node: Node) -> str | None:
-    """Kernel, strides and dilations must be two positive numbers, and pads four from 0; fix them."""
+    """Kernel, strides and dilations must be two numbers from 1, and pads four from 0; fix them."""
     shapes = {
         "kernel_shape": node.integers("kernel_shape", graph.shape(node.input(1))[2:])
         if node.operator == "Conv"

@@ -1,4 +1,4 @@
-"""Names from an untrusted file: made safe for files, Verilog and reports, and printable for errors."""
+"""Names from an untrusted file: safe for files, Verilog and reports, printable for errors."""
 
 import re
 
@@ -19,7 +19,7 @@ def node_label(operator: str, name: str, outputs: tuple[str, ...]) -> str:
 
 
 class SafeNames:
-    """Gives each raw name a distinct safe one: letters, digits, ``_`` and ``.``, at most 60 long."""
+    """Gives raw names distinct safe ones: letters, digits, ``_`` and ``.``, at most 60 long."""
 
     def __init__(self) -> None:
         self._taken: set[str] = set()

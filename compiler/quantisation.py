@@ -101,3 +101,19 @@ def real_constant(graph: Graph, tensor: str) -> NDArray[np.float64] | None:
     scale = quantised.scale.astype(np.float64).reshape(along_axis)
     zero_point = quantised.zero_point.astype(np.float64).reshape(along_axis)
     return np.asarray(scale * (quantised.values.astype(np.float64) - zero_point), np.float64)
+
+
+def expect_quantised(graph: Graph, tensor: str) -> QuantisedConstant:
+    """``quantised_constant`` of a tensor that the support rules know to be one."""
+    quantised = quantised_constant(graph, tensor)
+    if quantised is None:
+        raise LookupError(f"tensor {tensor}: check the support rules first")
+    return quantised
+
+
+def expect_real(graph: Graph, tensor: str) -> NDArray[np.float64]:
+    """``real_constant`` of a tensor that the support rules know to be one."""
+    real = real_constant(graph, tensor)
+    if real is None:
+        raise LookupError(f"tensor {tensor}: check the support rules first")
+    return real

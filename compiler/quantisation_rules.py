@@ -5,7 +5,12 @@ from onnx import TensorProto
 
 from compiler.graph import Graph, Node
 from compiler.names import printable
-from compiler.quantisation import QuantisedConstant, quantised_constant, real_constant, zero_points
+from compiler.quantisation import (
+    expect_quantised,
+    quantised_constant,
+    real_constant,
+    zero_points,
+)
 
 
 def has_constant_scale(graph: Graph, node: Node) -> str | None:
@@ -77,21 +82,21 @@ def has_quantised_weights(graph: Graph, node: Node) -> str | None:
 
 def has_int8_weights(graph: Graph, node: Node) -> str | None:
     """The weights must be int8; quantise with weight_type=QuantType.QInt8."""
-    dtype = _weights(graph, node).values.dtype
+    dtype = expect_quantised(graph, node.input(1)).values.dtype
     return None if dtype == np.int8 else str(dtype)
 
 
 def has_symmetric_weights(graph: Graph, node: Node) -> str | None:
     """The zero point of the weights must be 0; quantise with extra_options={'WeightSymmetric': \
     True}."""
-    zero_point = _weights(graph, node).zero_point
+    zero_point = expect_quantised(graph, node.input(1)).zero_point
     wrong = zero_point[zero_point != 0]
     return str(wrong[0]) if wrong.size else None
 
 
 def scales_output_channels(graph: Graph, node: Node) -> str | None:
     """The weights must have one scale, or one for each output channel; quantise them so."""
-    weights = _weights(graph, node)
+    weights = expect_quantised(graph, node.input(1))
     axis = 0 if node.operator == "Conv" or node.integer("transB", 0) else 1
     if weights.scale.size == 1 or weights.axis == axis:
         return None
@@ -100,7 +105,10 @@ def scales_output_channels(graph: Graph, node: Node) -> str | None:
 
 def fits_its_weights(graph: Graph, node: Node) -> str | None:
     """The weights must fit the input channels and the kernel_shape; export the model again."""
-    channels, shape = graph.shape(node.input(0))[1], list(_weights(graph, node).values.shape)
+    channels, shape = (
+        graph.shape(node.input(0))[1],
+        list(expect_quantised(graph, node.input(1)).values.shape),
+    )
     if node.operator != "Conv":
         reduction = 1 if node.integer("transB", 0) else 0
         fits = len(shape) == 2 and shape[reduction] == channels
@@ -123,10 +131,3 @@ def has_constant_bias(graph: Graph, node: Node) -> str | None:
     if values.shape in ((), (1,), (channels,), (1, 1), (1, channels)):
         return None
     return str(list(values.shape))
-
-
-def _weights(graph: Graph, node: Node) -> QuantisedConstant:
-    weights = quantised_constant(graph, node.input(1))
-    if weights is None:
-        raise LookupError("has_quantised_weights is checked first")
-    return weights

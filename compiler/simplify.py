@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from compiler.graph import Graph, Node
 
+
 def simplify(graph: Graph) -> Graph:
     """An equal graph without Constant, constant QuantizeLinear, Identity, Dropout, dead nodes."""
     return _prune(_fold_constants(_bypass(graph)))
@@ -79,7 +80,8 @@ def _quantised(node: Node, inputs: list[NDArray[Any]]) -> NDArray[Any] | None:
     limits = np.iinfo(zero_point.dtype)
     rounded = np.rint(values / scale.reshape(along_axis)).astype(np.float64)
     shifted = rounded + zero_point.reshape(along_axis)
-    return np.clip(shifted, limits.min, limits.max).astype(zero_point.dtype)
+    quantised: NDArray[Any] = np.clip(shifted, limits.min, limits.max).astype(zero_point.dtype)
+    return quantised
 
 
 def _prune(graph: Graph) -> Graph:

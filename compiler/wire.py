@@ -27,9 +27,8 @@ def check_entries(data: memoryview) -> None:
     Initialisers may hold any number of bytes; everything else (nodes, value infos, metadata)
     shares ``MAX_STRUCTURE_BYTES``.
     """
-    entries = structure = 0
-    for number, start, stop in _model_fields(data):
-        entries += 1
+    structure = 0
+    for entries, (number, start, stop) in enumerate(_model_fields(data), start=1):
         if entries > MAX_ENTRIES:
             raise ModelError(
                 f"a model may hold at most {MAX_ENTRIES} nodes, initialisers and other entries, "
@@ -68,21 +67,22 @@ def _fields(data: memoryview, start: int, stop: int) -> Iterator[tuple[int, int,
     """(number, start, stop) of each field of the message in ``data[start:stop]``."""
     while start < stop:
         key, start = _varint(data, start, stop)
-        end = _field_end(data, key & 7, start, stop)
+        start, end = _extent(data, key & 7, start, stop)
         if end > stop:
             raise DecodeError("field beyond the end of its message")
         yield key >> 3, start, end
         start = end
 
 
-def _field_end(data: memoryview, wire_type: int, start: int, stop: int) -> int:
+def _extent(data: memoryview, wire_type: int, start: int, stop: int) -> tuple[int, int]:
+    """Where the content of a field begins and ends, whose key ends at ``start``."""
     if wire_type == _BYTES:
         length, start = _varint(data, start, stop)
-        return start + length
+        return start, start + length
     if wire_type == _VARINT:
-        return _varint(data, start, stop)[1]
+        return start, _varint(data, start, stop)[1]
     if wire_type in (_FIXED32, _FIXED64):
-        return start + (4 if wire_type == _FIXED32 else 8)
+        return start, start + (4 if wire_type == _FIXED32 else 8)
     raise DecodeError("unknown wire type")
 
 

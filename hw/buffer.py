@@ -7,7 +7,6 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from arch.errors import ConfigError
 from hw.interfaces import ReadPort, WritePort
 
 
@@ -48,14 +47,15 @@ def _clash(m: Module, accesses: list[_Access], name: str) -> Value:
 class BankedBuffer(wiring.Component):
     """A buffer of ``banks`` x ``words`` x ``lanes`` bytes; byte address = {bank, word, lane}.
 
-    Element e of an access at byte address a is byte a + e, modulo the buffer. Each bank has one read
-    and one write port in each lane, and accesses that share no (bank, lane) go on side by side, also
-    within one bank.
+    Element e of an access at byte address a is byte a + e, modulo the buffer. Each bank has one
+    read and one write port in each lane; accesses that share no (bank, lane) go on side by side,
+    also within one bank.
 
     Reading takes BUFFER_READ_LATENCY = 3 cycles (memory, output register, rotation), writing
-    BUFFER_WRITE_LATENCY = 2 (rotation, memory); both take a new access in every cycle. A read request
-    in the cycle in which older bytes are overwritten (one after the write request) gives the older
-    bytes.
+    BUFFER_WRITE_LATENCY = 2 (rotation, memory); both take a new access in every cycle. A byte that
+    is requested one cycle after the request that overwrites it reads as the older byte.
+
+    The sizes are not checked here: AcceleratorConfig has seen to them.
 
     Args:
         lanes: bytes in a word; a power of two, at least 2.
@@ -67,11 +67,8 @@ class BankedBuffer(wiring.Component):
     Members:
         read0, read1, ...: read ports.
         write0, write1, ...: write ports.
-        conflict: two readers, or two writers, wanted one (bank, lane) two cycles ago; masked
-            elements want nothing. What they read or wrote there is arbitrary.
-
-    Raises:
-        ConfigError: for a size that breaks the rules above.
+        conflict: two readers wanted one (bank, lane) two cycles ago, or two writers three cycles
+            ago; masked elements want nothing. What they read or wrote there is arbitrary.
     """
 
     def __init__(
@@ -83,16 +80,6 @@ class BankedBuffer(wiring.Component):
         readers: tuple[int, ...],
         writers: tuple[int, ...],
     ) -> None:
-        for name, value, least in (("lanes", lanes, 2), ("words", words, 2), ("banks", banks, 1)):
-            if value < least or value & (value - 1):
-                raise ConfigError(
-                    f"{name} of a buffer must be a power of two from {least} on, got {value}"
-                )
-        for elements in (*readers, *writers):
-            if not 1 <= elements <= lanes:
-                raise ConfigError(
-                    f"elements of a buffer's port must be in 1..{lanes} (its lanes), got {elements}"
-                )
         self.lanes, self.words, self.banks = lanes, words, banks
         self.readers, self.writers = readers, writers
         self.address_bits = (lanes * words * banks).bit_length() - 1

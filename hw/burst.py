@@ -1,6 +1,6 @@
 """Cuts the rows of a load or store into AXI4 bursts."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -37,10 +37,10 @@ def lane_bits(config: AcceleratorConfig) -> int:
 def burst_layout(config: AcceleratorConfig) -> data.StructLayout:
     """One burst.
 
-    ``address`` is that of its first beat, a multiple of the beat; ``length`` its beats - 1. Lane 0 of
-    the first beat belongs to ``buffer_address``, modulo 2^20; only the lanes from ``first_lane`` on
-    count there, and only those up to ``last_lane`` in the last beat. ``last`` marks the last burst
-    of the transfer.
+    ``address`` is that of its first beat, a multiple of the beat; ``length`` its beats - 1. Lane 0
+    of the first beat belongs to ``buffer_address``, modulo 2^20; only the lanes from ``first_lane``
+    on count there, and only those up to ``last_lane`` in the last beat. ``last`` marks the last
+    burst of the transfer.
     """
     return data.StructLayout(
         {
@@ -54,18 +54,36 @@ def burst_layout(config: AcceleratorConfig) -> data.StructLayout:
     )
 
 
+def connect_transfers(m: Module, commands: stream.Interface, transfers: stream.Interface) -> None:
+    """Hand the transfers of load or store commands to a splitter."""
+    m.d.comb += [
+        transfers.valid.eq(commands.valid),
+        commands.ready.eq(transfers.ready),
+        *(transfers.payload[name].eq(commands.payload[name]) for name in TRANSFER_FIELDS),
+    ]
+
+
+def valid_lanes(lanes: int, burst: data.View, *, first: Value, last: Value) -> Value:
+    """Mask of the ``lanes`` of a beat that belong to its row, by the ``first_lane`` and
+    ``last_lane`` of its burst, for a beat that is the ``first`` or the ``last`` of it."""
+    return Cat(
+        (~first | (lane >= burst.first_lane)) & (~last | (lane <= burst.last_lane))
+        for lane in range(lanes)
+    )
+
+
 class BurstSplitter(wiring.Component):
     """Bursts of one transfer after the other.
 
-    A burst ends where the row ends, at a multiple of 4 KiB, or after ``burst_beats`` beats, the first
-    beat counted whole. A transfer taken in cycle p offers its first burst from p + 2 on; a burst
-    taken in cycle a is followed by the next one from a + 2 on, in the same row or the next; the next
-    transfer is taken from a + 1 on, a being the cycle in which the last burst was taken.
+    A burst ends where the row ends, at a multiple of 4 KiB, or after ``burst_beats`` beats, the
+    first beat counted whole. A transfer taken in cycle p offers its first burst from p + 2 on; a
+    burst taken in cycle a is followed by the next one from a + 2 on, in the same row or the next;
+    the next transfer is taken from a + 1 on, a being the cycle in which the last burst was taken.
 
     Members:
         transfers: The rows; ``row_bytes`` is at least 1. Ready while no transfer is being cut.
         bursts: The bursts, in the order of rising addresses in a row, row after row.
-        hold: Offers no burst but one that is already offered.
+        hold: Offers no burst but one that is already offered. Level.
         busy: A transfer is being cut.
     """
 
@@ -81,6 +99,7 @@ class BurstSplitter(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
+        """The hardware."""
         m = Module()
         lanes = lane_bits(self._config)
         transfer = Signal(transfer_layout)  # dram_address and buffer_address: of the present row
@@ -98,7 +117,7 @@ class BurstSplitter(wiring.Component):
         advance = Signal(9)
         ends_row = Signal()
 
-        def begin_row(address: Signal, buffer_address: Signal, row_bytes: Signal) -> None:
+        def begin_row(address: Value, buffer_address: Value, row_bytes: Value) -> None:
             lane = address[:lanes]
             m.d.sync += [
                 transfer.dram_address.eq(address),
@@ -161,7 +180,7 @@ class BurstSplitter(wiring.Component):
                             m.next = "IDLE"
         return m
 
-    def _limit(self, beat: Signal) -> Signal:
+    def _limit(self, beat: Value) -> Value:
         """Beats - 1 from the beat address ``beat`` to the longest burst's end."""
         page_bits = (BOUNDARY_BYTES // self._config.bus_bytes).bit_length() - 1
         burst_bits = self._config.burst_beats.bit_length() - 1

@@ -18,6 +18,9 @@ CAUSES = (
 )
 """The counters of which each cycle of a run counts exactly one."""
 
+cause_flags = data.StructLayout({name: 1 for name in CAUSES})
+"""One bit for each of those."""
+
 event_flags = data.StructLayout({name: 1 for name in COUNTER_NAMES if name != CYCLES})
 """One bit for each counter but that of the cycles."""
 
@@ -38,10 +41,15 @@ class CounterBank(wiring.Component):
         values: the counters.
     """
 
-    restart: In(1)
-    enable: In(1)
-    events: In(event_flags)
-    values: Out(counters_layout)
+    def __init__(self) -> None:
+        super().__init__(
+            {
+                "restart": In(1),
+                "enable": In(1),
+                "events": In(event_flags),
+                "values": Out(counters_layout),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         """The hardware."""
@@ -70,11 +78,16 @@ class CycleSorter(wiring.Component):
         cause: exactly one bit is 1.
     """
 
-    array_busy: In(1)
-    stepping: In(1)
-    taking: In(1)
-    waits_for: In(engine_flags)
-    cause: Out(data.StructLayout({name: 1 for name in CAUSES}))
+    def __init__(self) -> None:
+        super().__init__(
+            {
+                "array_busy": In(1),
+                "stepping": In(1),
+                "taking": In(1),
+                "waits_for": In(engine_flags),
+                "cause": Out(cause_flags),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         """The hardware."""

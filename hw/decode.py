@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from amaranth.hdl import Array, Cat, Module, Signal, Value
+from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -70,14 +70,14 @@ class CommandDecoder(wiring.Component):
         opcode = word[:OPCODE_BITS]
 
         # Check: one bit for every opcode, registered.
-        faults = Signal(1 << OPCODE_BITS, init=-1)
+        faults = Signal(1 << OPCODE_BITS, init=(1 << (1 << OPCODE_BITS)) - 1)
         checked = Signal()
         m.d.sync += checked.eq(self.commands.valid & ~self.commands.ready)
         for engine in Engine:
             m.d.sync += faults[engine].eq(Cat(self._faults(engine)).any())
 
         # Dispatch: the word is still at hand.
-        m.d.comb += self.illegal.eq(checked & Array(faults)[opcode])
+        m.d.comb += self.illegal.eq(checked & faults.bit_select(opcode, 1))
         may_go = checked & ~self.illegal & ~self.abort
         for engine in Engine:
             queue = getattr(self, engine.name.lower())

@@ -7,23 +7,26 @@ from amaranth.lib.wiring import In, Out
 from arch.commands import Engine, LoadTarget
 from arch.config import AcceleratorConfig
 from arch.timing import BUFFER_WRITE_LATENCY
-from hw.burst import TRANSFER_FIELDS, BurstSplitter, burst_layout
+from hw.burst import BurstSplitter, burst_layout, connect_transfers, valid_lanes
 from hw.interfaces import MemoryReader, WritePort, command_layout, command_stream
+
+_FROM_BURST = ("buffer_address", "first_lane", "last_lane", "last")
 
 
 def _record_layout(config: AcceleratorConfig) -> data.StructLayout:
     """What the beats of a burst under way need to know."""
     burst = burst_layout(config)
-    kept = ("buffer_address", "first_lane", "last_lane", "last")
     target = command_layout(Engine.LOAD)["target"].shape
-    return data.StructLayout({"target": target, **{name: burst[name].shape for name in kept}})
+    return data.StructLayout(
+        {"target": target, **{name: burst[name].shape for name in _FROM_BURST}}
+    )
 
 
 class LoadEngine(wiring.Component):
     """Copies rows of bytes from memory into the activation, weight or parameter buffer.
 
-    The addresses of a command may run ahead of the data of those before it; data and ``done`` come in
-    order. With p(n) the cycle in which command n is taken, o(k) the first cycle in which burst k
+    The addresses of a command may run ahead of the data of those before it; data and ``done`` come
+    in order. With p(n) the cycle in which command n is taken, o(k) the first cycle in which burst k
     (counted over all commands) is offered on ``memory.ar``, a(k) the cycle in which it is accepted,
     e(k) that of its last beat, and N = ``outstanding_bursts``::
 
@@ -49,19 +52,20 @@ class LoadEngine(wiring.Component):
 
     def __init__(self, *, config: AcceleratorConfig) -> None:
         self._config = config
-        ports = {
+        address_bits = {
             LoadTarget.ACTIVATION: config.activation_address_bits,
             LoadTarget.WEIGHT: config.weight_address_bits,
             LoadTarget.PARAMETER: config.parameter_buffer_bytes.bit_length() - 1,
+        }
+        ports = {
+            target.name.lower(): Out(WritePort(address_bits=bits, elements=config.bus_bytes))
+            for target, bits in address_bits.items()
         }
         super().__init__(
             {
                 "commands": In(command_stream(Engine.LOAD)),
                 "memory": Out(MemoryReader(config)),
-                **{
-                    target.name.lower(): Out(WritePort(address_bits=bits, elements=config.bus_bytes))
-                    for target, bits in ports.items()
-                },
+                **ports,
                 "abort": In(1),
                 "quiet": Out(1),
                 "idle": Out(1),
@@ -75,6 +79,7 @@ class LoadEngine(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
+        """The hardware."""
         m = Module()
         layout = _record_layout(self._config)
         m.submodules.splitter = splitter = BurstSplitter(config=self._config)
@@ -83,17 +88,11 @@ class LoadEngine(wiring.Component):
         )
 
         # Commands to the splitter; the target waits beside it.
-        command = self.commands.payload
         target = Signal(layout["target"].shape)
-        m.d.comb += [
-            splitter.transfers.valid.eq(self.commands.valid),
-            self.commands.ready.eq(splitter.transfers.ready),
-            splitter.hold.eq(self.abort),
-        ]
-        for name in TRANSFER_FIELDS:
-            m.d.comb += splitter.transfers.payload[name].eq(command[name])
-        with m.If(splitter.transfers.valid & splitter.transfers.ready):
-            m.d.sync += target.eq(command.target)
+        connect_transfers(m, self.commands, splitter.transfers)
+        m.d.comb += splitter.hold.eq(self.abort)
+        with m.If(self.commands.valid & self.commands.ready):
+            m.d.sync += target.eq(self.commands.payload.target)
 
         # A burst goes out together with its record.
         burst = splitter.bursts.payload
@@ -106,7 +105,7 @@ class LoadEngine(wiring.Component):
             records.w_en.eq(splitter.bursts.valid & self.memory.ar.ready),
             entry.target.eq(target),
         ]
-        for name in ("buffer_address", "first_lane", "last_lane", "last"):
+        for name in _FROM_BURST:
             m.d.comb += entry[name].eq(burst[name])
 
         finished = self._write_beats(m, data.View(layout, records.r_data))
@@ -124,10 +123,7 @@ class LoadEngine(wiring.Component):
         first = Signal(init=1)
         here = Signal(record.shape()["buffer_address"].shape)
         following = Signal.like(here)
-        mask = Cat(
-            (~first | (lane >= record.first_lane)) & (~beat.payload.last | (lane <= record.last_lane))
-            for lane in range(elements)
-        )
+        mask = valid_lanes(elements, record, first=first, last=beat.payload.last)
         m.d.comb += [
             beat.ready.eq(1),
             self.read_beat.eq(beat.valid),

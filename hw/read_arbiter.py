@@ -14,10 +14,10 @@ LOAD_ID = 1
 class ReadArbiter(wiring.Component):
     """Fetch before load, on one read bus.
 
-    An address taken in cycle t is on the bus from t + 1 until it is accepted; one is taken whenever
-    the register on the bus is empty or being accepted, so one per cycle can pass, and the bus sees no
-    address withdrawn. Beats are handed on in their cycle to the one whose id they carry. Fetch holds
-    few bursts at a time, so loads are never shut out.
+    An address taken in cycle t is on the bus from t + 1 until it is accepted. One is taken whenever
+    the register on the bus is empty or being accepted: one per cycle can pass. Beats are handed on,
+    in their cycle, to the reader whose id they carry. Fetch holds few bursts at a time, so loads
+    are never shut out.
 
     Members:
         fetch, load: The two readers. Ids are set here; both must always be ready for beats.
@@ -34,6 +34,7 @@ class ReadArbiter(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
+        """The hardware."""
         m = Module()
         bus, fetch, load = self.bus, self.fetch, self.load
 

@@ -2,11 +2,12 @@
 
 from enum import IntEnum
 
-from amaranth.hdl import C, Module, Mux, Signal, Value
+from amaranth.hdl import Module, Mux, Signal, ValueLike
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from arch.config import AcceleratorConfig
+from arch.counters import COUNTER_NAMES
 from arch.registers import (
     ADDRESS_BITS,
     CONTROL_ABORT,
@@ -27,7 +28,7 @@ from hw.interfaces import AXI_ADDRESS_BITS
 
 WORD_BITS = 32
 _LANES = WORD_BITS // 8
-_WORD_OFFSET_BITS = 2
+_OFFSET_BITS = 2
 
 WRITABLE = {
     "interrupt_enable": 1,
@@ -99,19 +100,97 @@ class ControlRegisters(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """The hardware."""
         m = Module()
-        self._write(m)
-        self._read(m)
+        kept = {name: Signal(WORD_BITS, name=name) for name in WRITABLE}
+        for name, register in kept.items():
+            m.d.comb += getattr(self, name).eq(register)
+        self._write(m, kept)
+        self._read(m, kept)
         return m
 
-    def _write(self, m: Module) -> None:
-        held = {}
-        for name in ("aw", "w"):
-            channel = getattr(self, name)
-            held[name] = _hold(m, channel)
-        (address, address_held), (beat, beat_held) = held["aw"], held["w"]
+    def _write(self, m: Module, kept: dict[str, Signal]) -> None:
+        address, beat = Signal(ADDRESS_BITS), Signal(write_data)
         now = Signal()
-        m.d.comb += now.eq(address_held & beat_held & ~self.b.valid)
+        _hold(m, self.aw, address, release=now)
+        _hold(m, self.w, beat, release=now)
+        m.d.comb += now.eq(~self.aw.ready & ~self.w.ready & ~self.b.valid)
+        _answer(m, self.b, now)
         with m.If(now):
-            m.d.sync += [address_held.eq(0), beat_held.eq(0), self.b.valid.eq(1)]
-        with m.If(self.b.valid & self.b.ready):
-            m.d.sync += self.b.valid.eq(0)
+            m.d.sync += self.b.payload.eq(Response.SLVERR)
+            with m.Switch(address >> _OFFSET_BITS):
+                for name, place in REGISTER_ADDRESS.items():
+                    with m.Case(place >> _OFFSET_BITS):
+                        m.d.sync += self.b.payload.eq(Response.OKAY)
+                        if name == "control":
+                            self._strobe(m, beat)
+                        elif name in kept:
+                            _assign(m, kept[name], beat, WRITABLE[name])
+
+    def _strobe(self, m: Module, beat: data.View) -> None:
+        bits = Mux(beat.strb[0], beat.data, 0)
+        m.d.comb += [
+            self.start.eq((bits & CONTROL_START).any()),
+            self.abort.eq((bits & CONTROL_ABORT).any()),
+            self.clear_interrupt.eq((bits & CONTROL_CLEAR).any()),
+        ]
+
+    def _read(self, m: Module, kept: dict[str, Signal]) -> None:
+        address = Signal(ADDRESS_BITS)
+        now = Signal()
+        _hold(m, self.ar, address, release=now)
+        m.d.comb += now.eq(~self.ar.ready & ~self.r.valid)
+        _answer(m, self.r, now)
+        values = self._values(kept)
+        with m.If(now):
+            m.d.sync += self.r.payload.data.eq(0)
+            m.d.sync += self.r.payload.resp.eq(Response.SLVERR)
+            with m.Switch(address >> _OFFSET_BITS):
+                for name, place in REGISTER_ADDRESS.items():
+                    with m.Case(place >> _OFFSET_BITS):
+                        m.d.sync += self.r.payload.data.eq(values[name])
+                        m.d.sync += self.r.payload.resp.eq(Response.OKAY)
+
+    def _values(self, kept: dict[str, Signal]) -> dict[str, ValueLike]:
+        """What each register reads as."""
+        status = (
+            Mux(self.busy, STATUS_BUSY, 0)
+            | Mux(self.done, STATUS_DONE, 0)
+            | Mux(self.interrupt_pending, STATUS_INTERRUPT, 0)
+            | self.error << STATUS_ERROR_SHIFT
+        )
+        return {
+            "identity": IDENTITY,
+            "version": INTERFACE_VERSION,
+            "fingerprint": self.config.fingerprint,
+            "control": 0,
+            "status": status,
+            "error_command": self.error_command,
+            **kept,
+            **{name: self.counters[name] for name in COUNTER_NAMES},
+        }
+
+
+def _hold(m: Module, channel: stream.Interface, into: Signal, *, release: Signal) -> None:
+    """Take one transfer of ``channel``: its payload is in ``into`` from the next cycle on, and
+    ``channel.ready`` is 0, until the cycle after ``release``."""
+    full = Signal()
+    m.d.comb += channel.ready.eq(~full)
+    with m.If(release):
+        m.d.sync += full.eq(0)
+    with m.Elif(channel.valid & ~full):
+        m.d.sync += [full.eq(1), into.eq(channel.payload)]
+
+
+def _answer(m: Module, channel: stream.Interface, now: Signal) -> None:
+    """Make ``channel`` valid from the cycle after ``now`` until its transfer."""
+    with m.If(now):
+        m.d.sync += channel.valid.eq(1)
+    with m.Elif(channel.ready):
+        m.d.sync += channel.valid.eq(0)
+
+
+def _assign(m: Module, register: Signal, beat: data.View, writable: int) -> None:
+    """Write the bytes of ``beat`` that its strobes name, where ``register`` keeps them."""
+    for lane in range(_LANES):
+        byte = slice(8 * lane, 8 * lane + 8)
+        with m.If(beat.strb[lane]):
+            m.d.sync += register[byte].eq((beat.data & writable)[byte])

@@ -1,13 +1,13 @@
 """The store engine: activation buffer to memory."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import data, fifo, wiring
 from amaranth.lib.wiring import In, Out
 
 from arch.commands import Engine
 from arch.config import AcceleratorConfig
 from arch.timing import BUFFER_READ_LATENCY
-from hw.burst import TRANSFER_FIELDS, BurstSplitter
+from hw.burst import BurstSplitter, burst_layout, connect_transfers, valid_lanes
 from hw.interfaces import MemoryWriter, ReadPort, command_stream, write_channel
 
 WRITE_FIFO_DEPTH = 8
@@ -18,21 +18,21 @@ request to its credit's return, so that a memory that is always ready gets a bea
 class StoreEngine(wiring.Component):
     """Copies rows of bytes from the activation buffer to memory.
 
-    The engine reads a burst's beats one after the other, and the next burst's straight after them. With
+    The beats of a burst are read one after the other, those of the next straight after them. With
     p(n) the cycle in which command n is taken, a(k) the cycle in which burst k (counted over all
-    commands) is begun, c(k) the cycle in which its address is accepted on ``memory.aw``, q(j) the
-    cycle of the read request of beat j (counted over all bursts), w(j) the cycle in which that beat
-    is accepted on ``memory.w``, b(k) that of the response on ``memory.b``, N = ``outstanding_bursts``::
+    commands) is begun, c(k) the cycle in which its address is accepted on ``memory.aw``, q(j) that
+    of the read request of beat j (counted over all bursts), w(j) that in which the beat is accepted
+    on ``memory.w``, b(k) that of the response on ``memory.b``, and N = ``outstanding_bursts``::
 
         p(n) = max(cycle in which it is there, a(last burst of command n - 1) + 1)
-        a(k) = max(s, q(last beat of burst k - 1), c(k - 1), b(k - N) + 1)
-               with s = p(n) + 2 for the first burst of command n, else a(k - 1) + 2
+        a(k) = max(s(k), q(last beat of burst k - 1), c(k - 1), b(k - N) + 1)
+        s(k) = p(n) + 2 for the first burst of command n, a(k - 1) + 2 for every other
         burst k is offered on memory.aw from a(k) + 1 on
-        q(j) = max(q(j - 1) + 1, w(j - WRITE_FIFO_DEPTH) + 1), for the first of burst k also a(k) + 1
+        q(j) = max(q(j - 1) + 1, a(its burst) + 1, w(j - WRITE_FIFO_DEPTH) + 1)
         beat j is offered on memory.w from max(q(j) + BUFFER_READ_LATENCY + 1, w(j - 1) + 1) on
         done(n) = b(last burst of command n) + 1
 
-    So a memory that is always ready gets one beat per cycle, bursts of at least two beats provided.
+    So a memory that is always ready gets a beat per cycle, if bursts have two beats or more.
 
     Members:
         commands: Store commands whose waits are over.
@@ -66,19 +66,15 @@ class StoreEngine(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
+        """The hardware."""
         m = Module()
         m.submodules.splitter = splitter = BurstSplitter(config=self._config)
         # A record per burst that waits for its response: whether it ends the command.
         m.submodules.records = records = fifo.SyncFIFO(
             width=1, depth=self._config.outstanding_bursts
         )
-        m.d.comb += [
-            splitter.transfers.valid.eq(self.commands.valid),
-            self.commands.ready.eq(splitter.transfers.ready),
-            splitter.hold.eq(self.abort),
-        ]
-        for name in TRANSFER_FIELDS:
-            m.d.comb += splitter.transfers.payload[name].eq(self.commands.payload[name])
+        connect_transfers(m, self.commands, splitter.transfers)
+        m.d.comb += splitter.hold.eq(self.abort)
 
         aw_free = self._address(m, splitter)
         reader_free = self._read(m, splitter)
@@ -103,7 +99,7 @@ class StoreEngine(wiring.Component):
         ]
         return m
 
-    def _address(self, m: Module, splitter: BurstSplitter) -> Signal:
+    def _address(self, m: Module, splitter: BurstSplitter) -> Value:
         """The register on the address channel; gives whether it can take a burst."""
         aw, bursts = self.memory.aw, splitter.bursts
         free = Signal(name="aw_free")
@@ -116,7 +112,7 @@ class StoreEngine(wiring.Component):
             ]
         return free
 
-    def _read(self, m: Module, splitter: BurstSplitter) -> Signal:
+    def _read(self, m: Module, splitter: BurstSplitter) -> Value:
         """Read requests of the present burst; gives whether the next may begin."""
         elements, bursts = self._config.bus_bytes, splitter.bursts
         active = Signal()
@@ -124,16 +120,12 @@ class StoreEngine(wiring.Component):
         last = Signal()
         left = Signal(8)
         address = Signal(self._config.activation_address_bits)
-        first_lane = Signal(bursts.payload.first_lane.shape())
-        last_lane = Signal.like(first_lane)
+        burst = Signal(burst_layout(self._config))
         credits = Signal(range(WRITE_FIFO_DEPTH + 1), init=WRITE_FIFO_DEPTH)
         request = Signal()
         free = Signal(name="reader_free")
 
-        mask = Cat(
-            (~first | (lane >= first_lane)) & (~last | (lane <= last_lane))
-            for lane in range(elements)
-        )
+        mask = valid_lanes(elements, burst, first=first, last=last)
         m.d.comb += [
             request.eq(active & (credits != 0)),
             free.eq(~active | (request & last)),
@@ -157,28 +149,22 @@ class StoreEngine(wiring.Component):
                 last.eq(bursts.payload.length == 0),
                 left.eq(bursts.payload.length),
                 address.eq(bursts.payload.buffer_address),
-                first_lane.eq(bursts.payload.first_lane),
-                last_lane.eq(bursts.payload.last_lane),
+                burst.eq(bursts.payload),
             ]
         m.d.sync += credits.eq(credits - request + self.write_beat)
         self._write(m, request, mask, last)
         return free
 
-    def _write(self, m: Module, request: Signal, mask: Signal, last: Signal) -> None:
+    def _write(self, m: Module, request: Value, mask: Value, last: Value) -> None:
         """Data read, with the mask that travelled beside it, through the FIFO to the bus."""
         layout = write_channel(self._config)
         m.submodules.beats = beats = fifo.SyncFIFO(width=layout.size, depth=WRITE_FIFO_DEPTH)
-        arriving, strobe, ends = request, mask, last
+        # One stage per stage of the buffer.
+        here = Cat(request, mask, last)
         for stage in range(BUFFER_READ_LATENCY):
-            stages = [
-                Signal.like(value, name=f"{name}_{stage}")
-                for name, value in (("arriving", arriving), ("strobe", strobe), ("ends", ends))
-            ]
-            m.d.sync += [
-                register.eq(value)
-                for register, value in zip(stages, (arriving, strobe, ends), strict=True)
-            ]
-            arriving, strobe, ends = stages
+            before, here = here, Signal.like(here, name=f"travelling_{stage}")
+            m.d.sync += here.eq(before)
+        arriving, strobe, ends = here[0], here[1:-1], here[-1]
 
         entry = data.View(layout, beats.w_data)
         w = self.memory.w

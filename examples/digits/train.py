@@ -1,7 +1,7 @@
 """Train, export and quantise the digits example: ``python examples/digits/train.py``.
 
 Writes beside itself ``digits_float.onnx``, ``digits_int8.onnx`` and ``test.npz`` (the held-out
-third: ``images`` float32 [599, 1, 8, 8] in 0..1, ``labels`` int64 [599]). Needs the extra ``train``.
+third: ``images`` float32 [599, 1, 8, 8] in 0..1, ``labels`` int64 [599]). Needs extra ``train``.
 All seeds are fixed; another CPU or library version may still round its way to other weights.
 """
 
@@ -93,13 +93,12 @@ def train(images: Images, labels: Labels) -> DigitsNet:
             nn.functional.cross_entropy(model(shifted(x[batch])), y[batch]).backward()
             optimizer.step()
             schedule.step()
-    return model.eval()
+    model.eval()
+    return model
 
 
-def folded(convolution: nn.Module, norm: nn.Module) -> tuple[Images, Images]:
+def folded(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Images, Images]:
     """Weights and bias of the one convolution that equals convolution, then batch-norm."""
-    assert isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
-    assert norm.running_mean is not None and norm.running_var is not None
     gain = norm.weight / torch.sqrt(norm.running_var + norm.eps)
     weights = convolution.weight * gain[:, None, None, None]
     bias = norm.bias - norm.running_mean * gain
@@ -159,7 +158,7 @@ def export(model: DigitsNet, path: Path) -> None:
     onnx.save(onnx_model, path)
 
 
-class ImageReader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types
+class ImageReader(CalibrationDataReader):
     """Feeds calibration images one by one."""
 
     def __init__(self, images: Images) -> None:

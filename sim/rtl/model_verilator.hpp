@@ -92,7 +92,7 @@ class Model {
     out.s_rvalid = top_.s_axi_rvalid;
     out.s_rresp = top_.s_axi_rresp;
     out.s_rdata = top_.s_axi_rdata;
-    out.interrupt = top_.interrupt;
+    out.interrupt = top_.__SYM__interrupt;  // a word that Verilator keeps for itself
   }
 
   // A clock cycle is 10 time units in the waveform.

@@ -124,18 +124,46 @@ def conversion_ties(rng: np.random.Generator) -> tuple[Integers, Floats]:
     return values * rng.choice([-1, 1], 1500), quotient.astype(np.float32)
 
 
+def inverse(odds: Integers) -> Integers:
+    """x with odds * x = 1 modulo 2^24 (Newton's iteration; each step doubles the exact bits)."""
+    x = odds
+    for _ in range(4):
+        x = x * (2 - odds * x) & 0xFFFFFF
+    return x
+
+
 def product_ties(rng: np.random.Generator) -> tuple[Integers, Floats]:
-    """24-bit mantissas whose 47- or 48-bit product ends in 1000...0 below the rounded bits, at a
-    scale where that decides a tie of the result."""
-    zeros = rng.integers(0, 22, 3000)
-    left = odd(rng, 24 - zeros)
-    right = odd(rng, zeros + rng.integers(1, 3, 3000))
-    exponent = -(np.floor(np.log2(left.astype(np.float64) * right)).astype(np.int64))
-    scale = exponent + rng.integers(-2, 9, 3000)
-    values = left << rng.integers(0, 7, 3000)
-    shift = np.round(np.log2(values / left)).astype(np.int64)
-    multipliers = np.ldexp(right.astype(np.float64), scale - shift).astype(np.float32)
-    return values * rng.choice([-1, 1], 3000), multipliers
+    """Products that lie halfway between two float32, or a little beside, one of the two being
+    halfway between two integers: the product's rounding decides the result.
+
+    A random factor and the low bits wanted of the product give the other factor; one trial in
+    2^14 happens to have a product next to such a float32.
+    """
+    trials = 1 << 22
+    dropped = rng.integers(23, 25, trials)
+    beside = rng.integers(-1, 2, trials) << rng.integers(0, dropped - 1)
+    left = odd(rng, np.full(trials, 24))
+    low_bits = (np.int64(1) << (dropped - 1)) + beside
+    right = (low_bits * inverse(left) & (np.int64(1) << dropped) - 1) | 1 << 23
+    kept = left * right >> dropped
+    # Which of the two neighbours it is: its significant bits end above bit 14.
+    tie = np.where(kept & 0x7FFF == 0, kept, kept + 1)
+    fits = (kept >> 23 == 1) & (tie & 0x7FFF == 0)
+    left, right, dropped, tie = left[fits], right[fits], dropped[fits], tie[fits]
+    # The lowest set bit of the tie becomes the half.
+    half = dropped + np.round(np.log2(tie & -tie)).astype(np.int64)
+    multipliers = np.ldexp(right.astype(np.float64), -half - 1).astype(np.float32)
+    return left * rng.choice([-1, 1], len(left)), multipliers
+
+
+def product_carries(rng: np.random.Generator) -> tuple[Integers, Floats]:
+    """Products just below a power of two, about half of which round up to it."""
+    left = rng.integers(1 << 23, 1 << 24, 1000)
+    bits = rng.integers(47, 49, 1000)
+    right = (np.int64(1) << bits) // left
+    fits = right < 1 << 24
+    scale = rng.integers(0, 8, 1000) - bits
+    return left[fits], np.ldexp(right.astype(np.float64), scale).astype(np.float32)[fits]
 
 
 def result_ties(rng: np.random.Generator) -> tuple[Integers, Floats]:
@@ -173,6 +201,10 @@ def test_ties_of_the_conversion_to_float32() -> None:
 
 def test_ties_of_the_product() -> None:
     check(*product_ties(np.random.default_rng(2)), WIDE)
+
+
+def test_carries_of_the_product() -> None:
+    check(*product_carries(np.random.default_rng(4)), WIDE)
 
 
 def test_ties_of_the_result() -> None:

@@ -1,9 +1,8 @@
 """Running a component in Amaranth's Python simulator, cycle by cycle."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-import numpy as np
 from amaranth.back import verilog
 from amaranth.lib import wiring
 from amaranth.sim import Simulator
@@ -27,7 +26,7 @@ def to_verilog(dut: wiring.Component) -> str:
     return str(verilog.convert(dut, name="dut"))
 
 
-def lanes_to_int(values: np.ndarray, bits: int = 8) -> int:
+def lanes_to_int(values: Sequence[int], bits: int = 8) -> int:
     """Pack integers, signed or not, into one; element 0 lowest."""
     mask = (1 << bits) - 1
     return sum((int(value) & mask) << bits * lane for lane, value in enumerate(values))

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arch.layers import FeatureMap, Window
-from sim.network import Bytes, Conv, GlobalAveragePool, MaxPool, TensorSpec
+from sim.network import Bytes, Conv, GlobalAveragePool, MaxPool
 
 SMALLEST_EXPONENT = -126
 FRACTION_BITS = 23
@@ -55,52 +55,40 @@ def exact_requantise(
 
 def exact_layer(layer: Conv | MaxPool | GlobalAveragePool, x: Bytes) -> NDArray[np.int64]:
     """The layer's output map [height, width, channels]."""
-    pixels: list[list[list[int]]] = x.tolist()
-    if isinstance(layer, Conv):
-        return _conv(layer, pixels)
-    if isinstance(layer, MaxPool):
-        return _max_pool(layer, pixels)
-    return _global_average_pool(layer, pixels)
-
-
-def _conv(layer: Conv, x: list[list[list[int]]]) -> NDArray[np.int64]:
-    weights: list[list[list[list[int]]]] = layer.weights.tolist()
-    bias: list[int] = layer.bias.tolist()
-    y = _empty(layer.output)
+    ofmap = layer.output.shape
+    y = np.zeros((ofmap.height, ofmap.width, ofmap.channels), np.int64)
     for row, column, channel in np.ndindex(y.shape):
-        total = bias[channel]
-        for (tap_y, tap_x), pixel in _taps(layer.input.shape, layer.shape.window, row, column):
-            kernel = weights[channel][tap_y][tap_x]
-            values = x[pixel[0]][pixel[1]]
-            for value, weight in zip(values, kernel, strict=True):
-                total += (value - layer.input.zero_point) * weight
-        multiplier = Fraction(float(layer.multiplier[channel]))
-        y[row, column, channel] = _output(layer, total, multiplier)
+        y[row, column, channel] = exact_output(layer, x, row, column, channel)
     return y
 
 
-def _max_pool(layer: MaxPool, x: list[list[list[int]]]) -> NDArray[np.int64]:
-    y = _empty(layer.output)
-    for row, column, channel in np.ndindex(y.shape):
-        taps = _taps(layer.input.shape, layer.shape.window, row, column)
-        largest = max(x[pixel[0]][pixel[1]][channel] for _, pixel in taps)
-        difference = largest - layer.input.zero_point
-        y[row, column, channel] = _output(layer, difference, Fraction(float(layer.multiplier)))
-    return y
-
-
-def _global_average_pool(layer: GlobalAveragePool, x: list[list[list[int]]]) -> NDArray[np.int64]:
-    y = _empty(layer.output)
-    for channel in range(y.shape[2]):
-        total = sum(pixel[channel] - layer.input.zero_point for row in x for pixel in row)
-        y[0, 0, channel] = _output(layer, total, Fraction(float(layer.multiplier)))
-    return y
-
-
-def _output(
-    layer: Conv | MaxPool | GlobalAveragePool, accumulator: int, multiplier: Fraction
+def exact_output(
+    layer: Conv | MaxPool | GlobalAveragePool, x: Bytes, row: int, column: int, channel: int
 ) -> int:
-    return exact_requantise(accumulator, multiplier, layer.output.zero_point, layer.clamp)
+    """One element of the layer's output map."""
+    if isinstance(layer, Conv):
+        accumulator = _conv(layer, x, row, column, channel)
+        multiplier = float(layer.multiplier[channel])
+    elif isinstance(layer, MaxPool):
+        taps = _taps(layer.input.shape, layer.shape.window, row, column)
+        largest = max(int(x[*pixel, channel]) for _, pixel in taps)
+        accumulator = largest - layer.input.zero_point
+        multiplier = float(layer.multiplier)
+    else:
+        values: list[int] = x[:, :, channel].ravel().tolist()
+        accumulator = sum(value - layer.input.zero_point for value in values)
+        multiplier = float(layer.multiplier)
+    return exact_requantise(accumulator, Fraction(multiplier), layer.output.zero_point, layer.clamp)
+
+
+def _conv(layer: Conv, x: Bytes, row: int, column: int, channel: int) -> int:
+    total = int(layer.bias[channel])
+    for tap, pixel in _taps(layer.input.shape, layer.shape.window, row, column):
+        values: list[int] = x[pixel].tolist()
+        weights: list[int] = layer.weights[channel, *tap].tolist()
+        for value, weight in zip(values, weights, strict=True):
+            total += (value - layer.input.zero_point) * weight
+    return total
 
 
 def _taps(
@@ -112,7 +100,3 @@ def _taps(
         x = column * window.stride[1] - window.padding[1] + tap[1] * window.dilation[1]
         if 0 <= y < ifmap.height and 0 <= x < ifmap.width:
             yield tap, (y, x)
-
-
-def _empty(spec: TensorSpec) -> NDArray[np.int64]:
-    return np.zeros((spec.shape.height, spec.shape.width, spec.shape.channels), np.int64)

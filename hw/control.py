@@ -1,0 +1,136 @@
+"""The run: from start to done, through errors and aborts, and the counts that order the engines."""
+
+from amaranth.hdl import Cat, Module, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from arch.commands import Engine
+from arch.registers import Status
+from hw.interfaces import counts_layout
+from hw.queue import engine_flags
+
+ERRORS = {
+    "illegal_command": Status.ILLEGAL_COMMAND,
+    "read_error": Status.READ_ERROR,
+    "write_error": Status.WRITE_ERROR,
+    "bank_conflict": Status.BANK_CONFLICT,
+    "abort_request": Status.ABORTED,
+}
+"""What ends a run early, and the error code; of several in one cycle the first here counts."""
+
+
+class RunControl(wiring.Component):
+    """Starts and ends runs.
+
+    A run starts in the cycle in which ``start`` is 1 while ``busy`` is 0; ``restart`` is 1 in that
+    same cycle. The next cycle, called cycle 0, is the first with ``busy``, and every count is 0
+    then. The run ends in one of two ways:
+
+    - All is done: with ``fetched``, and as many commands completed as dispatched for every engine,
+      in cycle e, ``busy`` is 0 from e + 1 on. So if the last ``completed`` comes in cycle d, counts
+      show it in d + 1, and ``busy`` is 1 for the last time in d + 1: the run took d + 2 cycles. The
+      run of an empty program takes 1 cycle.
+    - An error (or ``abort_request``) in cycle e: ``abort`` is 1 from e + 1 on. If ``quiet`` is first
+      1 in cycle g >= e + 1, ``clear`` is 1 in g + 1 alone, and ``busy`` and ``abort`` are 0 from
+      g + 2 on. The first error gives the code; in the cycle in which all is done, an error counts.
+
+    From the first cycle without ``busy``, ``done`` is 1 until the next run starts, and the interrupt
+    is pending until ``clear_interrupt`` (if that comes in the last cycle of a run, it stays
+    pending). ``start`` while busy, and errors and aborts while not, are ignored.
+
+    Members:
+        start, abort_request, clear_interrupt: strobes of the control register.
+        interrupt_enable: lets the interrupt out.
+        illegal_command, read_error, write_error, bank_conflict: errors in this cycle.
+        fetched: every command of the program has been dispatched.
+        quiet: nothing is outstanding on the memory bus, nor will be while ``abort`` is 1.
+        dispatch: a command is dispatched to this engine in this cycle.
+        completed: this engine completes a command in this cycle.
+        dispatched, counts: commands dispatched to, and completed by, each engine in this run,
+            modulo 2^16; new in the cycle after ``dispatch`` or ``completed``.
+        restart: a run starts: fetch takes the program, counters go to 0.
+        abort: start no bursts, dispatch no commands.
+        clear: reset of the fetch, decoder, queues and engines.
+        busy, done, error: the run's state; ``error`` is ``OK`` from start on, until an error.
+        interrupt_pending: a run has ended.
+        interrupt: ``interrupt_pending`` and ``interrupt_enable``.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            {
+                "start": In(1),
+                "clear_interrupt": In(1),
+                "interrupt_enable": In(1),
+                **{name: In(1) for name in ERRORS},
+                "fetched": In(1),
+                "quiet": In(1),
+                "dispatch": In(engine_flags),
+                "completed": In(engine_flags),
+                "dispatched": Out(counts_layout),
+                "counts": Out(counts_layout),
+                "restart": Out(1),
+                "abort": Out(1),
+                "clear": Out(1),
+                "busy": Out(1),
+                "done": Out(1),
+                "error": Out(Status),
+                "interrupt_pending": Out(1),
+                "interrupt": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """The hardware."""
+        m = Module()
+        self._count(m, self.dispatch, self.dispatched)
+        self._count(m, self.completed, self.counts)
+        finished = Signal()
+        m.d.comb += finished.eq(self.fetched & (self.counts == self.dispatched))
+        ending = Signal()
+        self._run(m, finished, ending)
+
+        with m.If(ending):
+            m.d.sync += [self.done.eq(1), self.interrupt_pending.eq(1)]
+        with m.Elif(self.clear_interrupt):
+            m.d.sync += self.interrupt_pending.eq(0)
+        m.d.comb += self.interrupt.eq(self.interrupt_pending & self.interrupt_enable)
+        return m
+
+    def _run(self, m: Module, finished: Signal, ending: Signal) -> None:
+        """The states of a run; ``ending``: this is its last cycle."""
+        failed = Cat(getattr(self, name) for name in ERRORS).any()
+        with m.FSM() as fsm:
+            with m.State("IDLE"):
+                with m.If(self.start):
+                    m.d.comb += self.restart.eq(1)
+                    m.d.sync += [self.done.eq(0), self.error.eq(Status.OK)]
+                    m.next = "RUN"
+            with m.State("RUN"):
+                with m.If(failed):
+                    self._note_error(m)
+                    m.next = "ABORT"
+                with m.Elif(finished):
+                    m.d.comb += ending.eq(1)
+                    m.next = "IDLE"
+            with m.State("ABORT"):
+                m.d.comb += self.abort.eq(1)
+                with m.If(self.quiet):
+                    m.next = "CLEAR"
+            with m.State("CLEAR"):
+                m.d.comb += [self.abort.eq(1), self.clear.eq(1), ending.eq(1)]
+                m.next = "IDLE"
+        m.d.comb += self.busy.eq(~fsm.ongoing("IDLE"))
+
+    def _note_error(self, m: Module) -> None:
+        for name, status in reversed(ERRORS.items()):
+            with m.If(getattr(self, name)):
+                m.d.sync += self.error.eq(status)
+
+    def _count(self, m: Module, pulses: data.View, counts: data.View) -> None:
+        for engine in Engine:
+            name = engine.name.lower()
+            with m.If(self.restart):
+                m.d.sync += counts[name].eq(0)
+            with m.Elif(pulses[name]):
+                m.d.sync += counts[name].eq(counts[name] + 1)

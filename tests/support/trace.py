@@ -1,0 +1,83 @@
+"""Running a component cycle by cycle, and what its signals were in each cycle.
+
+Cycle 0 ends with the first edge of the clock. What a process sets after an edge is there in the next
+cycle, as if it came from a register.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any
+
+from amaranth.hdl import Value
+from amaranth.lib import wiring
+from amaranth.sim import Simulator
+
+Process = Callable[[Any], Awaitable[None]]
+
+
+class Trace:
+    """The values of chosen signals in every cycle."""
+
+    def __init__(self, **signals: Value) -> None:
+        self._signals = signals
+        self._values: dict[str, list[int]] = {name: [] for name in signals}
+
+    def __getitem__(self, name: str) -> list[int]:
+        """The signal's unsigned bits, by cycle."""
+        return self._values[name]
+
+    def cycles(self, name: str) -> list[int]:
+        """The cycles in which the signal was not 0."""
+        return [cycle for cycle, value in enumerate(self._values[name]) if value]
+
+    def first_valid(self, valid: str, ready: str) -> tuple[list[int], list[int]]:
+        """When each item of a stream was first offered, and when it was taken."""
+        offered, taken, waiting = [], [], False
+        for cycle, (is_valid, is_ready) in enumerate(zip(self[valid], self[ready], strict=True)):
+            if is_valid and not waiting:
+                offered.append(cycle)
+            if is_valid and is_ready:
+                taken.append(cycle)
+            waiting = bool(is_valid and not is_ready)
+        return offered, taken
+
+    async def __call__(self, context: Any) -> None:
+        columns = list(self._values.values())
+        signals = [Value.cast(signal) for signal in self._signals.values()]
+        async for _, _, *values in context.tick().sample(*signals):
+            for column, value in zip(columns, values, strict=True):
+                column.append(value)
+
+
+def send(stream: Any, payloads: Iterable[Mapping[str, int] | int], gaps: Iterable[int]) -> Process:
+    """A process that offers ``payloads`` on ``stream``, each after its gap of idle cycles."""
+
+    async def process(context: Any) -> None:
+        for payload, gap in zip(payloads, gaps, strict=True):
+            if gap:
+                await context.tick().repeat(gap)
+            context.set(stream.payload, payload)
+            context.set(stream.valid, 1)
+            await context.tick().until(stream.ready)
+            context.set(stream.valid, 0)
+
+    return process
+
+
+def run(
+    dut: wiring.Component, *processes: Process, trace: Trace, until: Callable[[], bool], limit: int
+) -> None:
+    """Run ``dut`` until ``until``, asked after every cycle, holds; fail after ``limit`` cycles."""
+
+    async def watch(context: Any) -> None:
+        for _ in range(limit):
+            await context.tick()
+            if until():
+                return
+        raise AssertionError(f"not finished after {limit} cycles")
+
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-8)
+    for process in (trace, *processes):
+        simulator.add_process(process)
+    simulator.add_testbench(watch)
+    simulator.run()
