@@ -50,7 +50,7 @@ class AcceleratorConfig(BaseModel):
     computed nowhere else.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
     """Lower-case identifier; names the generated Verilog module."""

@@ -16,10 +16,9 @@ from arch.timing import BUFFER_READ_LATENCY
 REQUANTISE_LATENCY = 13
 """From an accumulator and its multiplier to the output element."""
 
-_POSITION_TO_GROUP = BUFFER_READ_LATENCY + 3
-"""From a window's last position to its first group of columns: read, widen, pool, take over."""
-
-_BIAS_LATENCY = 1
+POSITION_TO_WRITE = BUFFER_READ_LATENCY + 4 + REQUANTISE_LATENCY
+"""From a window's last position to the write of its first group of columns: read, two stages of
+pooling, split into groups, bias, requantise."""
 
 
 def post_groups(config: AcceleratorConfig) -> int:
@@ -40,8 +39,7 @@ def post_first_position(config: AcceleratorConfig) -> int:
 
 def post_first_write(config: AcceleratorConfig, window: int) -> int:
     """From a command's taking to the write of its first group."""
-    last_position = post_first_position(config) + window - 1
-    return last_position + _POSITION_TO_GROUP + _BIAS_LATENCY + REQUANTISE_LATENCY
+    return post_first_position(config) + window - 1 + POSITION_TO_WRITE
 
 
 def post_cycles(config: AcceleratorConfig, outputs: int, window: int) -> int:

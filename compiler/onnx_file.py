@@ -8,7 +8,8 @@ from math import prod
 from pathlib import Path
 
 import onnx
-from google.protobuf.message import DecodeError
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import DecodeError, Message
 from onnx import checker
 
 from arch.errors import ModelError
@@ -82,9 +83,23 @@ def _parse(path: Path, data: bytes) -> onnx.ModelProto:
         model.ParseFromString(data)
     except DecodeError as error:
         raise _not_onnx(path) from error
+    if not _is_text(model):
+        raise _not_onnx(path)
     if not model.HasField("graph") or not model.graph.node or not model.opset_import:
         raise _not_onnx(path)
     return model
+
+
+def _is_text(message: Message) -> bool:
+    """Whether every string in the message is one; protobuf leaves invalid UTF-8 as bytes."""
+    for field, value in message.ListFields():
+        if field.type not in (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_MESSAGE):
+            continue
+        items = [value] if isinstance(value, str | bytes | Message) else value
+        for item in items:
+            if isinstance(item, bytes) or (isinstance(item, Message) and not _is_text(item)):
+                return False
+    return True
 
 
 def _not_onnx(path: Path) -> ModelError:

@@ -37,6 +37,7 @@ def place_network(network: Network, config: AcceleratorConfig) -> Program:
     return Program(
         network=network,
         config=config,
+        steps=tuple(steps),
         commands=tuple(commands),
         layers=_placed(layers, mappings, steps),
         program_address=program_address,

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from arch.commands import COMMAND_BYTES, Command, pack
+from arch.commands import Command, pack
 from arch.config import AcceleratorConfig
 from arch.mapping import Mapping
+from compiler.waits import Step, add_waits
 from sim.network import Conv, GlobalAveragePool, MaxPool, Network, TensorSpec
 
 
@@ -26,6 +27,7 @@ class Program:
 
     network: Network
     config: AcceleratorConfig
+    steps: tuple[Step, ...]
     commands: tuple[Command, ...]
     layers: tuple[PlacedLayer, ...]
     program_address: int
@@ -33,6 +35,11 @@ class Program:
     """Address of every feature map, by its name."""
     image: NDArray[np.uint8]
     """Memory at the start: program, weights and parameters in place, feature maps zero."""
+
+    def isolated(self, index: int) -> list[Command]:
+        """The commands of layer ``index`` as a program of their own."""
+        commands = self.layers[index].commands
+        return add_waits(self.steps[commands.start : commands.stop], self.config)
 
     def write_map(self, memory: NDArray[np.uint8], spec: TensorSpec, values: NDArray[np.generic]) -> None:
         """Put a feature map [height, width, channels] into ``memory``."""
@@ -44,11 +51,6 @@ class Program:
         start, shape = self.tensors[spec.name], spec.shape
         raw = memory[start : start + shape.elements].copy()
         return raw.view(spec.dtype).reshape(shape.height, shape.width, shape.channels)
-
-    def command_bytes(self) -> bytes:
-        """The command stream as it lies in memory."""
-        start = self.program_address
-        return self.image[start : start + len(self.commands) * COMMAND_BYTES].tobytes()
 
 
 def pack_all(commands: list[Command], config: AcceleratorConfig) -> bytes:

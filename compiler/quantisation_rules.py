@@ -1,7 +1,7 @@
 """Rules on quantisation, in the form of ``compiler.layer_rules``."""
 
 import numpy as np
-from onnx import TensorProto
+from onnx import TensorProto, helper
 
 from compiler.graph import Graph, Node
 from compiler.names import printable
@@ -34,11 +34,14 @@ def is_not_blocked(_graph: Graph, node: Node) -> str | None:
     return None if size == 0 else str(size)
 
 
-def keeps_its_type(_graph: Graph, node: Node) -> str | None:
-    """The attribute output_dtype must be left out; the zero point gives the type."""
+def keeps_its_type(graph: Graph, node: Node) -> str | None:
+    """The attribute output_dtype must be that of the zero point, float32 for a DequantizeLinear; \
+    leave it out."""
     kind = node.integer("output_dtype", 0)
-    default = TensorProto.FLOAT if node.operator == "DequantizeLinear" else 0
-    return None if kind in (0, default) else str(kind)
+    if node.operator == "DequantizeLinear":
+        return None if kind in (0, TensorProto.FLOAT) else str(kind)
+    same = kind == helper.np_dtype_to_tensor_dtype(zero_points(graph, node).dtype)
+    return None if kind == 0 or same else str(kind)
 
 
 def is_per_tensor(graph: Graph, node: Node) -> str | None:

@@ -71,23 +71,22 @@ def lower(
     Raises ``ModelError`` for two layers without quantisation between, and for scales, biases or
     shapes that no integer layer can have.
     """
-    lowering = _Lowering(graph, segment.quantisation, source, names)
+    lowering = _Lowering(graph, segment, source, names)
     for node in segment.nodes:
         lowering.add(node)
-    lowering.finish(segment.quantizer)
+    lowering.finish()
     return tuple(lowering.layers), lowering.value
 
 
 class _Lowering:
     """Walks one segment's nodes; ``value`` is what the layers so far make."""
 
-    def __init__(
-        self, graph: Graph, quantisation: Quantisation, source: Value, names: Names
-    ) -> None:
+    def __init__(self, graph: Graph, segment: Segment, source: Value, names: Names) -> None:
         self.layers: list[Layer] = []
         self.value = source
         self._graph = graph
-        self._quantisation = quantisation
+        self._segment = segment
+        self._quantisation = segment.quantisation
         self._names = names
         self._linear: Linear | None = None
         # Whether a layer has brought the values to the segment's output quantisation.
@@ -117,12 +116,12 @@ class _Lowering:
                 "operators between; run onnxruntime.quantization.preprocess before quantising"
             )
 
-    def finish(self, quantizer: Node) -> None:
+    def finish(self) -> None:
         """Bring the value to the output quantisation, if no layer did so yet."""
         self._emit_linear()
         if not self._requantised and not self._is_at_target():
             window = Window(kernel=(1, 1))
-            self._add_max(quantizer, window, self._quantisation.limits)
+            self._add_max(self._segment.quantizer, window, self._quantisation.limits)
 
     def _is_at_target(self) -> bool:
         tensor = self.value.tensor
@@ -211,7 +210,7 @@ class _Lowering:
         if shape == self.value.tensor.shape:
             return
         tensor = self.value.tensor
-        output = replace(tensor, name=self._names.tensors.make(node.output), shape=shape)
+        output = replace(tensor, name=self._tensor_name(node), shape=shape)
         layer = Alias(
             name=self._names.layers.make(node.name or node.output), input=tensor, output=output
         )
@@ -225,7 +224,12 @@ class _Lowering:
                 f"an output must have the {prod(inferred)} elements that ONNX infers, "
                 f"got {shape.elements}"
             )
-        return tensor_spec(self._names.tensors.make(node.output), shape, self._quantisation)
+        return tensor_spec(self._tensor_name(node), shape, self._quantisation)
+
+    def _tensor_name(self, node: Node) -> str:
+        quantizer = self._segment.quantizer
+        last = node.output in (quantizer.input(0), quantizer.output)
+        return self._names.tensors.make(self._segment.name if last else node.output)
 
     def _order_after(self, shape: FeatureMap) -> FeatureMap:
         """A layer that works channel by channel leaves the channels in their order."""

@@ -16,8 +16,12 @@ _QUANTISE_TOO = "quantise that tensor too (run quantize_static on the whole mode
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Segment:
-    """``nodes`` read 8-bit tensor ``source`` and make ``target``, quantised as ``quantisation``."""
+    """``nodes`` read 8-bit tensor ``source`` and make ``target``, quantised as ``quantisation``.
 
+    ``name`` is how the user knows the target: the model's output, or the tensor before quantising.
+    """
+
+    name: str
     source: str
     nodes: tuple[Node, ...]
     quantisation: Quantisation
@@ -52,11 +56,15 @@ def cut(graph: Graph) -> Segments:
     quantizers = [node for node in graph.nodes if node.operator == "QuantizeLinear"]
     entries = [node for node in quantizers if node.input(0) == graph.input]
     others = [node for node in quantizers if node.input(0) != graph.input]
+    exits = {name: _exit(graph, name, tensor) for name, tensor in graph.outputs.items()}
+    shown = {tensor: name for name, tensor in exits.items()}
     return Segments(
         entries=tuple(node.output for node in entries),
         entry_quantisation=_entry_quantisation(graph, entries),
-        segments=tuple(_segment(graph, node) for node in others),
-        exits={name: _exit(graph, name, tensor) for name, tensor in graph.outputs.items()},
+        segments=tuple(
+            _segment(graph, node, shown.get(node.output, node.input(0))) for node in others
+        ),
+        exits=exits,
     )
 
 
@@ -70,7 +78,7 @@ def _entry_quantisation(graph: Graph, entries: list[Node]) -> Quantisation:
     return found[0]
 
 
-def _segment(graph: Graph, quantizer: Node) -> Segment:
+def _segment(graph: Graph, quantizer: Node, name: str) -> Segment:
     chain: list[Node] = []
     tensor = quantizer.input(0)
     while (node := _producer(graph, tensor)).operator != "DequantizeLinear":
@@ -78,6 +86,7 @@ def _segment(graph: Graph, quantizer: Node) -> Segment:
         _check_single_reader(graph, node)
         tensor = _activation_input(graph, node)
     return Segment(
+        name=name,
         source=_dequantised(graph, node),
         nodes=tuple(reversed(chain)),
         quantisation=activation_quantisation(graph, quantizer),

@@ -53,7 +53,8 @@ class BankedBuffer(wiring.Component):
 
     Reading takes BUFFER_READ_LATENCY = 3 cycles (memory, output register, rotation), writing
     BUFFER_WRITE_LATENCY = 2 (rotation, memory); both take a new access in every cycle. A byte that
-    is requested one cycle after the request that overwrites it reads as the older byte.
+    is requested one cycle after the request that overwrites it may read as anything (in simulation
+    as the older byte): block RAMs differ there, and nothing here depends on it.
 
     The sizes are not checked here: AcceleratorConfig has seen to them.
 
@@ -99,7 +100,10 @@ class BankedBuffer(wiring.Component):
         """The hardware."""
         m = Module()
         memories = [
-            [Memory(shape=8, depth=self.words, init=[]) for _ in range(self.lanes)]
+            [
+                Memory(shape=8, depth=self.words, init=[], attrs={"no_rw_check": 1})
+                for _ in range(self.lanes)
+            ]
             for _ in range(self.banks)
         ]
         for bank, row in enumerate(memories):

@@ -30,13 +30,14 @@ class RunControl(wiring.Component):
       in cycle e, ``busy`` is 0 from e + 1 on. So if the last ``completed`` comes in cycle d, counts
       show it in d + 1, and ``busy`` is 1 for the last time in d + 1: the run took d + 2 cycles. The
       run of an empty program takes 1 cycle.
-    - An error (or ``abort_request``) in cycle e: ``abort`` is 1 from e + 1 on. If ``quiet`` is first
-      1 in cycle g >= e + 1, ``clear`` is 1 in g + 1 alone, and ``busy`` and ``abort`` are 0 from
-      g + 2 on. The first error gives the code; in the cycle in which all is done, an error counts.
+    - An error (or ``abort_request``) in cycle e: ``abort`` is 1 from e + 1 on. With ``quiet`` 1 for
+      the first time in cycle g >= e + 1, ``clear`` is 1 in g + 1 alone, and ``busy`` and ``abort``
+      are 0 from g + 2 on. The first error gives the code. In the cycle in which all is done, an
+      error counts.
 
-    From the first cycle without ``busy``, ``done`` is 1 until the next run starts, and the interrupt
-    is pending until ``clear_interrupt`` (if that comes in the last cycle of a run, it stays
-    pending). ``start`` while busy, and errors and aborts while not, are ignored.
+    From the first cycle without ``busy`` on, ``done`` is 1 until the next run starts, and the
+    interrupt is pending until ``clear_interrupt`` (if that comes in the last cycle of a run, it
+    stays pending). ``start`` while busy, and errors and aborts while not, are ignored.
 
     Members:
         start, abort_request, clear_interrupt: strobes of the control register.

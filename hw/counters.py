@@ -18,13 +18,13 @@ CAUSES = (
 )
 """The counters of which each cycle of a run counts exactly one."""
 
-cause_flags = data.StructLayout({name: 1 for name in CAUSES})
+cause_flags = data.StructLayout(dict.fromkeys(CAUSES, 1))
 """One bit for each of those."""
 
 event_flags = data.StructLayout({name: 1 for name in COUNTER_NAMES if name != CYCLES})
 """One bit for each counter but that of the cycles."""
 
-counters_layout = data.StructLayout({name: COUNTER_BITS for name in COUNTER_NAMES})
+counters_layout = data.StructLayout(dict.fromkeys(COUNTER_NAMES, COUNTER_BITS))
 """The counters' values, in the order of the register map."""
 
 

@@ -5,6 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from arch.post_timing import REQUANTISE_LATENCY
+from hw.delay import delayed
 
 _FRACTION_BITS = 23
 _HALF_BITS = 12
@@ -53,11 +54,11 @@ class Requantiser(wiring.Component):
         """The hardware."""
         m = Module()
         mantissa, shift, negative = self._to_float(m)
-        fraction = _delayed(m, self.multiplier[:_FRACTION_BITS], stages=4)
+        fraction = delayed(m, self.multiplier[:_FRACTION_BITS], stages=4)
         product = _multiply(m, mantissa, Cat(fraction, Const(1, 1)))
-        rounded, shift = _round_product(m, product, _delayed(m, shift, stages=2))
+        rounded, shift = _round_product(m, product, delayed(m, shift, stages=2))
         magnitude = _to_integer(m, rounded, shift)
-        self._finish(m, magnitude, _delayed(m, negative, stages=7))
+        self._finish(m, magnitude, delayed(m, negative, stages=7))
         return m
 
     def _to_float(self, m: Module) -> tuple[Value, Value, Value]:
@@ -72,12 +73,12 @@ class Requantiser(wiring.Component):
         # Stages 2 and 3: no leading zeros, and how many there were.
         coarse, coarse_zeros = _normalised(m, magnitude, steps=(16, 8))
         fine, fine_zeros = _normalised(m, coarse, steps=(4, 2, 1))
-        zeros = Cat(fine_zeros, _delayed(m, coarse_zeros, stages=1))
+        zeros = Cat(fine_zeros, delayed(m, coarse_zeros, stages=1))
         # Stage 4: 24 bits, half to even.
         mantissa, carry = _rounded(m, fine[8:], guard=fine[7], sticky=fine[:7].any())
         shift = Signal(signed(9))
-        m.d.sync += shift.eq(_delayed(m, base, stages=2) + zeros)
-        return mantissa, shift - carry, _delayed(m, self.value < 0, stages=4)
+        m.d.sync += shift.eq(delayed(m, base, stages=2) + zeros)
+        return mantissa, shift - carry, delayed(m, self.value < 0, stages=4)
 
     def _finish(self, m: Module, magnitude: Value, negative: Value) -> None:
         """Stages 12 and 13: from magnitude and sign to the output."""
@@ -87,14 +88,6 @@ class Requantiser(wiring.Component):
         # Stage 13: clamp.
         clamped = Mux(offset > self.high, self.high, Mux(offset < self.low, self.low, offset))
         m.d.sync += self.result.eq(clamped[:8])
-
-
-def _delayed(m: Module, value: Value, *, stages: int) -> Value:
-    for _ in range(stages):
-        register = Signal.like(value, name="delayed")
-        m.d.sync += register.eq(value)
-        value = register
-    return value
 
 
 def _normalised(m: Module, value: Value, *, steps: tuple[int, ...]) -> tuple[Value, Value]:
@@ -154,7 +147,7 @@ def _round_product(m: Module, product: Value, shift: Value) -> tuple[Value, Valu
     ]
     # Stage 8: half to even.
     rounded, carry = _rounded(m, mantissa, guard=guard, sticky=sticky)
-    return rounded, _delayed(m, selected, stages=1) - carry
+    return rounded, delayed(m, selected, stages=1) - carry
 
 
 def _to_integer(m: Module, mantissa: Value, shift: Value) -> Value:
@@ -177,5 +170,5 @@ def _to_integer(m: Module, mantissa: Value, shift: Value) -> Value:
     # Stage 11: half to even; saturated.
     whole, round_up = shifted[2:], shifted[1] & (shifted[0] | shifted[2])
     magnitude = Signal(10)
-    m.d.sync += magnitude.eq(Mux(_delayed(m, over, stages=1), _SATURATED, whole + round_up))
+    m.d.sync += magnitude.eq(Mux(delayed(m, over, stages=1), _SATURATED, whole + round_up))
     return magnitude

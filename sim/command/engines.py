@@ -136,8 +136,8 @@ class ExecuteTiming:
         if tiles > 1:
             last_row = max(first_row + (tiles - 1) * config.rows, last - step + 1)
         self.ready = max(last_row + config.rows, loaded + 1)
+        self._holds = [*self._holds[-2:], (max(time + 1, self._step_end), last + step)]
         self._last_step, self._step_end = last, last + step
-        self._holds = [*self._holds[-2:], (loaded + 1, self._step_end)]
         self._held += self._step_end - loaded - 1
         self.counters.update(execute_accesses(command, config))
         return (
@@ -158,7 +158,7 @@ class ExecuteTiming:
                 start = met
 
     def _free_cycles(self, start: int, stop: int) -> int:
-        """Cycles of ``start`` ... ``stop`` - 1 in which no command holds the stream."""
+        """Cycles of ``start`` ... ``stop`` - 1 in which no command holds or awaits the stream."""
         overlap = sum(
             max(0, min(stop, end) - max(start, begin)) for begin, end in self._holds
         )

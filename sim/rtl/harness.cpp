@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "memory.hpp"
-#include MODEL
+#include "model_verilator.hpp"
 #include "registers.hpp"
 #include "rules.hpp"
 
@@ -38,6 +38,7 @@ struct Machine {
     memory.reset();
     rules.reset();
     registers.reset();
+    broken.clear();
     in.aresetn = false;
     for (int i = 0; i < kResetCycles; ++i) cycle();
     in.aresetn = true;

@@ -4,7 +4,7 @@ A burst whose address is accepted in cycle t gives its first beat in cycle t + `
 ``beat_interval`` cycles after the beat before it, if that is later; further beats follow
 ``beat_interval`` apart. Beats come in the order of their addresses. A written beat is accepted
 ``beat_interval`` cycles after the one before at the earliest, and a burst is answered ``latency``
-cycles after its last beat (or its address, if that is later). ``stall`` delays all of this at random.
+cycles after its last beat (or its address, if that is later). ``stall`` delays it all at random.
 """
 
 import random
@@ -12,6 +12,8 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
+
+from tests.support.trace import Process
 
 OKAY, SLVERR = 0, 2
 PAGE = 4096
@@ -77,6 +79,11 @@ class StableChannel:
         self._name = name
         self._waiting: tuple[int, ...] | None = None
 
+    @property
+    def waiting(self) -> bool:
+        """Whether something was offered and not taken in the last cycle."""
+        return self._waiting is not None
+
     def observe(self, valid: int, ready: int, *payload: int) -> bool:
         """One cycle; gives whether the payload was taken in it."""
         if self._waiting is not None:
@@ -86,14 +93,6 @@ class StableChannel:
         return bool(valid and ready)
 
 
-def check_address(address: Address, bus_bytes: int) -> None:
-    """The rules of an INCR burst, and this project's own: starts at a whole beat."""
-    require(address.address % bus_bytes == 0, f"burst at {address.address:#x} within a beat")
-    size = (address.length + 1) * bus_bytes
-    last = address.address + size - 1
-    require(address.address // PAGE == last // PAGE, f"burst at {address.address:#x} leaves 4 KiB")
-
-
 class AxiMemory:
     """Bytes behind the bus; addresses are taken modulo their number, a multiple of 4 KiB."""
 
@@ -101,33 +100,37 @@ class AxiMemory:
         self, *, bus_bytes: int, content: bytes, behaviour: Behaviour, seed: int, ids: Iterable[int]
     ) -> None:
         self.content = bytearray(content)
+        self.behaviour = behaviour
+        self.bus_bytes = bus_bytes
         self.reads = ReadLog()
         self.writes = WriteLog()
-        self._bus_bytes = bus_bytes
-        self._behaviour = behaviour
         self._rng = random.Random(seed)
         self._ids = frozenset(ids)
 
-    def _flows(self) -> bool:
-        return self._rng.random() >= self._behaviour.stall
+    def flows(self) -> bool:
+        """Whether a channel that could go on does so in this cycle."""
+        return self._rng.random() >= self.behaviour.stall
 
-    def _accept(self, id_: int, address: int, length: int) -> Address:
-        accepted = Address(id_, address, length)
+    def accept(self, id_: int, address: int, length: int) -> Address:
+        """The burst, if it keeps to the rules."""
         require(id_ in self._ids, f"id {id_} is not one of {sorted(self._ids)}")
-        check_address(accepted, self._bus_bytes)
-        return accepted
+        require(address % self.bus_bytes == 0, f"burst at {address:#x} begins within a beat")
+        last = address + (length + 1) * self.bus_bytes - 1
+        require(address // PAGE == last // PAGE, f"burst at {address:#x} crosses 4 KiB")
+        return Address(id_, address, length)
 
-    def _place(self, address: int) -> slice:
+    def place(self, address: int) -> slice:
+        """Where the beat at ``address`` lies."""
         start = address % len(self.content)
-        return slice(start, start + self._bus_bytes)
+        return slice(start, start + self.bus_bytes)
 
-    def serve_reads(self, bus: Any) -> Any:
+    def serve_reads(self, bus: Any) -> Process:
         """The process that answers ``bus``, the master's MemoryReader."""
-        return _ReadServer(self, bus)
+        return _ReadServer(self, bus).serve
 
-    def serve_writes(self, bus: Any) -> Any:
+    def serve_writes(self, bus: Any) -> Process:
         """The process that answers ``bus``, the master's MemoryWriter."""
-        return _WriteServer(self, bus)
+        return _WriteServer(self, bus).serve
 
 
 class _ReadServer:
@@ -135,69 +138,114 @@ class _ReadServer:
         self._memory, self._bus = memory, bus
         self._due: deque[tuple[int, int, dict[str, int]]] = deque()
 
-    def _enqueue(self, cycle: int, address: Address) -> None:
-        memory = self._memory
-        burst, behaviour = len(memory.reads.addresses), memory._behaviour
-        memory.reads.addresses.append(address)
-        memory.reads.accepted.append(cycle)
-        memory.reads.beats.append([])
+    def _take(self, cycle: int, address: Address) -> None:
+        memory, log = self._memory, self._memory.reads
+        burst = len(log.addresses)
+        log.addresses.append(address)
+        log.accepted.append(cycle)
+        log.beats.append([])
         for beat in range(address.length + 1):
-            place = memory._place(address.address + beat * memory._bus_bytes)
+            place = memory.place(address.address + beat * memory.bus_bytes)
             last = beat == address.length
             payload = {
                 "id": address.id,
                 "data": int.from_bytes(memory.content[place], "little"),
-                "resp": SLVERR if last and burst in behaviour.read_errors else OKAY,
+                "resp": SLVERR if last and burst in memory.behaviour.read_errors else OKAY,
                 "last": int(last),
             }
-            self._due.append((cycle + behaviour.latency, burst, payload))
+            self._due.append((cycle + memory.behaviour.latency, burst, payload))
 
-    async def __call__(self, context: Any) -> None:
+    async def serve(self, context: Any) -> None:
         memory, ar, r = self._memory, self._bus.ar, self._bus.r
         channel, offered, free_from, cycle = StableChannel("AR"), -1, 0, 0
-        context.set(ar.ready, memory._flows())
-        async for _, _, valid, ready, *payload, accepted in context.tick().sample(
+        context.set(ar.ready, memory.flows())
+        async for _, _, valid, ready, id_, address, length, taken in context.tick().sample(
             ar.valid, ar.ready, ar.payload.id, ar.payload.addr, ar.payload.len, r.ready
         ):
-            if channel.observe(valid, ready, *payload):
-                self._enqueue(cycle, memory._accept(*payload))
-            if offered >= 0 and accepted:
+            if channel.observe(valid, ready, id_, address, length):
+                self._take(cycle, memory.accept(id_, address, length))
+            if offered >= 0 and taken:
                 memory.reads.beats[offered].append(cycle)
-                free_from, offered = cycle + memory._behaviour.beat_interval, -1
+                free_from, offered = cycle + memory.behaviour.beat_interval, -1
                 context.set(r.valid, 0)
             cycle += 1
-            due = self._due and self._due[0][0] <= cycle >= free_from
-            if offered < 0 and due and memory._flows():
+            due = self._due and self._due[0][0] <= cycle and free_from <= cycle
+            if offered < 0 and due and memory.flows():
                 _, offered, beat = self._due.popleft()
                 context.set(r.payload, beat)
                 context.set(r.valid, 1)
-            context.set(ar.ready, memory._flows())
+            context.set(ar.ready, memory.flows())
 
 
 class _WriteServer:
     def __init__(self, memory: AxiMemory, bus: Any) -> None:
         self._memory, self._bus = memory, bus
-        self._beats: list[tuple[int, int]] = []  # (data, strobe) of the burst that is coming in
-        self._whole: deque[tuple[int, list[tuple[int, int]]]] = deque()  # (last beat's cycle, beats)
-        self._offered: list[int] = []  # length of each burst whose address has been offered
+        self._lengths: list[int] = []  # of the bursts offered
+        self._coming: list[tuple[int, int]] = []  # beats (data, strobe) of an unfinished burst
+        self._whole: list[list[tuple[int, int]]] = []  # beats of each finished burst
         self._due: deque[tuple[int, int]] = deque()  # (cycle, response)
+        self._committed = 0
 
-    def _offer(self, length: int) -> None:
-        self._offered.append(length)
+    def _take_beat(self, data: int, strobe: int, last: int) -> None:
+        self._memory.writes.strobes.append(strobe)
+        self._coming.append((data, strobe))
+        beats, length = len(self._coming), self._lengths[len(self._whole)]
+        require(strobe != 0, "W: a beat without a byte")
+        require(bool(last) == (beats == length + 1), f"W: last = {last} on {beats} of {length + 1}")
+        if last:
+            self._whole.append(self._coming)
+            self._coming = []
 
-    def _take_beat(self, cycle: int, data: int, strobe: int, last: int) -> None:
-        writes, finished = self._memory.writes, len(self._due_bursts())
-        writes.beats.append(cycle)
-        writes.strobes.append(strobe)
-        require(strobe != 0, "W: a beat without any byte")
-        self._beats.append((data, strobe))
-        length = self._offered[finished]
-        whole = len(self._beats) == length + 1
-        require(bool(last) == whole, f"W: beat {len(self._beats)} of {length + 1} has last = {last}")
-        if whole:
-            self._whole.append((cycle, self._beats))
-            self._beats = []
+    def _commit(self, cycle: int) -> None:
+        """Write and answer the bursts of which both address and beats have come."""
+        memory = self._memory
+        while self._committed < min(len(memory.writes.addresses), len(self._whole)):
+            address = memory.writes.addresses[self._committed].address
+            for beat, (data, strobe) in enumerate(self._whole[self._committed]):
+                start = memory.place(address + beat * memory.bus_bytes).start
+                for lane in range(memory.bus_bytes):
+                    if strobe >> lane & 1:
+                        memory.content[start + lane] = data >> 8 * lane & 0xFF
+            error = self._committed in memory.behaviour.write_errors
+            self._due.append((cycle + memory.behaviour.latency, SLVERR if error else OKAY))
+            self._committed += 1
 
-    def _due_bursts(self) -> range:
-        """The bursts whose beats are all there."""
-        return range(self._answered + len(self._whole))
+    def _see_address(self, cycle: int, channel: StableChannel, valid: int, *rest: int) -> None:
+        ready, *address = rest
+        if valid and not channel.waiting:
+            self._lengths.append(address[-1])
+        if channel.observe(valid, ready, *address):
+            self._memory.writes.addresses.append(self._memory.accept(*address))
+            self._memory.writes.accepted.append(cycle)
+
+    async def serve(self, context: Any) -> None:
+        memory, bus = self._memory, self._bus
+        addresses, beats = StableChannel("AW"), StableChannel("W")
+        answering, free_from, cycle = False, 0, 0
+        context.set(bus.aw.ready, memory.flows())
+        context.set(bus.w.ready, memory.flows())
+        aw, w = bus.aw.payload, bus.w.payload
+        async for _, _, *values in context.tick().sample(
+            *(bus.aw.valid, bus.aw.ready, aw.id, aw.addr, aw.len),
+            *(bus.w.valid, bus.w.ready, w.data, w.strb, w.last),
+            bus.b.ready,
+        ):
+            aw_values, (valid, ready, *beat), b_ready = values[:5], values[5:10], values[10]
+            self._see_address(cycle, addresses, *aw_values)
+            require(not valid or len(self._lengths) > len(self._whole), "W: before its address")
+            if beats.observe(valid, ready, *beat):
+                memory.writes.beats.append(cycle)
+                free_from = cycle + memory.behaviour.beat_interval
+                self._take_beat(*beat)
+            self._commit(cycle)
+            if answering and b_ready:
+                memory.writes.responses.append(cycle)
+                answering = False
+                context.set(bus.b.valid, 0)
+            cycle += 1
+            if not answering and self._due and self._due[0][0] <= cycle and memory.flows():
+                answering = True
+                context.set(bus.b.payload, {"id": 0, "resp": self._due.popleft()[1]})
+                context.set(bus.b.valid, 1)
+            context.set(bus.aw.ready, memory.flows())
+            context.set(bus.w.ready, cycle >= free_from and memory.flows())

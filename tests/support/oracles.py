@@ -51,13 +51,18 @@ def input_type(layer: AnyLayer) -> tuple[bool, bool]:
     return layer.input.signed, layer.input.signed
 
 
+def mixed_types(layer: AnyLayer) -> tuple[bool, bool]:
+    """The output takes the other type: ONNX Runtime then computes QDQ layers in float32."""
+    return layer.input.signed, not layer.input.signed
+
+
 def both_uint8(_: AnyLayer) -> tuple[bool, bool]:
-    """uint8, which ONNX Runtime turns from QDQ into integer operators on any CPU."""
+    """ONNX Runtime turns a QDQ Conv of uint8 into an integer operator on any CPU."""
     return False, False
 
 
 def both_int8(_: AnyLayer) -> tuple[bool, bool]:
-    """int8, which ONNX Runtime leaves in QDQ form, to be computed in float32, on x86."""
+    """ONNX Runtime computes a QDQ Conv of int8 in float32 on x86."""
     return True, True
 
 
@@ -154,17 +159,17 @@ ORACLES: dict[str, tuple[Oracle, ...]] = {
     ),
     "fully connected": (
         Oracle(
-            "ONNX Runtime QDQ Gemm, uint8",
+            "ONNX Runtime QDQ Gemm",
             run_onnx_runtime,
             models.qdq_gemm_model,
-            both_uint8,
+            input_type,
             causes.INTEGER_CONV_CAUSES,
         ),
         Oracle(
-            "ONNX Runtime QDQ Gemm, int8",
+            "ONNX Runtime QDQ Gemm, mixed types",
             run_onnx_runtime,
             models.qdq_gemm_model,
-            both_int8,
+            mixed_types,
             causes.FLOAT_CONV_CAUSES,
         ),
     ),
@@ -200,17 +205,17 @@ ORACLES: dict[str, tuple[Oracle, ...]] = {
             (),
         ),
         Oracle(
-            "ONNX Runtime QDQ GlobalAveragePool, uint8",
+            "ONNX Runtime QDQ GlobalAveragePool",
             run_onnx_runtime,
             models.qdq_global_average_model,
-            both_uint8,
+            input_type,
             (),
         ),
         Oracle(
-            "ONNX Runtime QDQ GlobalAveragePool, int8",
+            "ONNX Runtime QDQ GlobalAveragePool, mixed types",
             run_onnx_runtime,
             models.qdq_global_average_model,
-            both_int8,
+            mixed_types,
             causes.FLOAT_AVERAGE_CAUSES,
         ),
     ),

@@ -2,22 +2,23 @@
 
 ``random_layer(np.random.default_rng(seed), limits)`` draws any kind; the same seed and limits give
 the same layer. Scales are chosen so that outputs spread over the range rather than saturate. A
-share of the layers has multipliers at or next to a number of few bits (so that products lie on
-rounding ties, or one float32 step off), or accumulators beyond 2**24 (whose conversion to float32
-rounds).
+share of the layers has multipliers that put products on rounding ties or next to them, or
+accumulators beyond 2**24 (whose conversion to float32 rounds).
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from arch.layers import ConvShape, FeatureMap, PoolShape, Window
+from sim.golden.convolution import accumulate
 from sim.golden.requantise import average_multiplier, conv_multiplier, pool_multiplier
 from sim.golden.run import run_layer
 from sim.network import Bytes, Conv, GlobalAveragePool, MaxPool, TensorSpec
+from tests.support.random_multipliers import random_adjustment, random_scale
 
 Drawn = TypeVar("Drawn", Conv, MaxPool, GlobalAveragePool)
 RandomLayer = tuple[Conv | MaxPool | GlobalAveragePool, Bytes]
@@ -125,7 +126,8 @@ def _draw_pool(rng: np.random.Generator, limits: SizeLimits) -> tuple[MaxPool, B
         if _has_input_in_every_window(ifmap, window):
             break
     shape = PoolShape(ifmap=ifmap, window=window)
-    source = _random_spec(rng, "max_pool_in", ifmap, _random_scale(rng))
+    source = _random_spec(rng, "max_pool_in", ifmap, random_scale(rng))
+    x = random_map_values(rng, source)
     if rng.random() < 0.5:
         output = TensorSpec(
             name="max_pool_out",
@@ -135,7 +137,9 @@ def _draw_pool(rng: np.random.Generator, limits: SizeLimits) -> tuple[MaxPool, B
             zero_point=source.zero_point,
         )
     else:
-        scale = _quotient(source.scale, _random_rounder(rng)(rng.uniform(0.3, 3.0)))
+        largest = int(x.max()) - source.zero_point
+        target = random_adjustment(rng)(rng.uniform(0.3, 3.0), largest)
+        scale = np.float32(float(source.scale) / target)
         output = _random_spec(rng, "max_pool_out", shape.ofmap, scale)
     layer = MaxPool(
         name="max_pool",
@@ -145,18 +149,20 @@ def _draw_pool(rng: np.random.Generator, limits: SizeLimits) -> tuple[MaxPool, B
         multiplier=pool_multiplier(source.scale, output.scale),
         clamp=_random_clamp(rng, output),
     )
-    return layer, random_map_values(rng, source)
+    return layer, x
 
 
 def _draw_global_average(
     rng: np.random.Generator, limits: SizeLimits
 ) -> tuple[GlobalAveragePool, Bytes]:
     ifmap = _random_map(rng, limits)
-    source = _random_spec(rng, "average_in", ifmap, _random_scale(rng))
+    source = _random_spec(rng, "average_in", ifmap, random_scale(rng))
+    x = random_map_values(rng, source)
     pixels = ifmap.height * ifmap.width
+    first_sum = int(x[:, :, 0].astype(np.int64).sum()) - pixels * source.zero_point
     # A sum of uniform values scatters by the square root of their number.
-    target = _random_rounder(rng)(rng.uniform(0.5, 2.0) / np.sqrt(pixels))
-    scale = _quotient(source.scale, target * pixels)
+    target = random_adjustment(rng)(rng.uniform(0.5, 2.0) / np.sqrt(pixels), first_sum)
+    scale = np.float32(float(source.scale) / (target * pixels))
     pooled = FeatureMap(height=1, width=1, channels=ifmap.channels)
     output = _random_spec(rng, "average_out", pooled, scale)
     layer = GlobalAveragePool(
@@ -166,11 +172,11 @@ def _draw_global_average(
         multiplier=average_multiplier(source.scale, output.scale, pixels),
         clamp=_random_clamp(rng, output),
     )
-    return layer, random_map_values(rng, source)
+    return layer, x
 
 
 def _conv_of_shape(rng: np.random.Generator, name: str, shape: ConvShape) -> tuple[Conv, Bytes]:
-    source = _random_spec(rng, f"{name}_in", shape.ifmap, _random_scale(rng))
+    source = _random_spec(rng, f"{name}_in", shape.ifmap, random_scale(rng))
     x = random_map_values(rng, source)
     weights = _random_weights(rng, shape)
     # Sums of products scatter by about sqrt(reduction) times their factors' root mean square.
@@ -181,10 +187,7 @@ def _conv_of_shape(rng: np.random.Generator, name: str, shape: ConvShape) -> tup
         spread = float(1 << 30)
     bias = rng.uniform(-spread, spread, size=shape.out_channels).astype(np.int32)
     target = rng.uniform(10.0, 80.0, size=shape.out_channels) / spread
-    rounder = _random_rounder(rng)
-    scale_out = _random_scale(rng)
-    ratio = float(scale_out) / float(source.scale)
-    scale_weights = np.array([rounder(factor) * ratio for factor in target], np.float32)
+    scale_out = random_scale(rng)
     output = _random_spec(rng, f"{name}_out", shape.ofmap, scale_out)
     layer = Conv(
         name=name,
@@ -193,10 +196,16 @@ def _conv_of_shape(rng: np.random.Generator, name: str, shape: ConvShape) -> tup
         shape=shape,
         weights=weights,
         bias=bias,
-        multiplier=conv_multiplier(source.scale, scale_weights, scale_out),
+        multiplier=np.ones(shape.out_channels, np.float32),
         clamp=_random_clamp(rng, output),
     )
-    return layer, x
+    adjust = random_adjustment(rng)
+    sums = rng.choice(accumulate(layer, x).reshape(-1, shape.out_channels))
+    ratio = float(scale_out) / float(source.scale)
+    adjusted = [adjust(*wanted) for wanted in zip(target, sums.tolist(), strict=True)]
+    scale_weights = np.asarray(np.array(adjusted) * ratio, np.float32)
+    multiplier = conv_multiplier(source.scale, scale_weights, scale_out)
+    return replace(layer, multiplier=multiplier), x
 
 
 def _random_weights(rng: np.random.Generator, shape: ConvShape) -> NDArray[np.int8]:
@@ -252,27 +261,6 @@ def _random_spec(
     else:
         zero_point = int(rng.integers(low, high, endpoint=True))
     return TensorSpec(name=name, shape=shape, signed=signed, scale=scale, zero_point=zero_point)
-
-
-def _random_scale(rng: np.random.Generator) -> np.float32:
-    """Log-uniform from 1/1024 to 1; a power of two every other time."""
-    exponent = rng.uniform(-10.0, 0.0)
-    return np.float32(2.0 ** (round(exponent) if rng.random() < 0.5 else exponent))
-
-
-def _random_rounder(rng: np.random.Generator) -> Callable[[float], float]:
-    """Rounds a multiplier to 1, 3 or all of its significant bits."""
-    bits = int(rng.choice([1, 3, 53, 53]))
-
-    def rounded(value: float) -> float:
-        mantissa, exponent = np.frexp(value)
-        return float(np.ldexp(np.rint(np.ldexp(mantissa, bits)), exponent - bits))
-
-    return rounded
-
-
-def _quotient(scale: np.float32, divisor: float) -> np.float32:
-    return np.float32(float(scale) / divisor)
 
 
 def _random_clamp(rng: np.random.Generator, output: TensorSpec) -> tuple[int, int]:

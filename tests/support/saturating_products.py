@@ -1,7 +1,7 @@
 """Accumulators of a CPU that adds pairs of u8 x s8 products in saturating 16 bits.
 
 x86 CPUs with AVX2 but without VNNI multiply with VPMADDUBSW: products of neighbouring operands are
-added in 16 bits, and saturate. Signed inputs are shifted to unsigned ones first.
+added in 16 bits, and saturate. Signed maps are taken as shifted to unsigned ones.
 """
 
 import numpy as np

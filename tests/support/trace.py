@@ -1,7 +1,7 @@
 """Running a component cycle by cycle, and what its signals were in each cycle.
 
-Cycle 0 ends with the first edge of the clock. What a process sets after an edge is there in the next
-cycle, as if it came from a register.
+Cycle 0 ends with the first edge of the clock. What a process sets after an edge is there in the
+next cycle, as if it came from a register.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -20,6 +20,7 @@ class Trace:
     def __init__(self, **signals: Value) -> None:
         self._signals = signals
         self._values: dict[str, list[int]] = {name: [] for name in signals}
+        self._counts = dict.fromkeys(signals, 0)
 
     def __getitem__(self, name: str) -> list[int]:
         """The signal's unsigned bits, by cycle."""
@@ -29,7 +30,11 @@ class Trace:
         """The cycles in which the signal was not 0."""
         return [cycle for cycle, value in enumerate(self._values[name]) if value]
 
-    def first_valid(self, valid: str, ready: str) -> tuple[list[int], list[int]]:
+    def count(self, name: str) -> int:
+        """In how many cycles so far the signal was not 0."""
+        return self._counts[name]
+
+    def offered_and_taken(self, valid: str, ready: str) -> tuple[list[int], list[int]]:
         """When each item of a stream was first offered, and when it was taken."""
         offered, taken, waiting = [], [], False
         for cycle, (is_valid, is_ready) in enumerate(zip(self[valid], self[ready], strict=True)):
@@ -40,12 +45,13 @@ class Trace:
             waiting = bool(is_valid and not is_ready)
         return offered, taken
 
-    async def __call__(self, context: Any) -> None:
-        columns = list(self._values.values())
-        signals = [Value.cast(signal) for signal in self._signals.values()]
+    async def record(self, context: Any) -> None:
+        """The process that fills the trace."""
+        signals = [Value.cast(signal).as_unsigned() for signal in self._signals.values()]
         async for _, _, *values in context.tick().sample(*signals):
-            for column, value in zip(columns, values, strict=True):
-                column.append(value)
+            for name, value in zip(self._signals, values, strict=True):
+                self._values[name].append(value)
+                self._counts[name] += value != 0
 
 
 def send(stream: Any, payloads: Iterable[Mapping[str, int] | int], gaps: Iterable[int]) -> Process:
@@ -77,7 +83,7 @@ def run(
 
     simulator = Simulator(dut)
     simulator.add_clock(1e-8)
-    for process in (trace, *processes):
+    for process in (trace.record, *processes):
         simulator.add_process(process)
     simulator.add_testbench(watch)
     simulator.run()

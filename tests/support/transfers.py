@@ -4,10 +4,16 @@ import random
 from dataclasses import asdict, dataclass
 
 from arch.config import AcceleratorConfig
+from arch.presets import PRESETS
 
 PAGE = 4096
 BUFFER_SPACE = 1 << 20
 MEMORY_SPACE = 1 << 32
+
+
+def variant(name: str, **changes: int) -> AcceleratorConfig:
+    """The preset ``name`` with ``changes``."""
+    return AcceleratorConfig.from_mapping({**PRESETS[name].model_dump(), **changes})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,7 +23,9 @@ from tests.support.oracle_models import qdq_conv_model, qdq_gemm_model, qdq_glob
 from tests.support.oracle_report import compare, table
 from tests.support.oracles import (
     ORACLES,
+    Signs,
     both_uint8,
+    input_type,
     oracles_of,
     session_options,
     with_signs,
@@ -96,21 +98,22 @@ def test_a_wrong_oracle_output_has_no_cause() -> None:
 
 
 @pytest.mark.parametrize(
-    ("draw", "build", "operator"),
+    ("draw", "build", "signs", "operator"),
     [
-        (random_conv, qdq_conv_model, "QLinearConv"),
-        (random_fully_connected, qdq_gemm_model, "QGemm"),
-        (random_global_average, qdq_global_average_model, "QLinearGlobalAveragePool"),
+        (random_conv, qdq_conv_model, both_uint8, "QLinearConv"),
+        (random_fully_connected, qdq_gemm_model, input_type, "QGemm"),
+        (random_global_average, qdq_global_average_model, input_type, "QLinearGlobalAveragePool"),
     ],
 )
-def test_onnx_runtime_computes_uint8_qdq_layers_in_integers(
+def test_onnx_runtime_computes_qdq_layers_of_one_type_in_integers(
     draw: Callable[[np.random.Generator], tuple[AnyLayer, Bytes]],
     build: Callable[[AnyLayer], onnx.ModelProto],
+    signs: Signs,
     operator: str,
     tmp_path: Path,
 ) -> None:
     layer, _ = draw(np.random.default_rng(0))
-    model = build(with_signs(layer, both_uint8(layer)))
+    model = build(with_signs(layer, signs(layer)))
     options = session_options()
     options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
     onnxruntime.InferenceSession(

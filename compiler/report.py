@@ -1,0 +1,82 @@
+"""What the compiler decided for each layer, and what it expects of it."""
+
+from dataclasses import dataclass
+
+from arch.commands import Engine, LoadTarget
+from compiler.program import PlacedLayer, Program
+from sim.command.timeline import TimelineSimulator
+from sim.network import Conv
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerReport:
+    """One layer run by itself: expected cycles and traffic, and the on-chip bytes it uses."""
+
+    name: str
+    kind: str
+    output: str
+    tile: str
+    commands: int
+    activation_bytes: int
+    weight_bytes: int
+    accumulator_bytes: int
+    macs: int
+    cycles: int
+    utilization: float
+    """MACs / (PEs x cycles)."""
+    memory_bytes: int
+    """Bus beats both ways, in bytes."""
+
+
+def layer_reports(program: Program) -> list[LayerReport]:
+    """One report for each layer, in order."""
+    return [_report(program, index) for index in range(len(program.layers))]
+
+
+def _report(program: Program, index: int) -> LayerReport:
+    config, placed = program.config, program.layers[index]
+    commands = program.isolated(index)
+    counters = TimelineSimulator(config).run(commands).counters
+    layer, mapping = placed.layer, placed.mapping
+    macs = layer.shape.macs if isinstance(layer, Conv) else 0
+    beats = counters["memory_read_beats"] + counters["memory_write_beats"]
+    fmap = layer.output.shape
+    return LayerReport(
+        name=layer.name,
+        kind=type(layer).__name__,
+        output=f"{fmap.height}x{fmap.width}x{fmap.channels}",
+        tile=f"{mapping.tile_height}x{mapping.tile_width}x{mapping.tile_channels}",
+        commands=len(commands),
+        activation_bytes=_activation_bytes(program, placed),
+        weight_bytes=_loaded(program, placed, LoadTarget.WEIGHT),
+        accumulator_bytes=_accumulator_bytes(program, placed),
+        macs=macs,
+        cycles=counters["cycles"],
+        utilization=macs / (config.rows * config.cols * counters["cycles"]),
+        memory_bytes=beats * config.bus_bytes,
+    )
+
+
+def _activation_bytes(program: Program, placed: PlacedLayer) -> int:
+    """Bytes of the activation buffer that input and output slots take."""
+    slots = (placed.mapping.inputs, placed.mapping.outputs)
+    banks = sum(each.count * each.banks for each in slots)
+    return banks * program.config.activation_bank_bytes
+
+
+def _accumulator_bytes(program: Program, placed: PlacedLayer) -> int:
+    """Bytes of accumulators that the tiles of both halves take."""
+    if not isinstance(placed.layer, Conv):
+        return 0
+    pixels = placed.mapping.tile_height * placed.mapping.tile_width
+    return 2 * pixels * program.config.accumulator_entry_bytes
+
+
+def _loaded(program: Program, placed: PlacedLayer, target: LoadTarget) -> int:
+    """Bytes of the buffer that the layer's loads to ``target`` fill."""
+    ends = (
+        command["buffer_address"] + command["row_bytes"]
+        for command in program.commands[placed.commands.start : placed.commands.stop]
+        if command.engine is Engine.LOAD and command["target"] == target
+    )
+    return max(ends, default=0)

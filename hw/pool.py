@@ -1,0 +1,52 @@
+"""The pool unit: combines the positions of a window, all columns side by side."""
+
+from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from arch.commands import PostMode
+
+_IDENTITY_OF_MAXIMUM = -(1 << 31)
+
+
+class Pool(wiring.Component):
+    """Maximum or sum over a window, per column, modulo 2^32.
+
+    Takes a position a cycle. Positions of a window need not be adjacent: without ``counts`` and
+    ``first``, nothing changes. Two register stages: ``pooled`` holds a position two cycles after
+    ``values`` did.
+
+    Members:
+        mode: PostMode, held while positions are in flight.
+        values: the position, signed 32-bit.
+        counts: the position is combined; else it counts as -2^31 (maximum) or 0 (sum).
+        first: the position begins a window.
+        pooled: the window so far, signed 32-bit.
+    """
+
+    def __init__(self, *, columns: int) -> None:
+        self._columns = data.ArrayLayout(signed(32), columns)
+        super().__init__(
+            {
+                "mode": In(1),
+                "values": In(self._columns),
+                "counts": In(1),
+                "first": In(1),
+                "pooled": Out(self._columns),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """The hardware."""
+        m = Module()
+        summing = self.mode == PostMode.SUM
+        identity = Mux(summing, 0, _IDENTITY_OF_MAXIMUM)
+        operands, first = Signal(self._columns), Signal()
+        m.d.sync += first.eq(self.first)
+        for value, operand, pooled in zip(self.values, operands, self.pooled, strict=True):
+            # Stage 1: left-out positions become the identity.
+            m.d.sync += operand.eq(Mux(self.counts, value, identity))
+            # Stage 2: combined with the window so far.
+            combined = Mux(summing, pooled + operand, Mux(pooled > operand, pooled, operand))
+            m.d.sync += pooled.eq(Mux(first, operand, combined))
+        return m

@@ -1,0 +1,247 @@
+"""The post-processor: from accumulators or activations to pooled, requantised outputs."""
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from arch.commands import POST_LOOPS, Engine, PostSource
+from arch.config import AcceleratorConfig
+from arch.post_timing import POSITION_TO_WRITE, REQUANTISE_LATENCY, post_groups
+from arch.timing import BUFFER_READ_LATENCY
+from hw.address import AffineGenerator
+from hw.delay import delayed
+from hw.interfaces import ReadPort, WritePort, command_layout, command_stream
+from hw.pool import Pool
+from hw.post_parameters import ParameterBlock
+from hw.post_writer import OutputWriter
+from hw.requantise import Requantiser
+
+_POOL_LATENCY = 2
+
+
+class DrainPort(wiring.Signature):
+    """A read of one accumulator entry of ``columns`` signed 32-bit sums, as its user drives it.
+
+    ``data`` follows a request (``valid``) by BUFFER_READ_LATENCY cycles.
+    """
+
+    def __init__(self, *, address_bits: int, columns: int) -> None:
+        super().__init__(
+            {
+                "valid": Out(1),
+                "address": Out(address_bits),
+                "data": In(data.ArrayLayout(signed(32), columns)),
+            }
+        )
+
+
+class PostEngine(wiring.Component):
+    """Combines each window of source positions, adds the bias, requantises, clamps and writes.
+
+    One command at a time, and never stalls: every event has its cycle, as arch/post_timing.py
+    states. A command taken in cycle p reads its block of parameters from p + 1 on, then issues a
+    position a cycle, output after output, each output taking the larger of its window and its
+    groups of columns. Positions that are padding take their cycle, but are not requested.
+
+    Members:
+        commands: Post commands whose waits are over.
+        parameter: Read port of the parameter buffer; aligned words of ``bus_bytes``.
+        drain: Read port of the accumulators.
+        activation: Read port of ``cols`` elements; only the command's channels are requested.
+        write: Write port of ``requantiser_lanes`` elements of the activation buffer.
+        idle: No command is held.
+        done: Pulse: from the next cycle on, read requests see all bytes of the command.
+        position: Event, one a cycle: a position was issued, padding or not.
+    """
+
+    def __init__(self, *, config: AcceleratorConfig) -> None:
+        self._config = config
+        lanes = config.requantiser_lanes
+        activation_bits = config.activation_address_bits
+        parameter_bits = config.parameter_buffer_bytes.bit_length() - 1
+        super().__init__(
+            {
+                "commands": In(command_stream(Engine.POST)),
+                "parameter": Out(ReadPort(address_bits=parameter_bits, elements=config.bus_bytes)),
+                "drain": Out(
+                    DrainPort(address_bits=config.accumulator_address_bits, columns=config.cols)
+                ),
+                "activation": Out(ReadPort(address_bits=activation_bits, elements=config.cols)),
+                "write": Out(WritePort(address_bits=activation_bits, elements=lanes)),
+                "idle": Out(1),
+                "done": Out(1),
+                "position": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """The hardware."""
+        m = Module()
+        config = self._config
+        m.submodules.positions = positions = AffineGenerator(
+            loops=POST_LOOPS,
+            address_bits=max(config.activation_address_bits, config.accumulator_address_bits),
+        )
+        m.submodules.parameters = parameters = ParameterBlock(config=config)
+        m.submodules.pool = pool = Pool(columns=config.cols)
+        m.submodules.writer = writer = OutputWriter(config=config)
+        command = Signal(command_layout(Engine.POST))
+        issue, output_end = Signal(), Signal()
+
+        self._sequence(m, positions, command, issue=issue, output_end=output_end)
+        self._request(m, positions, command, issue=issue)
+        first = Signal(init=1)
+        with m.If(issue):
+            m.d.sync += first.eq(output_end)
+        self._pool(m, pool, command, first=delayed(m, first, stages=1 + BUFFER_READ_LATENCY))
+        take = delayed(m, output_end, stages=1 + BUFFER_READ_LATENCY + _POOL_LATENCY)
+        results = self._requantise(m, pool, parameters, command, take=take)
+
+        row_end = positions.last[1]
+        m.d.comb += [
+            writer.command.eq(command),
+            writer.load.eq(self.parameter.valid),
+            writer.start.eq(delayed(m, take, stages=1 + REQUANTISE_LATENCY)),
+            writer.row_end.eq(delayed(m, row_end, stages=1 + POSITION_TO_WRITE)),
+            writer.results.eq(results),
+        ]
+        wiring.connect(m, writer.write, wiring.flipped(self.write))
+        return m
+
+    def _sequence(
+        self,
+        m: Module,
+        positions: AffineGenerator,
+        command: data.View,
+        *,
+        issue: Signal,
+        output_end: Signal,
+    ) -> None:
+        """The life of a command; drives ``issue`` (a position goes out) and ``output_end`` (the
+        last one of its window)."""
+        config = self._config
+        groups = post_groups(config)
+        word = Signal(config.parameter_address_bits)
+        words_left = Signal(range(config.parameter_block_words))
+        # Cycles of the present output, up to the least an output takes.
+        slot = Signal(range(groups))
+        slots_over = slot == groups - 1
+        # The window is over, its output's slots are not.
+        waiting = Signal()
+        tail = Signal(range(POSITION_TO_WRITE + groups + 1))
+
+        positions.describe(m, self.commands.payload)
+        with m.FSM():
+            with m.State("IDLE"):
+                m.d.comb += [
+                    self.idle.eq(1),
+                    self.commands.ready.eq(1),
+                    positions.load.eq(self.commands.valid),
+                ]
+                m.d.sync += [
+                    command.eq(self.commands.payload),
+                    word.eq(self.commands.payload.parameter_address),
+                    words_left.eq(config.parameter_block_words - 1),
+                ]
+                with m.If(self.commands.valid):
+                    m.next = "PARAMETERS"
+            with m.State("PARAMETERS"):
+                m.d.comb += self.parameter.valid.eq(1)
+                m.d.sync += [word.eq(word + 1), words_left.eq(words_left - 1)]
+                with m.If(words_left == 0):
+                    m.next = "POSITIONS"
+            with m.State("POSITIONS"):
+                m.d.comb += [
+                    issue.eq(~waiting),
+                    output_end.eq(issue & positions.last[-2:].all()),
+                    positions.step.eq(issue),
+                ]
+                with m.If(~slots_over):
+                    m.d.sync += [slot.eq(slot + 1), waiting.eq(waiting | output_end)]
+                with m.Elif(waiting | output_end):
+                    m.d.sync += [slot.eq(0), waiting.eq(0)]
+                with m.If(issue & positions.last.all()):
+                    m.d.sync += [slot.eq(0), waiting.eq(0)]
+                    m.d.sync += tail.eq(POSITION_TO_WRITE + groups)
+                    m.next = "TAIL"
+            with m.State("TAIL"):
+                m.d.sync += tail.eq(tail - 1)
+                with m.If(tail == 0):
+                    m.d.comb += self.done.eq(1)
+                    m.next = "IDLE"
+        m.d.comb += [
+            self.parameter.address.eq(Cat(Const(0, config.bus_bytes.bit_length() - 1), word)),
+            self.parameter.mask.eq(~0),
+        ]
+
+    def _request(
+        self, m: Module, positions: AffineGenerator, command: data.View, *, issue: Value
+    ) -> None:
+        """One register stage: the read request of a position that is no padding."""
+        present = issue & positions.row_valid & (positions.x >= 0) & (positions.room > 0)
+        address = Signal.like(positions.address)
+        drains = command.source == PostSource.ACCUMULATOR
+        columns = range(self._config.cols)
+        m.d.sync += [
+            self.position.eq(issue),
+            address.eq(positions.address),
+            self.drain.valid.eq(present & drains),
+            self.activation.valid.eq(present & ~drains),
+            self.activation.mask.eq(Cat(command.channels >= column for column in columns)),
+        ]
+        m.d.comb += [self.drain.address.eq(address), self.activation.address.eq(address)]
+
+    def _pool(self, m: Module, pool: Pool, command: data.View, *, first: Value) -> None:
+        """Source data into the pool unit."""
+        flip = command.unsigned << 7
+        for column, value in enumerate(pool.values):
+            byte = (self.activation.data.word_select(column, 8) ^ flip).as_signed()
+            drained = command.source == PostSource.ACCUMULATOR
+            m.d.comb += value.eq(Mux(drained, self.drain.data[column], byte))
+        requested = self.drain.valid | self.activation.valid
+        m.d.comb += [
+            pool.mode.eq(command.mode),
+            pool.counts.eq(delayed(m, requested, stages=BUFFER_READ_LATENCY)),
+            pool.first.eq(first),
+        ]
+
+    def _requantise(
+        self,
+        m: Module,
+        pool: Pool,
+        parameters: ParameterBlock,
+        command: data.View,
+        *,
+        take: Value,
+    ) -> Value:
+        """Pooled columns through the requantisers, a group a cycle from the cycle after ``take``
+        on; gives the groups' results."""
+        config = self._config
+        lanes, groups = config.requantiser_lanes, post_groups(config)
+        columns = Signal.like(pool.pooled)
+        groups_left = Signal(range(groups + 1))
+        m.d.sync += columns.eq(Mux(take, pool.pooled, columns.as_value() >> 32 * lanes))
+        with m.If(take):
+            m.d.sync += groups_left.eq(groups)
+        with m.Elif(groups_left != 0):
+            m.d.sync += groups_left.eq(groups_left - 1)
+        m.d.comb += [
+            parameters.load.eq(delayed(m, self.parameter.valid, stages=BUFFER_READ_LATENCY)),
+            parameters.word.eq(self.parameter.data),
+            parameters.rotate.eq(groups_left != 0),
+        ]
+        results = []
+        for lane in range(lanes):
+            requantiser = Requantiser()
+            m.submodules[f"requantiser{lane}"] = requantiser
+            m.d.sync += [
+                requantiser.value.eq(columns[lane] + parameters.group[lane].bias),
+                requantiser.multiplier.eq(parameters.group[lane].multiplier),
+            ]
+            m.d.comb += [
+                requantiser.zero_point.eq(command.zero_point),
+                requantiser.low.eq(command.low),
+                requantiser.high.eq(command.high),
+            ]
+            results.append(requantiser.result)
+        return Cat(results)

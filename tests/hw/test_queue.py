@@ -1,0 +1,120 @@
+from collections import deque
+from random import Random
+from typing import Any
+
+import pytest
+from amaranth.hdl import Const
+
+from arch.commands import COUNT_BITS, Engine
+from arch.presets import PRESETS
+from hw.queue import EngineQueue, behind
+from tests.support.amaranth_sim import simulate, to_verilog
+from tests.support.command_side import random_command, word_of
+
+TINY = PRESETS["tiny"]
+HALF, WHOLE = 1 << COUNT_BITS - 1, 1 << COUNT_BITS
+
+
+def others(engine: Engine) -> list[Engine]:
+    return [other for other in Engine if other is not engine]
+
+
+def reached(count: int, wait: int) -> bool:
+    return (count - wait) % WHOLE < HALF
+
+
+@pytest.mark.parametrize("engine", Engine)
+@pytest.mark.parametrize("depth", [2, 8])
+@pytest.mark.parametrize(("push", "pop", "complete"), [(0.9, 0.9, 0.9), (0.9, 0.3, 0.9), (0.5, 0.9, 0.3)])
+def test_every_cycle_against_a_model(
+    engine: Engine, depth: int, push: float, pop: float, complete: float
+) -> None:
+    dut = EngineQueue(engine=engine, depth=depth)
+    random = Random(f"{engine} {depth} {push} {pop} {complete}")
+    # Counts pass through 2^16 and 2^15 while the test runs.
+    counts = {other: random.choice([WHOLE, HALF]) - 40 for other in Engine}
+    asked = dict(counts)
+    model: deque[tuple[int, dict[Engine, int]]] = deque()
+
+    async def bench(ctx: Any) -> None:
+        taken = 0
+        for _ in range(600):
+            command = {
+                other: (asked[other] + random.randrange(3)) % WHOLE for other in others(engine)
+            }
+            waits = command | {engine: random.getrandbits(COUNT_BITS)}
+            word = word_of(random_command(engine, TINY, random, waits), TINY)
+            pushing, popping = random.random() < push, random.random() < pop
+            for other, count in counts.items():
+                ctx.set(dut.counts[other.name.lower()], count)
+            ctx.set(dut.i.payload.as_value(), word)
+            ctx.set(dut.i.valid, pushing)
+            ctx.set(dut.o.ready, popping)
+
+            unmet = {
+                other: bool(model) and not reached(counts[other], model[0][1][other])
+                for other in others(engine)
+            } | {engine: False}
+            valid = bool(model) and not any(unmet.values())
+            for other in Engine:
+                assert ctx.get(dut.waits_for[other.name.lower()]) == unmet[other]
+            assert ctx.get(dut.o.valid) == valid
+            if valid:
+                assert ctx.get(dut.o.payload.as_value()) == model[0][0]
+            room = len(model) < depth
+            assert ctx.get(dut.i.ready) == room
+
+            if valid and popping:
+                model.popleft()
+                taken += 1
+            if pushing and room:
+                model.append((word, command))
+                asked.update(command)
+            for other in others(engine):
+                if random.random() < complete and counts[other] != asked[other]:
+                    counts[other] = (counts[other] + 1) % WHOLE
+            await ctx.tick()
+        assert taken > 50
+
+    simulate(dut, bench)
+
+
+def test_a_full_queue_has_room_in_the_cycle_after_its_first_command_is_taken() -> None:
+    dut = EngineQueue(engine=Engine.LOAD, depth=2)
+
+    async def bench(ctx: Any) -> None:
+        ctx.set(dut.i.valid, 1)
+        for room in (1, 1, 0, 0):
+            assert ctx.get(dut.i.ready) == room
+            await ctx.tick()
+        ctx.set(dut.o.ready, 1)
+        assert ctx.get(dut.o.valid) == 1
+        assert ctx.get(dut.i.ready) == 0
+        await ctx.tick()
+        assert ctx.get(dut.i.ready) == 1
+
+    simulate(dut, bench)
+
+
+@pytest.mark.parametrize("lead", [0, 1, HALF - 1, HALF, HALF + 1, WHOLE - 1])
+@pytest.mark.parametrize("wait", [0, 1, HALF, WHOLE - 1])
+def test_a_count_is_behind_if_the_difference_is_half_the_range_or_more(
+    lead: int, wait: int
+) -> None:
+    dut = EngineQueue(engine=Engine.STORE, depth=2)
+    command = random_command(Engine.STORE, TINY, Random(1), dict.fromkeys(Engine, 0) | {Engine.POST: wait})
+
+    async def bench(ctx: Any) -> None:
+        ctx.set(dut.i.payload.as_value(), word_of(command, TINY))
+        ctx.set(dut.i.valid, 1)
+        await ctx.tick()
+        ctx.set(dut.counts.post, (wait + lead) % WHOLE)
+        assert ctx.get(dut.waits_for.post) == (lead >= HALF)
+        assert ctx.get(dut.o.valid) == (lead < HALF)
+
+    simulate(dut, bench)
+    assert len(behind(Const(0, COUNT_BITS), Const(0, COUNT_BITS))) == 1
+
+
+def test_it_converts_to_verilog() -> None:
+    assert "module dut" in to_verilog(EngineQueue(engine=Engine.EXECUTE, depth=8))
