@@ -10,7 +10,7 @@ from compiler.onnx_file import check_model, read_onnx
 from compiler.ports import InputPort, OutputPort
 from compiler.quantised import Names, Value, feature_map, lower, tensor_spec
 from compiler.segments import Segment, Segments, cut
-from compiler.shapes import infer_shapes
+from compiler.shapes import fix_input, infer_shapes
 from compiler.simplify import simplify
 from compiler.support import check_operators, check_rules
 from sim.network import Layer, Network
@@ -33,6 +33,7 @@ def read_network(path: Path) -> ImportedModel:
     """
     model = read_onnx(path)
     check_operators(model)
+    model = fix_input(model)
     check_model(model)
     graph = build_graph(infer_shapes(model))
     graph = simplify(graph)

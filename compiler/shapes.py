@@ -12,22 +12,34 @@ from compiler.onnx_file import MAX_ELEMENTS, MAX_RANK, first_line
 MAX_DIMENSION = 1 << 20
 
 
-def infer_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy of the model in which every tensor has a type and a fixed shape.
+def fix_input(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy of the model for one image, without the shapes claimed for other tensors.
 
-    Shapes that the file claims for inner tensors and outputs are dropped and inferred anew.
-    Raises ``ModelError`` for dimensions that are symbolic (but the batch) or beyond the caps, and
-    for shapes that do not fit together.
+    Raises ``ModelError`` for input dimensions that are symbolic (but the batch) or beyond the caps.
     """
     fixed = onnx.ModelProto()
     fixed.CopyFrom(model)
     _fix_inputs(fixed.graph)
     del fixed.graph.value_info[:]
     for output in fixed.graph.output:
+        # onnx's checker wants some shape here, even one without dimensions.
+        output.type.tensor_type.ClearField("shape")
+        output.type.tensor_type.shape.SetInParent()
+    return fixed
+
+
+def infer_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy of a model from ``fix_input`` in which every tensor has a type and a fixed shape.
+
+    Raises ``ModelError`` for shapes that do not fit together, are not fixed or are beyond the caps.
+    """
+    bare = onnx.ModelProto()
+    bare.CopyFrom(model)
+    for output in bare.graph.output:
         output.type.tensor_type.ClearField("shape")
     try:
         inferred = shape_inference.infer_shapes(
-            fixed, check_type=True, strict_mode=True, data_prop=True
+            bare, check_type=True, strict_mode=True, data_prop=True
         )
     except (shape_inference.InferenceError, ValueError) as error:
         raise ModelError(
@@ -68,7 +80,8 @@ def _shown(dim: onnx.TensorShapeProto.Dimension) -> str:
 
 def _check_all(graph: onnx.GraphProto) -> None:
     infos = {item.name: item for item in (*graph.input, *graph.value_info, *graph.output)}
-    made = [name for node in graph.node for name in node.output if name]
+    made = [graph_input.name for graph_input in graph.input]
+    made += [name for node in graph.node for name in node.output if name]
     for name in (*made, *(item.name for item in graph.output)):
         if name not in infos or not infos[name].type.tensor_type.HasField("shape"):
             raise ModelError(

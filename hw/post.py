@@ -102,7 +102,7 @@ class PostEngine(wiring.Component):
             writer.command.eq(command),
             writer.load.eq(self.parameter.valid),
             writer.start.eq(delayed(m, take, stages=1 + REQUANTISE_LATENCY)),
-            writer.row_end.eq(delayed(m, row_end, stages=1 + POSITION_TO_WRITE)),
+            writer.row_end.eq(delayed(m, row_end, stages=POSITION_TO_WRITE)),
             writer.results.eq(results),
         ]
         wiring.connect(m, writer.write, wiring.flipped(self.write))
@@ -123,7 +123,8 @@ class PostEngine(wiring.Component):
         groups = post_groups(config)
         word = Signal(config.parameter_address_bits)
         words_left = Signal(range(config.parameter_block_words))
-        # Cycles of the present output, up to the least an output takes.
+        # Cycle of the present output, up to the last that an output takes at least: left there
+        # if windows take longer.
         slot = Signal(range(groups))
         slots_over = slot == groups - 1
         # The window is over, its output's slots are not.
@@ -138,12 +139,12 @@ class PostEngine(wiring.Component):
                     self.commands.ready.eq(1),
                     positions.load.eq(self.commands.valid),
                 ]
-                m.d.sync += [
-                    command.eq(self.commands.payload),
-                    word.eq(self.commands.payload.parameter_address),
-                    words_left.eq(config.parameter_block_words - 1),
-                ]
                 with m.If(self.commands.valid):
+                    m.d.sync += [
+                        command.eq(self.commands.payload),
+                        word.eq(self.commands.payload.parameter_address),
+                        words_left.eq(config.parameter_block_words - 1),
+                    ]
                     m.next = "PARAMETERS"
             with m.State("PARAMETERS"):
                 m.d.comb += self.parameter.valid.eq(1)
@@ -158,11 +159,10 @@ class PostEngine(wiring.Component):
                 ]
                 with m.If(~slots_over):
                     m.d.sync += [slot.eq(slot + 1), waiting.eq(waiting | output_end)]
-                with m.Elif(waiting | output_end):
+                with m.Elif(waiting):
                     m.d.sync += [slot.eq(0), waiting.eq(0)]
                 with m.If(issue & positions.last.all()):
-                    m.d.sync += [slot.eq(0), waiting.eq(0)]
-                    m.d.sync += tail.eq(POSITION_TO_WRITE + groups)
+                    m.d.sync += [slot.eq(0), waiting.eq(0), tail.eq(POSITION_TO_WRITE + groups)]
                     m.next = "TAIL"
             with m.State("TAIL"):
                 m.d.sync += tail.eq(tail - 1)

@@ -59,10 +59,11 @@ class ControlRegisters(wiring.Component):
     SLVERR and reads as 0; a write to a read-only register answers OKAY and changes nothing. Byte
     strobes are honoured. No output depends on an input in the same cycle.
 
-    An address taken in cycle t and the write data taken in cycle u are written in cycle
-    max(t, u) + 1, or as soon as the response before has been taken; strobes to ``control`` are then
-    high for this one cycle. New register values, and the response, are there a cycle later. A read
-    whose address is taken in cycle t samples the register in t + 1 and answers from t + 2 on.
+    A write whose address is taken in cycle t and data in cycle u happens in cycle max(t, u) + 1:
+    the strobes of ``control`` are high for this one cycle; new register values and the response are
+    there in the next. A read whose address is taken in cycle t samples its register in t + 1 and
+    answers from t + 2 on. Either happens later if the answer before it has not been taken: in the
+    cycle after that.
 
     Members:
         aw, w, b, ar, r: the bus; payloads are a byte address, ``write_data``, a response code, a

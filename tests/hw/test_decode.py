@@ -67,9 +67,7 @@ def run_decoder(
     return run
 
 
-def dispatched_in(
-    ctx: Any, dut: CommandDecoder, cycle: int
-) -> list[tuple[int, Engine, int]]:
+def dispatched_in(ctx: Any, dut: CommandDecoder, cycle: int) -> list[tuple[int, Engine, int]]:
     """What is pushed into queues in this cycle: at most one command."""
     sent = []
     for engine in Engine:
@@ -91,9 +89,7 @@ def test_commands_go_to_their_queues_when_the_laws_say(
     program = random_program(60, config, random)
     words = [word_of(command, config) for command in program]
     run = run_decoder(config, words, random, gap=gap, full=full)
-    for command, word, shown, sent in zip(
-        program, words, run.shown, run.dispatched, strict=True
-    ):
+    for command, word, shown, sent in zip(program, words, run.shown, run.dispatched, strict=True):
         cycle, engine, payload = sent
         assert engine is command.engine
         assert payload == word & (1 << FORMATS[engine].bits) - 1

@@ -11,6 +11,7 @@ import random
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any
 
 from tests.support.trace import Process
@@ -60,6 +61,15 @@ class ReadLog:
     accepted: list[int] = field(default_factory=list)
     beats: list[list[int]] = field(default_factory=list)
 
+    def beats_without_stalls(self, behaviour: Behaviour) -> list[list[int]]:
+        """When the beats come, by the rule, given when the addresses were accepted."""
+        expected, free = [], 0
+        for address, accepted in zip(self.addresses, self.accepted, strict=True):
+            first = max(accepted + behaviour.latency, free)
+            free = first + (address.length + 1) * behaviour.beat_interval
+            expected.append(list(range(first, free, behaviour.beat_interval)))
+        return expected
+
 
 @dataclass
 class WriteLog:
@@ -70,6 +80,19 @@ class WriteLog:
     beats: list[int] = field(default_factory=list)
     strobes: list[int] = field(default_factory=list)
     responses: list[int] = field(default_factory=list)
+
+    def beats_without_stalls(self, offered: list[int], behaviour: Behaviour) -> list[int]:
+        """When the beats are accepted, by the rule, given when they were offered."""
+        expected: list[int] = []
+        for cycle in offered:
+            free = expected[-1] + behaviour.beat_interval if expected else 0
+            expected.append(max(cycle, free))
+        return expected
+
+    def responses_without_stalls(self, behaviour: Behaviour) -> list[int]:
+        """When the responses come, by the rule, given when the last beats were accepted."""
+        ends = accumulate(address.length + 1 for address in self.addresses)
+        return [self.beats[end - 1] + behaviour.latency for end in ends]
 
 
 class StableChannel:

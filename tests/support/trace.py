@@ -59,11 +59,13 @@ def send(stream: Any, payloads: Iterable[Mapping[str, int] | int], gaps: Iterabl
 
     async def process(context: Any) -> None:
         for payload, gap in zip(payloads, gaps, strict=True):
-            if gap:
-                await context.tick().repeat(gap)
+            for _ in range(gap):
+                await context.tick()
             context.set(stream.payload, payload)
             context.set(stream.valid, 1)
-            await context.tick().until(stream.ready)
+            ready = False
+            while not ready:
+                *_, ready = await context.tick().sample(stream.ready)
             context.set(stream.valid, 0)
 
     return process

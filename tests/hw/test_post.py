@@ -1,0 +1,433 @@
+"""The post-processor: bytes against NumPy, and every cycle against the closed forms."""
+
+from collections import deque
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+from amaranth.hdl import Module, ResetInserter, Signal
+from amaranth.sim import Simulator
+from numpy.typing import NDArray
+
+from arch.commands import POST, POST_LOOPS, PostMode, PostSource
+from arch.config import AcceleratorConfig
+from arch.post_timing import (
+    post_cycles,
+    post_first_position,
+    post_first_write,
+    post_groups,
+    post_interval,
+)
+from arch.presets import PRESETS
+from arch.timing import BUFFER_READ_LATENCY
+from hw.post import PostEngine
+
+# Columns and lanes that are no powers of two, and parameters that come in a single word.
+ODD = AcceleratorConfig(
+    name="odd",
+    rows=5,
+    cols=6,
+    activation_buffer_bytes=4096,
+    weight_buffer_bytes=4096,
+    accumulator_buffer_bytes=256,
+    parameter_buffer_bytes=256,
+    requantiser_lanes=3,
+    bus_bits=512,
+    memory_bytes_per_cycle=64,
+)
+# All columns in one group.
+WIDE = ODD.model_copy(update={"name": "wide", "requantiser_lanes": 6})
+CONFIGS = {**PRESETS, "odd": ODD, "wide": WIDE}
+
+Command = dict[str, int]
+Bytes = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memories:
+    """What the engine reads."""
+
+    activations: Bytes
+    accumulators: NDArray[np.int32]
+    """[entries, cols]."""
+    parameters: Bytes
+
+
+@dataclass
+class Log:
+    """What the engine did: the cycle of each event, then its details."""
+
+    taken: list[int] = field(default_factory=list)
+    parameters: list[tuple[int, int]] = field(default_factory=list)
+    positions: list[int] = field(default_factory=list)
+    drains: list[tuple[int, int]] = field(default_factory=list)
+    activations: list[tuple[int, int, int]] = field(default_factory=list)
+    writes: list[tuple[int, int, bytes]] = field(default_factory=list)
+    """Address of the first byte written, and the bytes."""
+    done: list[int] = field(default_factory=list)
+    idle: list[int] = field(default_factory=list)
+
+
+def little(data: bytes) -> int:
+    return int.from_bytes(data, "little")
+
+
+def random_memories(config: AcceleratorConfig, rng: np.random.Generator) -> Memories:
+    """Multipliers bring most sums and activations into an output's range."""
+    accumulators = rng.integers(-(1 << 31), 1 << 31, (config.accumulator_entries, config.cols))
+    accumulators >>= rng.integers(0, 28, accumulators.shape)
+    words = np.zeros(config.parameter_buffer_bytes // 4, np.uint32)
+    words[0::2] = rng.integers(-2000, 2000, len(words) // 2).astype(np.int32).view(np.uint32)
+    multipliers = np.exp2(rng.uniform(-14, 1, len(words) // 2)).astype(np.float32)
+    words[1::2] = multipliers.view(np.uint32)
+    return Memories(
+        activations=rng.integers(0, 256, config.activation_buffer_bytes, np.uint8),
+        accumulators=accumulators.astype(np.int32),
+        parameters=words.view(np.uint8),
+    )
+
+
+def random_command(config: AcceleratorConfig, rng: np.random.Generator) -> Command:
+    """Windows of one position, of many, and beyond the bounds."""
+
+    def between(low: int, high: int) -> int:
+        return int(rng.integers(low, high + 1))
+
+    low, high = sorted((between(-128, 255), between(-128, 255)))
+    # The fields that the engine does not look at, and the loops.
+    values = {field.name: 0 for field in POST.fields}
+    for loop, most in zip(POST_LOOPS, rng.choice([0, 2, 3], 4), strict=True):
+        values |= {
+            f"{loop}_count": between(0, int(most)),
+            f"{loop}_dy": between(-2, 3),
+            f"{loop}_dx": between(-3, 6),
+            f"{loop}_da": between(-(1 << 19), (1 << 19) - 1),
+        }
+    # Biases begin at every 8th byte of the parameters.
+    alignment = max(1, 8 // config.bus_bytes)
+    blocks = (config.parameter_words - config.parameter_block_words) // alignment
+    return values | {
+        "address": between(0, (1 << 20) - 1),
+        "y": between(-3, 2),
+        "x": between(-5, 4),
+        "height": between(0, 6) if between(0, 1) else (1 << 16) - 1,
+        "width": between(0, 15) if between(0, 1) else (1 << 20) - 1,
+        "source": between(0, 1),
+        "mode": between(0, 1),
+        "unsigned": between(0, 1),
+        "parameter_address": alignment * between(0, blocks),
+        "channels": between(0, config.cols - 1),
+        "zero_point": between(-128, 255),
+        "low": low,
+        "high": high,
+        "out_address": between(0, config.activation_buffer_bytes - 1),
+        "out_py": between(0, (1 << 20) - 1),
+        "out_px": between(0, (1 << 20) - 1),
+    }
+
+
+def window_size(command: Command) -> int:
+    return (command["wy_count"] + 1) * (command["wx_count"] + 1)
+
+
+def output_count(command: Command) -> int:
+    return (command["py_count"] + 1) * (command["px_count"] + 1)
+
+
+def positions(command: Command) -> list[tuple[int, int] | None]:
+    """(address, row) of each position in order, None for padding."""
+    counts = [range(command[f"{loop}_count"] + 1) for loop in POST_LOOPS]
+    found: list[tuple[int, int] | None] = []
+    for indices in product(*counts):
+        y, x, address = (
+            command[origin]
+            + sum(i * command[f"{p}_{step}"] for i, p in zip(indices, POST_LOOPS, strict=True))
+            for origin, step in (("y", "dy"), ("x", "dx"), ("address", "da"))
+        )
+        inside = 0 <= y < command["height"] and 0 <= x < command["width"]
+        found.append((address, y) if inside else None)
+    return found
+
+
+def requantised(
+    sums: NDArray[np.int64], columns: NDArray[np.void], command: Command
+) -> NDArray[np.uint8]:
+    """Bytes of one output from its pooled sums, as NumPy computes them in float32."""
+    values = (sums + columns["bias"]).astype(np.int32)
+    rounded = np.rint(values.astype(np.float32) * columns["multiplier"]).astype(np.int64)
+    clamped = np.clip(rounded + command["zero_point"], command["low"], command["high"])
+    return np.asarray(clamped & 255, np.uint8)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """What the engine must do."""
+
+    config: AcceleratorConfig
+    memories: Memories
+
+    def columns(self, command: Command) -> NDArray[np.void]:
+        start = command["parameter_address"] * self.config.bus_bytes
+        block = self.memories.parameters[start : start + 8 * self.config.cols]
+        return block.view([("bias", np.int32), ("multiplier", np.float32)])
+
+    def read(self, command: Command, address: int) -> NDArray[np.int64]:
+        if command["source"] == PostSource.ACCUMULATOR:
+            entry = address % self.config.accumulator_entries
+            return np.asarray(self.memories.accumulators[entry], np.int64)
+        where = (address + np.arange(self.config.cols)) % self.config.activation_buffer_bytes
+        read = self.memories.activations[where]
+        if command["unsigned"]:
+            return np.asarray(read.astype(np.int64) - 128, np.int64)
+        return np.asarray(read.view(np.int8), np.int64)
+
+    def pooled(self, command: Command, window: list[tuple[int, int] | None]) -> NDArray[np.int64]:
+        summing = command["mode"] == PostMode.SUM
+        sums = np.full(self.config.cols, 0 if summing else -(1 << 31), np.int64)
+        for position in window:
+            if position:
+                values = self.read(command, position[0])
+                sums = sums + values if summing else np.maximum(sums, values)
+        return sums
+
+    def outputs(self, command: Command) -> list[bytes]:
+        size, every = window_size(command), positions(command)
+        windows = [every[start : start + size] for start in range(0, len(every), size)]
+        columns, channels = self.columns(command), command["channels"] + 1
+        return [
+            requantised(self.pooled(command, window), columns, command)[:channels].tobytes()
+            for window in windows
+        ]
+
+    def log(self, command: Command, taken: int, into: Log) -> None:
+        """Add what ``command``, taken in cycle ``taken``, does."""
+        config, window = self.config, window_size(command)
+        outputs = output_count(command)
+        into.taken.append(taken)
+        for index in range(config.parameter_block_words):
+            word = command["parameter_address"] + index
+            into.parameters.append((taken + 1 + index, word * config.bus_bytes))
+        for index, position in enumerate(positions(command)):
+            output, offset = divmod(index, window)
+            cycle = output * post_interval(config, window) + offset
+            self._position(command, taken + post_first_position(config) + cycle, position, into)
+        for output, data in enumerate(self.outputs(command)):
+            cycle = taken + post_first_write(config, window)
+            cycle += output * post_interval(config, window)
+            row, column = divmod(output, command["px_count"] + 1)
+            address = command["out_address"] + row * command["out_py"] + column * command["out_px"]
+            for start in range(0, len(data), config.requantiser_lanes):
+                where = (address + start) % config.activation_buffer_bytes
+                group = data[start : start + config.requantiser_lanes]
+                into.writes.append((cycle + start // config.requantiser_lanes, where, group))
+        into.done.append(taken + post_cycles(config, outputs, window))
+
+    def _position(
+        self, command: Command, cycle: int, position: tuple[int, int] | None, into: Log
+    ) -> None:
+        into.positions.append(cycle)
+        if not position:
+            return
+        if command["source"] == PostSource.ACCUMULATOR:
+            into.drains.append((cycle, position[0] % self.config.accumulator_entries))
+        else:
+            mask = (2 << command["channels"]) - 1
+            where = position[0] % self.config.activation_buffer_bytes
+            into.activations.append((cycle, where, mask))
+
+
+class Bench:
+    """Drives the engine's commands, stands in for its memories, and keeps the log."""
+
+    def __init__(self, model: Model, rng: np.random.Generator) -> None:
+        self.dut = PostEngine(config=model.config)
+        self.model, self.rng = model, rng
+        self.log, self.cycle = Log(), 0
+        # Addresses requested 1, 2 and 3 cycles ago, of each port.
+        self.requests: deque[tuple[int | None, ...]] = deque(
+            [(None, None, None)] * (BUFFER_READ_LATENCY - 1)
+        )
+        self.clear = Signal()
+
+    def run(self, commands: list[Command], gaps: list[int], *, clear_at: int | None = None) -> Log:
+        """``gaps[n]``: cycles after command n - 1 was taken before command n is offered.
+
+        With ``clear_at``, the engine is cleared in that cycle, and all starts over after it.
+        """
+        m = Module()
+        m.submodules.dut = ResetInserter(self.clear)(self.dut)
+
+        async def testbench(ctx: Any) -> None:
+            if clear_at is not None:
+                await self._program(ctx, commands, gaps, until=clear_at)
+                ctx.set(self.clear, 1)
+                await self._tick(ctx)
+                ctx.set(self.clear, 0)
+                self.log, self.cycle = Log(), 0
+            await self._program(ctx, commands, gaps, until=None)
+
+        simulator = Simulator(m)
+        simulator.add_clock(1e-8)
+        simulator.add_testbench(testbench)
+        simulator.run()
+        return self.log
+
+    async def _program(
+        self, ctx: Any, commands: list[Command], gaps: list[int], *, until: int | None
+    ) -> None:
+        waiting, offer_at = list(commands), gaps[0]
+        while len(self.log.done) < len(commands) and self.cycle != until:
+            offered = bool(waiting) and self.cycle >= offer_at
+            ctx.set(self.dut.commands.valid, offered)
+            if offered:
+                ctx.set(self.dut.commands.payload, waiting[0])
+                if ctx.get(self.dut.commands.ready):
+                    self.log.taken.append(self.cycle)
+                    waiting.pop(0)
+                    gap = gaps[len(commands) - len(waiting)] if waiting else 0
+                    offer_at = self.cycle + 1 + gap
+            await self._tick(ctx)
+        ctx.set(self.dut.commands.valid, 0)
+
+    async def _tick(self, ctx: Any) -> None:
+        self._observe(ctx)
+        await ctx.tick()
+        self.cycle += 1
+        self._answer(ctx, *self.requests.popleft())
+
+    def _observe(self, ctx: Any) -> None:
+        dut, log, cycle = self.dut, self.log, self.cycle
+        request: list[int | None] = []
+        for port in (dut.parameter, dut.drain, dut.activation):
+            request.append(ctx.get(port.address) if ctx.get(port.valid) else None)
+        parameter, drain, activation = request
+        self.requests.append((parameter, drain, activation))
+        if parameter is not None:
+            assert ctx.get(dut.parameter.mask) == (1 << self.model.config.bus_bytes) - 1
+            log.parameters.append((cycle, parameter))
+        if drain is not None:
+            log.drains.append((cycle, drain))
+        if activation is not None:
+            log.activations.append((cycle, activation, ctx.get(dut.activation.mask)))
+        for event, cycles in (
+            (dut.position, log.positions),
+            (dut.done, log.done),
+            (dut.idle, log.idle),
+        ):
+            if ctx.get(event):
+                cycles.append(cycle)
+        if ctx.get(dut.write.valid):
+            length = ctx.get(dut.write.mask).bit_count()
+            assert ctx.get(dut.write.mask) == (1 << length) - 1
+            data = ctx.get(dut.write.data).to_bytes(self.model.config.requantiser_lanes, "little")
+            log.writes.append((cycle, ctx.get(dut.write.address), data[:length]))
+
+    def _answer(
+        self, ctx: Any, parameter: int | None, drain: int | None, activation: int | None
+    ) -> None:
+        """Data of the requests of BUFFER_READ_LATENCY cycles ago; noise where there was none."""
+        config, memories = self.model.config, self.model.memories
+        words, entry = self.rng.bytes(config.bus_bytes), self.rng.bytes(4 * config.cols)
+        vector = self.rng.bytes(config.cols)
+        if parameter is not None:
+            words = memories.parameters[parameter : parameter + config.bus_bytes].tobytes()
+        if drain is not None:
+            entry = memories.accumulators[drain].tobytes()
+        if activation is not None:
+            where = (activation + np.arange(config.cols)) % len(memories.activations)
+            vector = memories.activations[where].tobytes()
+        ctx.set(self.dut.parameter.data, little(words))
+        ctx.set(self.dut.drain.data.as_value(), little(entry))
+        ctx.set(self.dut.activation.data, little(vector))
+
+
+def expected_log(model: Model, commands: list[Command], gaps: list[int]) -> Log:
+    log = Log()
+    offered, free = 0, 0
+    for command, gap in zip(commands, gaps, strict=True):
+        taken = max(offered + gap, free)
+        model.log(command, taken, log)
+        log.idle += range(free, taken + 1)
+        offered, free = taken + 1, log.done[-1] + 1
+    return log
+
+
+def check(model: Model, commands: list[Command], seed: int, *, clear_at: int | None = None) -> None:
+    rng = np.random.default_rng(seed)
+    gaps = [int(gap) for gap in rng.choice([0, 0, 1, 7, 60, 200], len(commands))]
+    found = Bench(model, rng).run(commands, gaps, clear_at=clear_at)
+    wanted = expected_log(model, commands, gaps)
+    for event in Log.__dataclass_fields__:
+        assert getattr(found, event) == getattr(wanted, event), (
+            f"{event} differ; config {model.config.name}, seed {seed}, commands {commands}"
+        )
+
+
+def random_model(name: str, seed: int) -> tuple[Model, np.random.Generator]:
+    rng = np.random.default_rng(seed)
+    config = CONFIGS[name]
+    return Model(config=config, memories=random_memories(config, rng)), rng
+
+
+@pytest.mark.parametrize(
+    ("name", "seed", "count"),
+    [
+        ("tiny", 1, 12),
+        ("tiny", 2, 12),
+        ("small", 3, 10),
+        ("odd", 4, 12),
+        ("wide", 5, 12),
+        ("gemmini16", 6, 4),
+    ],
+)
+def test_random_commands(name: str, seed: int, count: int) -> None:
+    model, rng = random_model(name, seed)
+    check(model, [random_command(model.config, rng) for _ in range(count)], seed)
+
+
+@pytest.mark.parametrize("source", PostSource)
+@pytest.mark.parametrize("mode", PostMode)
+@pytest.mark.parametrize("window", [(1, 1), (1, 3), (2, 2), (1, 5), (3, 3)])
+def test_windows_around_the_number_of_groups(
+    source: PostSource, mode: PostMode, window: tuple[int, int]
+) -> None:
+    model, rng = random_model("tiny", 6)
+    assert post_groups(model.config) == 4
+    command = random_command(model.config, rng) | {
+        "source": source,
+        "mode": mode,
+        "py_count": 1,
+        "px_count": 2,
+        "wy_count": window[0] - 1,
+        "wx_count": window[1] - 1,
+        "channels": model.config.cols - 1,
+    }
+    check(model, [command], 6)
+
+
+def test_a_window_of_padding_alone() -> None:
+    model, rng = random_model("small", 7)
+    empty = random_command(model.config, rng) | {"height": 0, "low": -128, "high": 127}
+    check(model, [empty | {"mode": mode} for mode in PostMode], 7)
+
+
+@pytest.mark.parametrize("clear_at", [3, 12, 14, 22, 37])
+def test_the_first_command_after_a_clear_in_mid_run_is_exact(clear_at: int) -> None:
+    model, rng = random_model("tiny", 8)
+    command = random_command(model.config, rng) | {"py_count": 2, "wx_count": 2, "source": 1}
+    check(model, [command], 8, clear_at=clear_at)
+
+
+def test_the_duration_as_written_out() -> None:
+    for config in CONFIGS.values():
+        groups = config.cols // config.requantiser_lanes
+        for outputs, window in product((1, 2, 9), (1, 3, 4, 9, 64)):
+            assert post_cycles(config, outputs, window) == (
+                config.parameter_block_words
+                + (outputs - 1) * max(window, groups)
+                + window
+                + groups
+                + 21
+            )
