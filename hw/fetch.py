@@ -33,8 +33,8 @@ class CommandFetch(wiring.Component):
     Addresses and commands move at up to one per cycle each, beats at one per cycle; ``r.ready`` is
     always 1. Beats are counted, ``r.last`` is not read.
 
-    After the first cycle of ``abort`` no address is newly offered, until a reset. One on offer stays
-    until it is taken, and its beats are accepted.
+    After the first cycle of ``abort`` no address is newly offered, as long as it is 1. One on offer
+    stays until it is taken, and its beats are accepted.
 
     Members:
         start: take the program's address and length; only while nothing is going on.

@@ -32,7 +32,8 @@ class StoreEngine(wiring.Component):
         beat j is offered on memory.w from max(q(j) + BUFFER_READ_LATENCY + 1, w(j - 1) + 1) on
         done(n) = b(last burst of command n) + 1
 
-    So a memory that is always ready gets a beat per cycle, if bursts have two beats or more.
+    So a memory that is always ready gets a beat per cycle, if bursts have two beats or more, and
+    the last of a command three.
 
     Members:
         commands: Store commands whose waits are over.

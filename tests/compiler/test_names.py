@@ -16,7 +16,7 @@ def test_safe_names_are_distinct_and_harmless() -> None:
         "n",
         "n9",
         "script",
-        "n_2J",
+        "n2J",
     ]
 
 

@@ -16,7 +16,7 @@ from compiler.frontend import read_network
 from compiler.onnx_file import read_onnx
 from tests.support.qdq_graph import QdqGraph
 
-DIGITS = Path("examples/digits/digits_int8.onnx")
+DIGITS = Path(__file__).parents[2] / "examples/digits/digits_int8.onnx"
 FUZZ_SEED = 7
 
 

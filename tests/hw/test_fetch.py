@@ -26,7 +26,6 @@ class Run:
     done: list[int] = field(default_factory=list)
     read_errors: list[int] = field(default_factory=list)
     bad_beats: list[int] = field(default_factory=list)
-    beats: int = 0
 
 
 @dataclass(frozen=True)
@@ -39,94 +38,127 @@ class Stalls:
     latency: int = 1
 
 
-def run_fetch(
-    config: AcceleratorConfig,
-    words: list[int],
-    stalls: Stalls,
-    random: Random,
-    *,
-    cycles: int | None = None,
-    abort_at: int | None = None,
-    bad_beats: frozenset[int] = frozenset(),
-) -> Run:
-    """Fetch a program to its end, or for a number of cycles; checks that streams are stable and
+class Bench:
+    """Drives a fetch unit and writes down what happens; checks that streams are stable, and that
     ``quiet`` is exact in every cycle."""
-    dut = CommandFetch(config=config)
-    run = Run()
-    memory = ReadMemory(
-        words,
-        config,
-        random,
-        base=BASE,
-        latency=stalls.latency,
-        gap=stalls.beat,
-        bad_beats=bad_beats,
-    )
-    limit = 200 + len(words) * 400 if cycles is None else cycles
 
-    async def bench(ctx: Any) -> None:
-        ar, r, out = dut.memory.ar, dut.memory.r, dut.commands
-        ctx.set(dut.program_address, BASE)
-        ctx.set(dut.program_commands, len(words))
-        ctx.set(dut.start, 1)
+    def __init__(
+        self,
+        config: AcceleratorConfig,
+        words: list[int],
+        stalls: Stalls,
+        random: Random,
+        bad_beats: frozenset[int] = frozenset(),
+    ) -> None:
+        self.dut, self.words = CommandFetch(config=config), words
+        self.stalls, self.random, self.beats = stalls, random, beats_of(config)
+        self.memory = ReadMemory(
+            words,
+            config,
+            random,
+            base=BASE,
+            latency=stalls.latency,
+            gap=stalls.beat,
+            bad_beats=bad_beats,
+        )
+        self.run = Run()
+        self.address: int | None = None  # on offer since the last cycle
+        self.word: int | None = None
+
+    async def start(self, ctx: Any) -> None:
+        ctx.set(self.dut.program_address, BASE)
+        ctx.set(self.dut.program_commands, len(self.words))
+        ctx.set(self.dut.start, 1)
         await ctx.tick()
-        ctx.set(dut.start, 0)
-        ctx.set(dut.program_address, 0)
-        ctx.set(dut.program_commands, 5)
-        pending_address = pending_word = None
+        ctx.set(self.dut.start, 0)
+        # They are read at the start alone.
+        ctx.set(self.dut.program_address, 0)
+        ctx.set(self.dut.program_commands, 5)
+
+    def cycle(self, ctx: Any, cycle: int) -> None:
+        self.answer(ctx, cycle)
+        self.look_at_address(ctx, cycle)
+        self.look_at_command(ctx, cycle)
+        if ctx.get(self.dut.done):
+            self.run.done.append(cycle)
+
+    def answer(self, ctx: Any, cycle: int) -> None:
+        r, run = self.dut.memory.r, self.run
+        outstanding = len(run.requested) * self.beats - self.memory.sent
+        beat = self.memory.beat(cycle)
+        ctx.set(r.valid, beat is not None)
+        if beat is not None:
+            ctx.set(r.payload.data, beat[0])
+            ctx.set(r.payload.resp, beat[1])
+            if beat[1]:
+                run.bad_beats.append(cycle)
+            if self.memory.sent % self.beats == 0:
+                run.last_beats.append(cycle)
+        assert ctx.get(r.ready) == 1
+        assert ctx.get(self.dut.quiet) == (
+            outstanding == 0 and not ctx.get(self.dut.memory.ar.valid)
+        )
+        if ctx.get(self.dut.read_error):
+            run.read_errors.append(cycle)
+
+    def look_at_address(self, ctx: Any, cycle: int) -> None:
+        ar, run = self.dut.memory.ar, self.run
+        ctx.set(ar.ready, self.random.random() >= self.stalls.address)
+        address = ctx.get(ar.payload.addr) if ctx.get(ar.valid) else None
+        assert self.address in (None, address), "an address was withdrawn"
+        if address is not None and self.address is None:
+            run.offered.append(cycle)
+        self.address = address
+        if address is not None and ctx.get(ar.ready):
+            assert ctx.get(ar.payload.id) == 0
+            run.requested.append(cycle)
+            run.addresses.append(address)
+            self.memory.request(cycle, address, ctx.get(ar.payload.len) + 1)
+            self.address = None
+
+    def look_at_command(self, ctx: Any, cycle: int) -> None:
+        commands, run = self.dut.commands, self.run
+        ctx.set(commands.ready, self.random.random() >= self.stalls.command)
+        word = ctx.get(commands.payload) if ctx.get(commands.valid) else None
+        assert self.word in (None, word), "a command was withdrawn"
+        if word is not None and self.word is None:
+            run.shown.append(cycle)
+        self.word = word
+        if word is not None and ctx.get(commands.ready):
+            run.taken.append(cycle)
+            run.words.append(word)
+            self.word = None
+
+
+def run_to_the_end(bench: Bench) -> Run:
+    """Until ``done``."""
+    limit = 200 + len(bench.words) * 400
+
+    async def testbench(ctx: Any) -> None:
+        await bench.start(ctx)
         for cycle in range(limit):
-            ctx.set(dut.abort, abort_at is not None and cycle >= abort_at)
-            ctx.set(ar.ready, random.random() >= stalls.address)
-            ctx.set(out.ready, random.random() >= stalls.command)
-            beat = memory.beat(cycle)
-            ctx.set(r.valid, beat is not None)
-            if beat is not None:
-                ctx.set(r.payload.data, beat[0])
-                ctx.set(r.payload.resp, beat[1])
-
-            assert ctx.get(r.ready) == 1
-            outstanding = len(run.requested) * beats_of(config) - run.beats
-            assert ctx.get(dut.quiet) == (outstanding == 0 and not ctx.get(ar.valid))
-            if ctx.get(dut.read_error):
-                run.read_errors.append(cycle)
-            if beat is not None:
-                run.beats += 1
-                if beat[1]:
-                    run.bad_beats.append(cycle)
-                if run.beats % beats_of(config) == 0:
-                    run.last_beats.append(cycle)
-
-            address = ctx.get(ar.payload.addr) if ctx.get(ar.valid) else None
-            assert pending_address in (None, address), "an address was withdrawn"
-            if address is not None and pending_address is None:
-                run.offered.append(cycle)
-            pending_address = address
-            if address is not None and ctx.get(ar.ready):
-                run.requested.append(cycle)
-                run.addresses.append(address)
-                assert ctx.get(ar.payload.id) == 0
-                memory.request(cycle, address, ctx.get(ar.payload.len) + 1)
-                pending_address = None
-
-            word = ctx.get(out.payload) if ctx.get(out.valid) else None
-            assert pending_word in (None, word), "a command was withdrawn"
-            if word is not None and pending_word is None:
-                run.shown.append(cycle)
-            pending_word = word
-            if word is not None and ctx.get(out.ready):
-                run.taken.append(cycle)
-                run.words.append(word)
-                pending_word = None
-
-            if ctx.get(dut.done):
-                run.done.append(cycle)
-                if cycles is None:
-                    return
+            bench.cycle(ctx, cycle)
+            if bench.run.done:
+                return
             await ctx.tick()
-        assert cycles is not None, f"not done after {limit} cycles"
+        raise AssertionError(f"not done after {limit} cycles")
 
-    simulate(dut, bench)
-    return run
+    simulate(bench.dut, testbench)
+    return bench.run
+
+
+def run_for(bench: Bench, cycles: int, abort_at: int | None = None) -> Run:
+    """For a number of cycles, with ``abort`` from one of them on."""
+
+    async def testbench(ctx: Any) -> None:
+        await bench.start(ctx)
+        for cycle in range(cycles):
+            ctx.set(bench.dut.abort, abort_at is not None and cycle >= abort_at)
+            bench.cycle(ctx, cycle)
+            await ctx.tick()
+
+    simulate(bench.dut, testbench)
+    return bench.run
 
 
 def check_laws(run: Run) -> None:
@@ -155,7 +187,7 @@ STALLS = {
 def test_every_command_arrives_when_the_laws_say(config: AcceleratorConfig, stalls: str) -> None:
     random = Random(f"{config.name} {stalls}")
     words = [word_of(command, config) for command in random_program(30, config, random)]
-    run = run_fetch(config, words, STALLS[stalls], random)
+    run = run_to_the_end(Bench(config, words, STALLS[stalls], random))
     check_laws(run)
     assert run.words == words
     assert run.addresses == [BASE + 64 * k for k in range(30)]
@@ -167,20 +199,20 @@ def test_every_command_arrives_when_the_laws_say(config: AcceleratorConfig, stal
 def test_a_command_comes_with_every_burst_when_nothing_stalls(config: AcceleratorConfig) -> None:
     random = Random(1)
     words = [word_of(command, config) for command in random_program(20, config, random)]
-    run = run_fetch(config, words, Stalls(), random)
+    run = run_to_the_end(Bench(config, words, Stalls(), random))
     assert run.taken == [1 + beats_of(config) * (k + 1) for k in range(20)]
 
 
 def test_no_more_than_the_slots_are_requested_ahead() -> None:
     config, random = CONFIGS[2], Random(2)
     words = [word_of(command, config) for command in random_program(30, config, random)]
-    run = run_fetch(config, words, Stalls(command=1.0), random, cycles=60)
+    run = run_for(Bench(config, words, Stalls(command=1.0), random), 60)
     assert run.requested == list(range(FETCH_AHEAD))
     assert run.shown == [2]
 
 
 def test_an_empty_program_is_done_at_once() -> None:
-    assert run_fetch(CONFIGS[0], [], Stalls(), Random(3), cycles=4).done == [0, 1, 2, 3]
+    assert run_for(Bench(CONFIGS[0], [], Stalls(), Random(3)), 4).done == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize("abort_at", [0, 1, 7, 20, 33, 50])
@@ -188,9 +220,8 @@ def test_an_empty_program_is_done_at_once() -> None:
 def test_abort_stops_new_addresses_and_keeps_the_one_on_offer(abort_at: int, stall: float) -> None:
     config, random = CONFIGS[0], Random(abort_at)
     words = [word_of(command, config) for command in random_program(30, config, random)]
-    run = run_fetch(
-        config, words, Stalls(address=stall, latency=4), random, cycles=600, abort_at=abort_at
-    )
+    bench = Bench(config, words, Stalls(address=stall, latency=4), random)
+    run = run_for(bench, 600, abort_at)
     check_laws(run)
     assert len(run.requested) == len(run.offered) == len(run.last_beats)
     assert max(run.offered, default=0) <= abort_at
@@ -200,7 +231,7 @@ def test_abort_stops_new_addresses_and_keeps_the_one_on_offer(abort_at: int, sta
 def test_an_error_response_is_told_in_its_cycle() -> None:
     config, random = CONFIGS[1], Random(4)
     words = [word_of(command, config) for command in random_program(6, config, random)]
-    run = run_fetch(config, words, Stalls(beat=0.5), random, bad_beats=frozenset({0, 9, 10}))
+    run = run_to_the_end(Bench(config, words, Stalls(beat=0.5), random, frozenset({0, 9, 10})))
     assert len(run.bad_beats) == 3
     assert run.read_errors == run.bad_beats
 

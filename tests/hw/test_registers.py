@@ -208,7 +208,7 @@ def test_control_bits_strobe_in_the_cycle_after_the_write_is_taken(value: int, s
 
 def test_no_strobe_for_another_register() -> None:
     dut = ControlRegisters(config=TINY)
-    finished = []
+    finished: list[bool] = []
 
     async def watch(ctx: Any) -> None:
         while not finished:

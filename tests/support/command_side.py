@@ -152,7 +152,7 @@ class CommandSide(wiring.Component):
         self.decoder = CommandDecoder(config=config)
         self.control = RunControl()
 
-    def elaborate(self, platform: object) -> Module:
+    def elaborate(self, _platform: object) -> Module:
         """The hardware."""
         m = Module()
         fetch, decoder, control = self.fetch, self.decoder, self.control

@@ -1,0 +1,177 @@
+"""The execute engine: weights and activations through the array into the accumulators."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from arch.commands import Engine
+from arch.config import AcceleratorConfig
+from arch.timing import ACCUMULATE_LATENCY, BUFFER_READ_LATENCY, array_latency
+from hw.accumulators import Accumulators
+from hw.delay import delayed
+from hw.interfaces import ReadPort, command_layout, command_stream
+from hw.post import DrainPort
+from hw.systolic import WeightStationaryArray
+from hw.vector_streamer import VectorStreamer
+from hw.weight_walker import WeightWalker
+
+
+class ExecuteEngine(wiring.Component):
+    """Runs execute commands; the weights of a command load while the former one streams.
+
+    The timing is static. Let a command be taken in cycle p, have K tiles of weights and M vectors
+    for each, and let D = max(M, rows, MINIMUM_STEP). Row 0 of tile k is requested in cycle T_k, the
+    first vector of its step is issued in cycle t_k; `former` are those of the command before:
+
+        p   = first cycle >= max(former T_(K-1) + rows, former s + 1) with a command at hand
+        T_0 = max(p + 1, former t_(K-1) + 1)
+        s   = max(p + 1, former t_(K-1) + former D - 1)
+        t_0 = max(T_0, s) + 1
+        t_k = t_0 + k * D
+        T_k = max(T_0 + k * rows, t_(k-1) + 1)
+
+    Vector m of step k is issued, and requested from the activation buffer unless all of it is
+    padding, in cycle t_k + m. ``done`` comes in cycle t_(K-1) + M - 1 + BUFFER_READ_LATENCY +
+    array_latency + ACCUMULATE_LATENCY: a drain request in that cycle sees every sum.
+
+    Commands in a row must not add to the same accumulator entry within ACCUMULATE_LATENCY cycles;
+    steps of one command never do, nor do commands with the same entries in the same order.
+
+    Args:
+        config: gives sizes and widths.
+
+    Members:
+        commands: commands whose waits are over.
+        activation: read port of the activation buffer.
+        weight: read port of the weight buffer.
+        drain: the post-processor's read port of the accumulators.
+        conflict: an entry's half was drained and added to at once; what was read is arbitrary.
+        done: pulse: all sums of a command are in.
+        vector_issued: event: a vector was issued, padding or not.
+        activation_read, weight_read, accumulator_read, accumulator_write: events: accesses.
+        stepping: a command is streamed, but no vector was issued in this cycle.
+        taking: a command has been taken and waits for the one before to end.
+    """
+
+    def __init__(self, *, config: AcceleratorConfig) -> None:
+        self.config = config
+        events = (
+            *("vector_issued", "activation_read", "weight_read", "accumulator_read"),
+            *("accumulator_write", "stepping", "taking"),
+        )
+        super().__init__(
+            {
+                "commands": In(command_stream(Engine.EXECUTE)),
+                "activation": Out(
+                    ReadPort(address_bits=config.activation_address_bits, elements=config.rows)
+                ),
+                "weight": Out(
+                    ReadPort(address_bits=config.weight_address_bits, elements=config.cols)
+                ),
+                "drain": In(
+                    DrainPort(address_bits=config.accumulator_address_bits, columns=config.cols)
+                ),
+                "conflict": Out(1),
+                "done": Out(1),
+                **{event: Out(1) for event in events},
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """The hardware."""
+        m = Module()
+        m.submodules.walker = walker = WeightWalker(config=self.config)
+        m.submodules.streamer = streamer = VectorStreamer(config=self.config)
+        m.submodules.array = array = WeightStationaryArray(config=self.config)
+        m.submodules.accumulators = accumulators = Accumulators(config=self.config)
+        wiring.connect(m, walker.port, wiring.flipped(self.weight))
+        wiring.connect(m, streamer.port, wiring.flipped(self.activation))
+        wiring.connect(m, accumulators.drain, wiring.flipped(self.drain))
+        self._take(m, walker, streamer)
+        self._feed(m, walker, streamer, array)
+        self._collect(m, streamer, array, accumulators)
+        m.d.comb += [
+            self.vector_issued.eq(streamer.issue),
+            self.activation_read.eq(self.activation.valid),
+            self.weight_read.eq(self.weight.valid),
+            self.accumulator_read.eq(accumulators.read),
+            self.accumulator_write.eq(accumulators.write),
+            self.stepping.eq(streamer.active & ~streamer.issue),
+            self.taking.eq(streamer.pending_valid),
+        ]
+        return m
+
+    def _take(self, m: Module, walker: WeightWalker, streamer: VectorStreamer) -> None:
+        """A command goes to the walker at once, and into the streamer's pending slot."""
+        pending_valid, pending = Signal(), Signal(command_layout(Engine.EXECUTE))
+        taken = self.commands.valid & self.commands.ready
+        # The shadow registers hold, or are getting, a tile whose step has not begun.
+        claimed = Signal()
+        m.d.comb += [
+            self.commands.ready.eq(walker.idle & ~pending_valid),
+            walker.load.eq(taken),
+            walker.command.eq(self.commands.payload),
+            walker.free.eq(~claimed),
+            streamer.pending_valid.eq(pending_valid),
+            streamer.pending.eq(pending),
+            streamer.loaded.eq(claimed),
+        ]
+        m.d.sync += claimed.eq(walker.begin | claimed & ~streamer.swap)
+        with m.If(taken):
+            m.d.sync += [pending_valid.eq(1), pending.eq(self.commands.payload)]
+        with m.Elif(streamer.take):
+            m.d.sync += pending_valid.eq(0)
+
+    def _feed(
+        self,
+        m: Module,
+        walker: WeightWalker,
+        streamer: VectorStreamer,
+        array: WeightStationaryArray,
+    ) -> None:
+        """What the buffers answer goes into the array."""
+        stages = BUFFER_READ_LATENCY
+        lanes = delayed(m, streamer.lanes, stages=stages)
+        # The command outlasts its last vector's data: no step is shorter than that.
+        flip = streamer.command.unsigned << 7
+        m.d.comb += [
+            array.weight_valid.eq(delayed(m, walker.port.valid, stages=stages)),
+            array.weight_row.eq(delayed(m, walker.row, stages=stages)),
+            array.weights.as_value().eq(self.weight.data),
+            array.swap.eq(delayed(m, streamer.swap, stages=stages)),
+            array.activations.as_value().eq(
+                Cat(
+                    Mux(lanes[lane], self.activation.data.word_select(lane, 8), padding) ^ flip
+                    for lane, padding in enumerate([streamer.command.padding] * len(lanes))
+                )
+            ),
+        ]
+
+    def _collect(
+        self,
+        m: Module,
+        streamer: VectorStreamer,
+        array: WeightStationaryArray,
+        accumulators: Accumulators,
+    ) -> None:
+        """What the array gives goes into the accumulators, to the entry that went along."""
+        stages = BUFFER_READ_LATENCY + array_latency(self.config)
+        layout = data.StructLayout({"entry": streamer.entry.shape(), "overwrite": 1})
+        along = Signal(layout.size, reset_less=True)
+        m.d.comb += along.eq(Cat(streamer.entry, streamer.overwrite))
+        arrived = data.View(layout, delayed(m, along, stages=stages))
+        m.d.comb += [
+            accumulators.valid.eq(_late(m, streamer.issue, stages, "issued")),
+            accumulators.address.eq(arrived.entry),
+            accumulators.first.eq(arrived.overwrite),
+            accumulators.psums.eq(array.psums),
+            self.done.eq(_late(m, streamer.final, stages + ACCUMULATE_LATENCY, "finals")),
+            self.conflict.eq(accumulators.conflict),
+        ]
+
+
+def _late(m: Module, bit: Value, stages: int, name: str) -> Value:
+    """``bit`` as it was ``stages`` cycles ago, from one shift register."""
+    line = Signal(stages, name=name)
+    m.d.sync += line.eq(Cat(bit, line))
+    return line[-1]

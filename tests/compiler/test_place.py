@@ -1,0 +1,88 @@
+"""Placed layers: executed command by command, they give the golden model's bytes."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from arch.config import AcceleratorConfig
+from arch.errors import CompileError
+from arch.layers import ConvShape, FeatureMap, Window
+from arch.mapping import Order
+from arch.presets import PRESETS
+from compiler.place import place_network
+from compiler.program import Program
+from compiler.tiling import map_conv
+from sim.command.functional import Storage
+from sim.golden.run import run_layer
+from sim.network import Bytes, Layer, Network
+from tests.support.random_layers import SizeLimits, random_conv, random_layer
+
+LARGE = SizeLimits(max_height=20, max_width=20, max_channels=70, max_macs=3_000_000)
+
+
+def one_layer(layer: Layer) -> Network:
+    return Network(name="one", input=layer.input, layers=(layer,), outputs=(layer.output,))
+
+
+def execute(program: Program, x: Bytes) -> np.ndarray:
+    memory = program.image.copy()
+    program.write_map(memory, program.network.input, x)
+    storage = Storage(program.config, memory)
+    for command in program.commands:
+        storage.apply(command)
+    return program.read_map(memory, program.network.outputs[0])
+
+
+@pytest.mark.parametrize("config", PRESETS.values(), ids=PRESETS)
+@pytest.mark.parametrize("seed", range(40))
+def test_random_layers(seed: int, config: AcceleratorConfig) -> None:
+    rng = np.random.default_rng(seed)
+    layer, x = random_layer(rng, LARGE)
+    try:
+        program = place_network(one_layer(layer), config)
+    except CompileError as error:
+        # Of these layers, only the largest machine holds them all.
+        assert config.name != "gemmini16", error
+        assert "short by" in str(error)
+        return
+    assert np.array_equal(execute(program, x), run_layer(layer, x)), program.layers[0].mapping
+
+
+def conv(channels: int, out_channels: int, size: int, kernel: int) -> ConvShape:
+    return ConvShape(
+        ifmap=FeatureMap(height=size, width=size, channels=channels),
+        out_channels=out_channels,
+        window=Window(kernel=(kernel, kernel)),
+    )
+
+
+def test_layer_that_fits_no_tiling() -> None:
+    with pytest.raises(CompileError) as caught:
+        map_conv("conv9", conv(1000, 8, 5, 3), PRESETS["tiny"])
+    assert str(caught.value) == (
+        "conv9: the inputs of one output pixel must fit the activation buffer beside one bank of "
+        "outputs: they take 9000 bytes, 3072 are there, short by 5928; raise "
+        "activation_buffer_bytes"
+    )
+
+
+def test_reduction_is_split_where_its_weights_do_not_fit() -> None:
+    mapping = map_conv("conv", conv(512, 512, 14, 3), PRESETS["small"])
+    tiles = np.prod(mapping.split)
+    assert tiles * 64 * 2 <= PRESETS["small"].weight_buffer_bytes
+    # A split of an outer loop leaves the inner ones whole, so that a part's weights are contiguous.
+    assert mapping.split[1:] == (1, 192) or mapping.split[0] == mapping.split[1] == 1
+
+
+def test_weights_that_fit_are_loaded_once() -> None:
+    mapping = map_conv("conv", conv(16, 16, 40, 3), PRESETS["small"])
+    assert mapping.order in Order
+    assert mapping.split == (3, 1, 6)
+
+
+def test_accumulator_that_could_overflow() -> None:
+    layer, _ = random_conv(np.random.default_rng(3))
+    bias = np.full(layer.shape.out_channels, 2**31 - 1, np.int32)
+    with pytest.raises(CompileError, match="an accumulator must hold any sum: the bound is"):
+        place_network(one_layer(replace(layer, bias=bias)), PRESETS["small"])

@@ -1,0 +1,305 @@
+"""What the front end refuses: every rule, with its whole message."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper, numpy_helper
+
+from arch.errors import ModelError
+from compiler.frontend import read_network
+from compiler.support import OPERATORS, rule_text, support_page
+from tests.support.qdq_graph import QdqGraph
+
+DIGITS = Path(__file__).parents[2] / "examples/digits"
+ONES = np.ones((4, 3, 3, 3))
+
+
+def refusal(graph: QdqGraph, folder: Path) -> str:
+    with pytest.raises(ModelError) as error:
+        read_network(graph.save(folder))
+    return str(error.value)
+
+
+def start() -> QdqGraph:
+    return QdqGraph().qdq()
+
+
+def vector() -> QdqGraph:
+    return QdqGraph(shape=(1, 6)).qdq()
+
+
+def conv_with(weights: Callable[[QdqGraph], str], *more: str) -> QdqGraph:
+    graph = start()
+    return graph.node("Conv", weights(graph), *more, name="conv").qdq()
+
+
+def bias(values: object) -> QdqGraph:
+    graph = start()
+    return graph.conv(graph.constant("b", values)).qdq()
+
+
+def max_pool(**attributes: object) -> QdqGraph:
+    attributes.setdefault("kernel_shape", [2, 2])
+    return start().node("MaxPool", name="pool", **attributes).qdq()
+
+
+def gemm(name: str = "fc", **attributes: object) -> QdqGraph:
+    graph = vector()
+    return graph.node("Gemm", graph.weights("w", np.ones((6, 6))), name=name, **attributes).qdq()
+
+
+def batch_norm_after(operator: str) -> QdqGraph:
+    graph = start().node(operator, name="before")
+    parameters = (graph.constant(name, np.ones(3)) for name in ("g", "b", "m", "v"))
+    return graph.node("BatchNormalization", *parameters, name="bn").qdq()
+
+
+def batch_norm(**attributes: object) -> QdqGraph:
+    graph = start().conv()
+    variance = np.full(4, np.nan) if not attributes else np.ones(4)
+    parameters = [graph.constant(name, np.ones(4)) for name in ("g", "b", "m")]
+    graph.node("BatchNormalization", *parameters, graph.constant("v", variance), name="bn")
+    graph.nodes[-1].attribute.extend(
+        helper.make_attribute(name, value) for name, value in attributes.items()
+    )
+    return graph.qdq()
+
+
+def residual() -> QdqGraph:
+    graph = start()
+    other = graph.tensor
+    return graph.node("Relu").qdq().node("Add", other, name="add").qdq()
+
+
+def add(values: object, *, conv: bool = True) -> QdqGraph:
+    graph = start()
+    if conv:
+        graph.conv()
+    return graph.node("Add", graph.constant("b", values), name="add").qdq()
+
+
+def clip(*bounds: object) -> QdqGraph:
+    graph = start()
+    names = (graph.constant(f"bound{index}", bound) for index, bound in enumerate(bounds))
+    return graph.node("Clip", *names, name="clip").qdq()
+
+
+def variable_clip() -> QdqGraph:
+    graph = QdqGraph(shape=(1, 1)).qdq()
+    return graph.node("Clip", graph.tensor, name="clip").qdq()
+
+
+def reshape(*shape: int) -> QdqGraph:
+    graph = start()
+    return graph.node("Reshape", graph.constant("s", shape, np.int64), name="reshape").qdq()
+
+
+def training_dropout() -> QdqGraph:
+    graph = start()
+    return graph.node(
+        "Dropout",
+        graph.constant("ratio", 0.5),
+        graph.constant("training", True, np.bool_),
+        name="dropout",
+    ).qdq()
+
+
+def variable_weights() -> QdqGraph:
+    graph = QdqGraph(shape=(1, 1, 3, 3)).qdq()
+    return graph.node("Conv", graph.tensor, name="conv").qdq()
+
+
+def blocked() -> QdqGraph:
+    graph = QdqGraph(shape=(1, 6), opset=21).qdq()
+    weights = graph.weights(
+        "w", np.ones((6, 6)), np.ones((3, 6)), np.zeros((3, 6)), axis=0, block_size=2
+    )
+    return graph.node("Gemm", weights, name="fc").qdq()
+
+
+def per_axis_activations() -> QdqGraph:
+    return QdqGraph().qdq([0.5, 0.5, 0.25], [0, 0, 0]).conv().qdq()
+
+
+def variable_scale() -> QdqGraph:
+    graph = QdqGraph(shape=(1, 1)).qdq()
+    zero = graph.constant("z", 0, np.int8)
+    scale = graph.raw("Reshape", (graph.tensor, graph.constant("s", [], np.int64)), "scale", "r")
+    return graph.node("QuantizeLinear", scale, zero, name="q")
+
+
+RULES = [
+    (
+        lambda: start().conv(group=3).qdq(),
+        "node 'conv' (Conv): the attribute group must be 1, got 3; "
+        "replace a grouped or depthwise Conv by ordinary ones",
+    ),
+    (
+        lambda: start().conv(pads=[0, 1, 0, 1], auto_pad="VALID").qdq(),
+        "node 'conv' (Conv): either auto_pad or pads may be given, "
+        "got auto_pad VALID and pads [0, 1, 0, 1]; keep one of them",
+    ),
+    (
+        lambda: start().conv(pads=[0, -1, 0, 0]).qdq(),
+        "node 'conv' (Conv): kernel, strides and dilations must be two numbers from 1, and pads "
+        "four from 0, got pads [0, -1, 0, 0]; fix them",
+    ),
+    (
+        lambda: conv_with(lambda graph: graph.constant("w", ONES)),
+        "node 'conv' (Conv): the weights must be an int8 constant behind a DequantizeLinear, "
+        "got float32 weights; quantise this node too",
+    ),
+    (
+        variable_weights,
+        "node 'conv' (Conv): the weights must be an int8 constant behind a DequantizeLinear, "
+        "got 'dq0_out', computed at run time; quantise this node too",
+    ),
+    (
+        lambda: conv_with(lambda graph: graph.weights("w", ONES, dtype=np.uint8)),
+        "node 'conv' (Conv): the weights must be int8, got uint8; "
+        "quantise with weight_type=QuantType.QInt8",
+    ),
+    (
+        lambda: conv_with(
+            lambda graph: graph.weights("w", ONES, [0.5] * 4, [0, 0, -3, 0], axis=0)
+        ),
+        "node 'conv' (Conv): the zero point of the weights must be 0, got -3; "
+        "quantise with extra_options={'WeightSymmetric': True}",
+    ),
+    (
+        lambda: conv_with(lambda graph: graph.weights("w", ONES, [0.5] * 3, axis=1)),
+        "node 'conv' (Conv): the weights must have one scale, or one for each output channel, "
+        "got one for each element along axis 1; quantise them so",
+    ),
+    (
+        lambda: start().conv(weights=np.ones((4, 2, 3, 3))).qdq(),
+        "node 'conv' (Conv): the weights must fit the input channels and the kernel_shape, "
+        "got weights [4, 2, 3, 3] for 3 channels; export the model again",
+    ),
+    (
+        lambda: bias(np.ones((1, 2, 2))),
+        "node 'conv' (Conv): the bias must be a constant of one value, or one for each output "
+        "channel, got [1, 2, 2]; make it an initialiser",
+    ),
+    (
+        lambda: gemm(transA=1),
+        "node 'fc' (Gemm): the attribute transA must be 0, got 1; "
+        "export the fully connected layer as input x weights",
+    ),
+    (
+        lambda: gemm(alpha=0.5, beta=2.0),
+        "node 'fc' (Gemm): the attributes alpha and beta must be 1, got alpha 0.5, beta 2; "
+        "multiply them into the weights and the bias",
+    ),
+    (
+        lambda: start().node("MatMul", "q0_scale", name="fc").qdq(),
+        "the model's shapes do not fit together",
+    ),
+    (
+        lambda: max_pool(ceil_mode=1),
+        "node 'pool' (MaxPool): the attribute ceil_mode must be 0, got 1; "
+        "export with ceil_mode=False, or give explicit pads",
+    ),
+    (
+        lambda: max_pool(pads=[2, 0, 0, 0]),
+        "node 'pool' (MaxPool): every window must hold at least one pixel that is no padding, "
+        "got pads [2, 0, 0, 0] for kernel [2, 2]; reduce the pads",
+    ),
+    (
+        lambda: batch_norm(),
+        "node 'bn' (BatchNormalization): scale, bias, mean and variance must be finite constants, "
+        "got 'v'; export the model for inference",
+    ),
+    (
+        lambda: batch_norm_after("Relu"),
+        "node 'bn' (BatchNormalization): a BatchNormalization must follow a Conv, Gemm or MatMul, "
+        "with no QuantizeLinear between, got Relu; "
+        "run onnxruntime.quantization.preprocess before quantising, which folds it",
+    ),
+    (
+        residual,
+        "node 'add' (Add): one input must be constant: adding two activations (a residual "
+        "connection) is not supported yet, got 0 constants; "
+        "use a network without residual connections",
+    ),
+    (
+        lambda: add(1.0, conv=False),
+        "node 'add' (Add): an Add of a constant must follow a Conv, Gemm or MatMul, with no "
+        "QuantizeLinear between, got DequantizeLinear; "
+        "run onnxruntime.quantization.preprocess before quantising, which fuses them",
+    ),
+    (
+        lambda: add(np.ones((4, 4, 1))),
+        "node 'add' (Add): the added constant must have one value, or one for each channel, "
+        "got [4, 4, 1]; train with such a bias",
+    ),
+    (
+        lambda: clip(2.0, 1.0),
+        "node 'clip' (Clip): the bounds of a Clip must be constant, in order and not NaN, "
+        "got 2 to 1; make them initialisers",
+    ),
+    (
+        lambda: clip(np.nan),
+        "node 'clip' (Clip): the bounds of a Clip must be constant, in order and not NaN, "
+        "got nan to inf; make them initialisers",
+    ),
+    (
+        lambda: reshape(1, 5, 6, 3),
+        "node 'reshape' (Reshape): a reshape must make a vector [1, F] or [1, F, 1, 1], or change "
+        "nothing, got [1, 3, 6, 5] to [1, 5, 6, 3]; remove the others",
+    ),
+    (
+        lambda: reshape(3, 30),
+        "node 'reshape' (Reshape): a reshape must make a vector [1, F] or [1, F, 1, 1], or change "
+        "nothing, got [1, 3, 6, 5] to [3, 30]; remove the others",
+    ),
+    (
+        training_dropout,
+        "node 'dropout' (Dropout): the operator must be in inference mode, got Dropout in training "
+        "mode, or its mask in use; export the model with training off",
+    ),
+    (
+        blocked,
+        "node 'w_dq' (DequantizeLinear): the attribute block_size must be 0, got 2; "
+        "quantise per tensor or per channel",
+    ),
+    (
+        per_axis_activations,
+        "node 'q0' (QuantizeLinear): activations must have one scale and one zero point, "
+        "got 3 scales and 3 zero points; quantise them per tensor",
+    ),
+    (
+        lambda: QdqGraph(opset=21).qdq(dtype=np.int16).conv().qdq(),
+        "constant 'q0_zero_point' must be one of BOOL, FLOAT, INT32, INT64, INT8, UINT8, "
+        "got INT16; quantise to int8 from a float32 model",
+    ),
+    (
+        lambda: QdqGraph().qdq(scale=0.0).conv().qdq(),
+        "node 'q0' (QuantizeLinear): every scale must be a positive, finite float32, got 0; "
+        "quantise again with more calibration data",
+    ),
+    (
+        lambda: QdqGraph().qdq(scale=np.inf).conv().qdq(),
+        "node 'q0' (QuantizeLinear): every scale must be a positive, finite float32, got inf; "
+        "quantise again with more calibration data",
+    ),
+    (
+        lambda: conv_with(lambda graph: graph.weights("w", ONES, [0.5] * 3, axis=0)),
+        "node 'w_dq' (DequantizeLinear): a constant must have one scale and zero point, or one "
+        "along its axis, got 3 scales and 3 zero points for shape [4, 3, 3, 3]; quantise again",
+    ),
+    (
+        variable_scale,
+        "node 'q' (QuantizeLinear): scale and zero point must be constant, got 'scale'; "
+        "quantise statically, with quantize_static",
+    ),
+]
+
+
+@pytest.mark.parametrize(("make", "message"), RULES, ids=range(len(RULES)))
+def test_rules(make: Callable[[], QdqGraph], message: str, tmp_path: Path) -> None:
+    received = refusal(make(), tmp_path)
+    assert received == message
