@@ -39,22 +39,6 @@ def pads_one_way(_graph: Graph, node: Node) -> str | None:
     return f"auto_pad {auto_pad} and pads {list(node.integers('pads', ()))}"
 
 
-def has_a_valid_window(graph: Graph, node: Node) -> str | None:
-    """Kernel, strides and dilations must be two numbers from 1, and pads four from 0; fix them."""
-    shapes = {
-        "kernel_shape": node.integers("kernel_shape", graph.shape(node.input(1))[2:])
-        if node.operator == "Conv"
-        else node.integers("kernel_shape", ()),
-        "strides": node.integers("strides", (1, 1)),
-        "dilations": node.integers("dilations", (1, 1)),
-    }
-    for name, values in shapes.items():
-        if len(values) != 2 or min(values) < 1:
-            return f"{name} {list(values)}"
-    pads = node.integers("pads", (0, 0, 0, 0))
-    return None if len(pads) == 4 and min(pads) >= 0 else f"pads {list(pads)}"
-
-
 def rounds_sizes_down(_graph: Graph, node: Node) -> str | None:
     """The attribute ceil_mode must be 0; export with ceil_mode=False, or give explicit pads."""
     mode = node.integer("ceil_mode", 0)

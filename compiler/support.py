@@ -61,7 +61,6 @@ OPERATORS: dict[str, Operator] = {
         rules=(
             layer.reads_a_map,
             layer.has_one_group,
-            layer.has_a_valid_window,
             layer.pads_one_way,
             *_WEIGHTS,
             quantisation.has_constant_bias,
@@ -92,7 +91,6 @@ OPERATORS: dict[str, Operator] = {
             layer.reads_a_map,
             layer.rounds_sizes_down,
             layer.gives_no_indices,
-            layer.has_a_valid_window,
             layer.pads_one_way,
             layer.has_no_empty_window,
         ),

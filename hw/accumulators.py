@@ -18,9 +18,9 @@ class Accumulators(wiring.Component):
     """Two halves of entries of ``cols`` 32-bit sums; entry address = {half, entry of the half}.
 
     Takes a row of psums in every cycle. A psum that arrives in cycle c is in its entry for every
-    read requested in cycle c + ACCUMULATE_LATENCY or later, of either kind; so psums that add to one
-    entry must be that far apart. In a cycle, each half can either be read to be added to, or
-    drained; drained data comes BUFFER_READ_LATENCY cycles after the request.
+    read requested in cycle c + ACCUMULATE_LATENCY or later, of either kind: psums must not be added
+    to an entry any sooner after the last ones. In a cycle, each half can either be read to be added
+    to, or drained; drained data comes BUFFER_READ_LATENCY cycles after the request.
 
     Args:
         config: gives sizes and widths.

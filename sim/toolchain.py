@@ -1,4 +1,4 @@
-"""Finds the tools that simulate the Verilog, and works around what their packages leave out."""
+"""Finds and runs the tools that turn Verilog into a running model."""
 
 import os
 import shutil
@@ -12,11 +12,11 @@ from pathlib import Path
 
 from arch.errors import ToolError
 
-_PROGRAMS = {"g++": "the C++ compiler", "perl": "which Verilator needs", "make": "GNU make"}
+_PROGRAMS = {"g++": "the C++ compiler", "perl": "which Verilator needs"}
 
 
 def program(name: str) -> Path:
-    """The path of g++, perl or make. Raises ``ToolError`` if it is not on PATH."""
+    """The path of g++ or perl. Raises ``ToolError`` if it is not on PATH."""
     path = shutil.which(name)
     if path is None:
         raise ToolError(
@@ -43,30 +43,14 @@ def verilator_root() -> Path:
 
 
 def verilator_environment() -> dict[str, str]:
-    """Environment in which ``verilator``, and make on the makefiles that it writes, work.
+    """Environment in which the command ``verilator`` works: its package puts it on no PATH.
 
-    The package puts its programs on no PATH, and its makefiles name the compilers of the machine
-    that it was built on. Raises ``ToolError`` for a missing tool.
+    Raises ``ToolError`` if Verilator or what it needs is missing.
     """
-    for name in _PROGRAMS:
-        program(name)
+    program("perl")
     root = verilator_root()
-    settings = {
-        # Without it, models of several C++ files look for their precompiled header as an object.
-        "CFG_CXXFLAGS_PCH_I": "-include",
-        "CXX": "g++",
-        "LINK": "g++",
-        "AR": "ar",
-        "PYTHON3": sys.executable,
-        "PERL": "perl",
-    }
-    return {
-        **os.environ,
-        "PATH": f"{root / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
-        "VERILATOR_ROOT": str(root),
-        # All of it: the options and job slots of a make around us are not for Verilator's.
-        "MAKEFLAGS": " ".join(f"{name}={value}" for name, value in settings.items()),
-    }
+    path = os.pathsep.join([str(root / "bin"), os.environ.get("PATH", os.defpath)])
+    return {**os.environ, "PATH": path, "VERILATOR_ROOT": str(root)}
 
 
 @cache

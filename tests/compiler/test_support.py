@@ -15,6 +15,7 @@ from tests.support.qdq_graph import QdqGraph
 
 DIGITS = Path(__file__).parents[2] / "examples/digits"
 ONES = np.ones((4, 3, 3, 3))
+SQUARE = np.ones((6, 6))
 
 
 def refusal(graph: QdqGraph, folder: Path) -> str:
@@ -25,10 +26,6 @@ def refusal(graph: QdqGraph, folder: Path) -> str:
 
 def start() -> QdqGraph:
     return QdqGraph().qdq()
-
-
-def vector() -> QdqGraph:
-    return QdqGraph(shape=(1, 6)).qdq()
 
 
 def conv_with(weights: Callable[[QdqGraph], str], *more: str) -> QdqGraph:
@@ -46,9 +43,9 @@ def max_pool(**attributes: object) -> QdqGraph:
     return start().node("MaxPool", name="pool", **attributes).qdq()
 
 
-def gemm(name: str = "fc", **attributes: object) -> QdqGraph:
-    graph = vector()
-    return graph.node("Gemm", graph.weights("w", np.ones((6, 6))), name=name, **attributes).qdq()
+def gemm(weights: object = SQUARE, **attributes: object) -> QdqGraph:
+    graph = QdqGraph(shape=(1, 6)).qdq()
+    return graph.node("Gemm", graph.weights("w", weights), name="fc", **attributes).qdq()
 
 
 def batch_norm_after(operator: str) -> QdqGraph:
@@ -127,8 +124,31 @@ def per_axis_activations() -> QdqGraph:
 def variable_scale() -> QdqGraph:
     graph = QdqGraph(shape=(1, 1)).qdq()
     zero = graph.constant("z", 0, np.int8)
-    scale = graph.raw("Reshape", (graph.tensor, graph.constant("s", [], np.int64)), "scale", "r")
-    return graph.node("QuantizeLinear", scale, zero, name="q")
+    graph.node("QuantizeLinear", graph.tensor, zero, name="q")
+    return graph.node("DequantizeLinear", "q0_scale", zero)
+
+
+def matmul_of_a_map() -> QdqGraph:
+    graph = start()
+    return graph.node("MatMul", graph.weights("w", np.ones((5, 4))), name="fc").qdq()
+
+
+def volume() -> QdqGraph:
+    graph = start().node("Reshape", "s", name="reshape")
+    graph.constant("s", [1, 3, 30], np.int64)
+    weights = graph.weights("w", np.ones((4, 3, 3)))
+    return graph.node("Conv", weights, name="conv1d").qdq()
+
+
+def indices() -> QdqGraph:
+    graph = max_pool()
+    graph.nodes[2].output.append("indices")
+    return graph
+
+
+def normal_of_dynamic_bias() -> QdqGraph:
+    graph = QdqGraph(shape=(1, 6)).qdq()
+    return graph.node("Gemm", graph.weights("w", SQUARE), graph.tensor, name="fc").qdq()
 
 
 RULES = [
@@ -143,9 +163,15 @@ RULES = [
         "got auto_pad VALID and pads [0, 1, 0, 1]; keep one of them",
     ),
     (
-        lambda: start().conv(pads=[0, -1, 0, 0]).qdq(),
-        "node 'conv' (Conv): kernel, strides and dilations must be two numbers from 1, and pads "
-        "four from 0, got pads [0, -1, 0, 0]; fix them",
+        lambda: max_pool(strides=[0, 1]),
+        "the model's shapes do not fit together ([ShapeInferenceError] Inference error(s): "
+        "(op_type:MaxPool, node name: pool): [ShapeInferenceError] Attribute strides must only "
+        "contain positive values); export it again",
+    ),
+    (
+        lambda: QdqGraph(shape=(1, 6)).qdq().node("GlobalAveragePool", name="gap").qdq(),
+        "node 'gap' (GlobalAveragePool): the input must be a map [1, C, H, W], got [1, 6]; "
+        "reshape 1-D and 3-D data to 2-D maps",
     ),
     (
         lambda: conv_with(lambda graph: graph.constant("w", ONES)),
@@ -185,7 +211,7 @@ RULES = [
         "channel, got [1, 2, 2]; make it an initialiser",
     ),
     (
-        lambda: gemm(transA=1),
+        lambda: gemm(np.ones((1, 6)), transA=1),
         "node 'fc' (Gemm): the attribute transA must be 0, got 1; "
         "export the fully connected layer as input x weights",
     ),
@@ -195,8 +221,29 @@ RULES = [
         "multiply them into the weights and the bias",
     ),
     (
-        lambda: start().node("MatMul", "q0_scale", name="fc").qdq(),
-        "the model's shapes do not fit together",
+        matmul_of_a_map,
+        "node 'fc' (MatMul): the input must be a vector [1, F], got [1, 3, 6, 5]; "
+        "put a Flatten before it",
+    ),
+    (
+        normal_of_dynamic_bias,
+        "node 'fc' (Gemm): the bias must be a constant of one value, or one for each output "
+        "channel, got 'dq0_out', computed at run time; make it an initialiser",
+    ),
+    (
+        indices,
+        "node 'pool' (MaxPool): only the first output may be used, got 2 outputs; "
+        "remove what reads the others",
+    ),
+    (
+        lambda: batch_norm(training_mode=0, epsilon=0.1, momentum=0.5).node("Relu"),
+        "output 'relu7_out' must come from a DequantizeLinear, got node 'relu7' (Relu); "
+        "quantise that node's output, or remove the node and compute it on the host",
+    ),
+    (
+        variable_clip,
+        "node 'clip' (Clip): the bounds of a Clip must be constant, in order and not NaN, "
+        "got bounds computed at run time; make them initialisers",
     ),
     (
         lambda: max_pool(ceil_mode=1),
@@ -218,6 +265,11 @@ RULES = [
         "node 'bn' (BatchNormalization): a BatchNormalization must follow a Conv, Gemm or MatMul, "
         "with no QuantizeLinear between, got Relu; "
         "run onnxruntime.quantization.preprocess before quantising, which folds it",
+    ),
+    (
+        volume,
+        "node 'reshape' (Reshape): a reshape must make a vector [1, F] or [1, F, 1, 1], or change "
+        "nothing, got [1, 3, 6, 5] to [1, 3, 30]; remove the others",
     ),
     (
         residual,
@@ -293,7 +345,7 @@ RULES = [
     ),
     (
         variable_scale,
-        "node 'q' (QuantizeLinear): scale and zero point must be constant, got 'scale'; "
+        "node 'q' (QuantizeLinear): scale and zero point must be constant, got 'dq0_out'; "
         "quantise statically, with quantize_static",
     ),
 ]
@@ -303,3 +355,90 @@ RULES = [
 def test_rules(make: Callable[[], QdqGraph], message: str, tmp_path: Path) -> None:
     received = refusal(make(), tmp_path)
     assert received == message
+
+
+def test_a_float_model_is_told_what_to_run() -> None:
+    with pytest.raises(ModelError) as error:
+        read_network(DIGITS / "digits_float.onnx")
+    assert str(error.value) == (
+        "the model is not quantised, it has no QuantizeLinear; run "
+        "onnxruntime.quantization.quantize_static with quant_format=QuantFormat.QDQ and "
+        "weight_type=QuantType.QInt8 (examples/digits/train.py shows how) on it first"
+    )
+
+
+SUPPORTED = (
+    "(supported: Add, BatchNormalization, Clip, Constant, Conv, DequantizeLinear, Dropout, "
+    "Flatten, Gemm, GlobalAveragePool, Identity, MatMul, MaxPool, QuantizeLinear, Relu, Reshape)"
+)
+
+
+@pytest.mark.parametrize(
+    ("operator", "remedy"),
+    [
+        ("Softmax", "remove it from the model and compute it on the host"),
+        ("Concat", "it is not supported yet; use a network without it"),
+        ("Erf", "replace or remove it"),
+        ("Loop", "replace or remove it"),
+        (
+            "QLinearConv",
+            "quantise with onnxruntime.quantization.quantize_static with "
+            "quant_format=QuantFormat.QDQ and weight_type=QuantType.QInt8 "
+            "(examples/digits/train.py shows how)",
+        ),
+        ("Bad\n\x1b[31m", "replace or remove it"),
+    ],
+)
+def test_unsupported_operators(operator: str, remedy: str, tmp_path: Path) -> None:
+    shown = operator.replace("\n", "?").replace("\x1b", "?")
+    assert refusal(start().node(operator, name="odd").qdq(), tmp_path) == (
+        f"node 'odd' ({shown}): operator {shown} is not supported; {remedy} {SUPPORTED}"
+    )
+
+
+def test_unsupported_attributes(tmp_path: Path) -> None:
+    assert refusal(start().conv(transposed=1).qdq(), tmp_path) == (
+        "node 'conv' (Conv): attribute 'transposed' is not supported; remove it "
+        "(supported: auto_pad, dilations, group, kernel_shape, pads, strides)"
+    )
+
+
+def test_other_domains(tmp_path: Path) -> None:
+    graph = start().conv().qdq()
+    graph.nodes[3].domain = "com.microsoft"
+    assert refusal(graph, tmp_path) == (
+        "node 'conv' (Conv): operators must come from the domain ai.onnx, got 'com.microsoft'; "
+        "quantise with onnxruntime.quantization.quantize_static with "
+        "quant_format=QuantFormat.QDQ and weight_type=QuantType.QInt8 "
+        "(examples/digits/train.py shows how)"
+    )
+
+
+def test_constants_of_strange_types(tmp_path: Path) -> None:
+    graph = start()
+    half = numpy_helper.from_array(np.ones((4, 3, 3, 3), np.float16), "half")
+    graph.nodes.append(helper.make_node("Constant", [], ["w"], name="c", value=half))
+    assert refusal(graph.node("Conv", "w", name="conv").qdq(), tmp_path).startswith(
+        "the model's shapes do not fit together"
+    )
+
+
+def test_every_rule_states_what_must_hold_and_what_to_do() -> None:
+    for operator in OPERATORS.values():
+        for rule in operator.rules:
+            must, remedy = rule_text(rule)
+            assert " must " in must or " may " in must, rule
+            assert remedy, rule
+
+
+def test_the_support_page_lists_every_operator_and_rule() -> None:
+    page = support_page()
+    for name, operator in OPERATORS.items():
+        assert f"## {name}\n" in page
+        for rule in operator.rules:
+            assert f"- {' '.join((rule.__doc__ or '').split())}\n" in page
+
+
+def test_supported_attributes_exist_in_onnx() -> None:
+    for name, operator in OPERATORS.items():
+        assert operator.attributes <= set(onnx.defs.get_schema(name, 23).attributes) | {"saturate"}

@@ -1,5 +1,8 @@
 """A stand-in with the accelerator's pins, small enough to predict by hand: it copies memory."""
 
+from typing import Any
+
+from amaranth.back import verilog
 from amaranth.hdl import Array, ClockDomain, Module, Mux, Signal
 from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import Component, In, Member, Out
@@ -44,14 +47,21 @@ def _pins(bus_bits: int) -> dict[str, Member]:
     return pins
 
 
+def copier_verilog(config: AcceleratorConfig) -> str:
+    """The Verilog of a ``Copier``; its top module is named as the configuration."""
+    return str(verilog.convert(Copier(config=config), name=config.name, emit_src=False))
+
+
 class Copier(Component):
     """Copies `program_commands` blocks of 64 bytes from `program_address` to just behind them.
 
-    Block k is one burst each way, read with id k mod 2. In busy cycles, counted from 0: AR k is
-    offered in cycle k, as long as at most AHEAD blocks are read and not written. A block is written
-    once it is whole: AW is offered 2 cycles after its last beat came in, the first W beat 1 cycle
-    after AW was taken, the next AW 1 cycle after the last W beat. The run ends in the cycle after
-    the last response. Bus errors end in an error status, and stop nothing.
+    Block k is one burst each way, read with id k mod 2. AR 0 is offered in the first busy cycle,
+    the others one a cycle, while at most AHEAD blocks are read and not written. AW is offered 2
+    cycles after the block's last beat came in and the previous block's last beat went out, the
+    first W beat 1 cycle after AW was taken. The last busy cycle is the one after the last response.
+
+    Bus errors end in an error status, and stop nothing; `error_command` is the last response that
+    was not OKAY. Bits 8 and up of `interrupt_enable` are write strobes to leave out.
 
     Args:
         config: gives the width of the memory bus and the fingerprint.
@@ -86,10 +96,10 @@ class Copier(Component):
             taken = getattr(self, f"m_axi_{channel}valid") & getattr(self, f"m_axi_{channel}ready")
             with m.If(taken):
                 m.d.sync += values[counter].eq(values[counter] + 1)
-        with m.If(self.m_axi_rvalid & self.m_axi_rready & (self.m_axi_rresp != 0)):
-            m.d.sync += error.eq(Status.READ_ERROR)
-        with m.If(self.m_axi_bvalid & (self.m_axi_bresp != 0)):
-            m.d.sync += error.eq(Status.WRITE_ERROR)
+        for channel, status in (("r", Status.READ_ERROR), ("b", Status.WRITE_ERROR)):
+            response = getattr(self, f"m_axi_{channel}resp")
+            with m.If(getattr(self, f"m_axi_{channel}valid") & (response != 0)):
+                m.d.sync += [error.eq(status), values["error_command"].eq(response)]
         with m.If(busy & (responses == values["program_commands"])):
             m.d.sync += [busy.eq(0), done.eq(1), pending.eq(1)]
         with m.If(start & ~busy):
@@ -154,9 +164,10 @@ class Copier(Component):
         with m.If(self.m_axi_bvalid):
             m.d.sync += responses.eq(responses + 1)
         self._write_blocks(m, base + ((blocks + written) << 6), written, beats)
+        m.d.comb += self.m_axi_wstrb.eq(~(values["interrupt_enable"] >> 8))
         return responses
 
-    def _write_blocks(self, m: Module, address: object, written: Signal, beats: int) -> None:
+    def _write_blocks(self, m: Module, address: Any, written: Signal, beats: int) -> None:
         fifos = [
             SyncFIFOBuffered(width=self.config.bus_bits, depth=AHEAD * beats + 2) for _ in range(2)
         ]
@@ -177,7 +188,6 @@ class Copier(Component):
         m.d.comb += [
             self.m_axi_awaddr.eq(address),
             self.m_axi_wdata.eq(Mux(written[0], fifos[1].r_data, fifos[0].r_data)),
-            self.m_axi_wstrb.eq(~0),
             self.m_axi_wlast.eq(beat == beats - 1),
         ]
         with m.FSM():
