@@ -20,6 +20,10 @@ COMMAND_BYTES = 64
 COMMAND_BITS = COMMAND_BYTES * 8
 OPCODE_BITS = 3
 COUNT_BITS = 16
+_LOOP_BITS = 12
+
+LOOP_LIMIT = 1 << _LOOP_BITS
+"""Most iterations of a loop of an execute or post command."""
 
 
 class Engine(IntEnum):
@@ -118,7 +122,7 @@ def _accumulator(config: AcceleratorConfig) -> int:
 def _loop(name: str, doc: str) -> tuple[Field, ...]:
     """A counted loop of an affine address generator."""
     return (
-        Field(name=f"{name}_count", bits=12, doc=f"{doc}: iterations - 1"),
+        Field(name=f"{name}_count", bits=_LOOP_BITS, doc=f"{doc}: iterations - 1"),
         Field(name=f"{name}_dy", bits=8, signed=True, doc=f"{doc}: step of y"),
         Field(name=f"{name}_dx", bits=20, signed=True, doc=f"{doc}: step of x"),
         Field(name=f"{name}_da", bits=20, signed=True, doc=f"{doc}: step of the address"),

@@ -29,13 +29,15 @@ class Mapping:
     """Tiles of one layer.
 
     A tile covers ``tile_height`` x ``tile_width`` output pixels of ``tile_channels`` output
-    channels (those at the edges are smaller). ``split`` cuts the reduction's loops over kernel rows,
-    kernel columns and chunks into execute commands of at most so many iterations each.
+    channels (those at the edges are smaller). Its input channels are on chip ``channel_block`` at a
+    time. ``split`` cuts the reduction's loops over kernel rows, kernel columns and chunks into
+    execute commands of at most so many iterations each.
     """
 
     tile_height: int
     tile_width: int
     tile_channels: int
+    channel_block: int
     order: Order
     split: tuple[int, int, int]
     inputs: Slots

@@ -5,25 +5,30 @@ from numpy.typing import NDArray
 
 from arch.config import AcceleratorConfig, ceil_div
 from arch.errors import CompileError
-from compiler.geometry import Reduction
+from compiler.geometry import reductions
 from sim.network import Conv, GlobalAveragePool, MaxPool
 
 _INT32 = np.iinfo(np.int32)
 
 
-def weight_tiles(layer: Conv, config: AcceleratorConfig) -> NDArray[np.int8]:
-    """Weights as int8 [column group, tile, rows, cols], zero where the array is larger."""
-    reduction = Reduction.of(layer.shape, config.rows)
+def weight_tiles(layer: Conv, block: int, config: AcceleratorConfig) -> NDArray[np.int8]:
+    """Weights as int8 [column group, tile, rows, cols], zero where the array is larger.
+
+    ``block`` is the mapping's ``channel_block``: tiles are in the order in which they are used.
+    """
     groups = ceil_div(layer.shape.out_channels, config.cols)
-    runs = layer.weights.reshape(
-        layer.shape.out_channels, reduction.ky * reduction.kx, reduction.run
-    )
-    padded = np.zeros(
-        (groups * config.cols, reduction.ky * reduction.kx, reduction.kc * config.rows), np.int8
-    )
-    padded[: runs.shape[0], :, : runs.shape[2]] = runs
-    tiles = padded.reshape(groups, config.cols, reduction.tiles, config.rows)
-    return np.ascontiguousarray(tiles.transpose(0, 2, 3, 1))
+    tiles = []
+    for reduction in reductions(layer.shape, block, config.rows):
+        last = reduction.channel + reduction.channels
+        runs = layer.weights[..., reduction.channel : last].reshape(
+            layer.shape.out_channels, reduction.ky * reduction.kx, reduction.run
+        )
+        padded = np.zeros(
+            (groups * config.cols, reduction.ky * reduction.kx, reduction.kc * config.rows), np.int8
+        )
+        padded[: runs.shape[0], :, : runs.shape[2]] = runs
+        tiles.append(padded.reshape(groups, config.cols, reduction.tiles, config.rows))
+    return np.ascontiguousarray(np.concatenate(tiles, axis=2).transpose(0, 2, 3, 1))
 
 
 def parameter_blocks(

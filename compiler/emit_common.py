@@ -176,9 +176,7 @@ def _rows(
     if channels == fmap.channels:
         row = part.width * channels
         if whole_width or part.height == 1:
-            yield _Rows(
-                dram=first, dram_pitch=0, row_bytes=part.height * row, rows=1, offset=0
-            )
+            yield _Rows(dram=first, dram_pitch=0, row_bytes=part.height * row, rows=1, offset=0)
         else:
             yield _Rows(
                 dram=first,

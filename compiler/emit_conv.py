@@ -8,7 +8,7 @@ from arch.commands import Engine, LoadTarget, PostMode, PostSource
 from arch.config import AcceleratorConfig
 from arch.mapping import Mapping, Order
 from compiler.emit_common import Emission, Placement, loop, post_fields, slot_ring
-from compiler.geometry import Part, Reduction, Span2D, halo, spans, tiles
+from compiler.geometry import Part, Span2D, halo, parts, reductions, spans, tiles
 from compiler.slots import SlotRing
 from compiler.waits import Region, Step
 from sim.network import Conv
@@ -34,8 +34,9 @@ class ConvEmitter:
         self._place = place
         self._config = config
         self._emission = Emission(layer, place, config)
-        self._reduction = Reduction.of(layer.shape, config.rows)
-        self._parts = list(self._reduction.parts(mapping.split))
+        blocks = reductions(layer.shape, mapping.channel_block, config.rows)
+        self._tiles = sum(each.tiles for each in blocks)
+        self._parts = list(parts(blocks, mapping.split))
         self._inputs = slot_ring(mapping.inputs, config)
         self._outputs = slot_ring(mapping.outputs, config)
         chunk = max(part.tiles for part in self._parts) * config.weight_tile_bytes
@@ -47,13 +48,9 @@ class ConvEmitter:
     def steps(self) -> Iterator[Step]:
         """All commands of the layer, in program order."""
         for work in self._works():
-            source = halo(self._layer.shape.window, self._layer.input.shape, work.pixels)
-            address, missing = self._inputs.take(source)
-            if missing:
-                yield from self._emission.load_map(source, 0, self._layer.input.shape.channels, address)
             out, _ = self._outputs.take(work)
             for channel, channels in spans(work.channels, self._config.cols):
-                yield from self._columns(work, channel, channels, source, address, out)
+                yield from self._columns(work, channel, channels, out)
             yield from self._emission.store_map(work.pixels, work.channel, work.channels, out)
 
     def _works(self) -> Iterator[_Work]:
@@ -67,22 +64,19 @@ class ConvEmitter:
         for pixels, (channel, channels) in pairs:
             yield _Work(pixels=pixels, channel=channel, channels=channels)
 
-    def _columns(
-        self,
-        work: _Work,
-        channel: int,
-        channels: int,
-        source: Span2D,
-        address: int,
-        out: int,
-    ) -> Iterator[Step]:
-        """One group of columns of one tile: weights, execute commands, post-processing."""
+    def _columns(self, work: _Work, channel: int, channels: int, out: int) -> Iterator[Step]:
+        """One group of columns of one tile: weights, inputs, execute commands, post-processing."""
         column_group = (work.channel + channel) // self._config.cols
         half = next(self._halves)
+        source = halo(self._layer.shape.window, self._layer.input.shape, work.pixels)
         for part in self._parts:
             weights, missing = self._weights.take((column_group, part.first_tile))
             if missing:
                 yield self._load_weights(column_group, part, weights)
+            block = part.reduction
+            address, missing = self._inputs.take((source, block.channel))
+            if missing:
+                yield from self._emission.load_map(source, block.channel, block.channels, address)
             yield self._execute(work.pixels, part, source, address, weights, half)
         parameters, missing = self._parameters.take(column_group)
         if missing:
@@ -91,7 +85,7 @@ class ConvEmitter:
 
     def _load_weights(self, column_group: int, part: Part, address: int) -> Step:
         tile = self._config.weight_tile_bytes
-        first = column_group * self._reduction.tiles + part.first_tile
+        first = column_group * self._tiles + part.first_tile
         return self._emission.load(
             LoadTarget.WEIGHT,
             dram=self._place.weights + first * tile,
@@ -106,7 +100,7 @@ class ConvEmitter:
         self, out: Span2D, part: Part, source: Span2D, address: int, weights: int, half: int
     ) -> Step:
         layer, config = self._layer, self._config
-        window, channels = layer.shape.window, layer.input.shape.channels
+        window, channels = layer.shape.window, part.reduction.channels
         pitch = source.width * channels
         (ky, kx, kc), (n_ky, n_kx, n_kc) = part.start, part.count
         step_x = window.dilation[1] * channels
@@ -178,4 +172,3 @@ class ConvEmitter:
                 ),
             ),
         )
-

@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from arch.errors import ModelError, ShapeError
+from arch.errors import ModelError
 from compiler.graph import Graph, build_graph
 from compiler.names import SafeNames
 from compiler.onnx_file import check_model, read_onnx
 from compiler.ports import InputPort, OutputPort
 from compiler.quantised import Names, Value, feature_map, lower, tensor_spec
-from compiler.segments import Segment, Segments, cut
+from compiler.segments import Segments, cut
 from compiler.shapes import fix_input, infer_shapes
 from compiler.simplify import simplify
 from compiler.support import check_operators, check_rules
@@ -48,7 +48,7 @@ def _lower_all(graph: Graph, segments: Segments) -> ImportedModel:
     values = {name: Value(tensor=tensor, order=shape) for name in segments.entries}
     layers: list[Layer] = []
     for segment in segments.segments:
-        made, values[segment.target] = _lower(graph, segment, values[segment.source], names)
+        made, values[segment.target] = lower(graph, segment, values[segment.source], names)
         layers += made
     if not layers:
         raise ModelError("the model must have at least one layer, got none; nothing would run")
@@ -71,16 +71,3 @@ def _lower_all(graph: Graph, segments: Segments) -> ImportedModel:
             for name, exit_ in segments.exits.items()
         ),
     )
-
-
-def _lower(
-    graph: Graph, segment: Segment, source: Value, names: Names
-) -> tuple[tuple[Layer, ...], Value]:
-    """``lower``; its shape errors say where they stand."""
-    try:
-        return lower(graph, segment, source, names)
-    except ShapeError as error:
-        raise ModelError(
-            f"{segment.quantizer.label}: the layers before it do not fit together, {error}; "
-            "export the model again"
-        ) from error

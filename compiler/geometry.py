@@ -1,6 +1,6 @@
 """How a layer's window walks over its tiles: the loops and bounds that commands are made of."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from arch.config import ceil_div
@@ -9,12 +9,15 @@ from arch.layers import ConvShape, FeatureMap, Window
 
 @dataclass(frozen=True, kw_only=True)
 class Reduction:
-    """The reduction's loops: kernel rows x kernel columns x chunks of ``rows`` elements.
+    """The reduction's loops over ``channels`` input channels from ``channel`` on: kernel rows x
+    kernel columns x chunks of ``rows`` elements.
 
     Without dilation in x the taps of a kernel row lie side by side in memory, and are taken as one
     run of kernel width x channels: few channels then still fill the array's rows.
     """
 
+    channel: int
+    channels: int
     ky: int
     kx: int
     run: int
@@ -23,42 +26,60 @@ class Reduction:
     """Chunks in a run."""
 
     @classmethod
-    def of(cls, shape: ConvShape, rows: int) -> "Reduction":
-        """The loops of ``shape`` on an array of ``rows`` rows."""
+    def of(cls, shape: ConvShape, channel: int, channels: int, rows: int) -> "Reduction":
+        """The loops of ``shape`` over some of its channels on an array of ``rows`` rows."""
         ky, kx = shape.window.kernel
-        run = shape.ifmap.channels
+        run = channels
         if shape.window.dilation[1] == 1 or kx == 1:
             kx, run = 1, run * kx
-        return cls(ky=ky, kx=kx, run=run, kc=ceil_div(run, rows))
+        return cls(
+            channel=channel, channels=channels, ky=ky, kx=kx, run=run, kc=ceil_div(run, rows)
+        )
 
     @property
     def tiles(self) -> int:
         """Tiles of weights for one group of columns."""
         return self.ky * self.kx * self.kc
 
-    def parts(self, split: tuple[int, int, int]) -> Iterator["Part"]:
-        """The boxes that ``split`` cuts the loops into, in the order of their weights."""
-        for ky, n_ky in spans(self.ky, split[0]):
-            for kx, n_kx in spans(self.kx, split[1]):
-                for kc, n_kc in spans(self.kc, split[2]):
-                    first = (ky * self.kx + kx) * self.kc + kc
-                    yield Part(
-                        start=(ky, kx, kc), count=(n_ky, n_kx, n_kc), first_tile=first
-                    )
+
+def reductions(shape: ConvShape, block: int, rows: int) -> list[Reduction]:
+    """The reductions of a convolution whose input channels are taken ``block`` at a time."""
+    return [
+        Reduction.of(shape, channel, channels, rows)
+        for channel, channels in spans(shape.ifmap.channels, block)
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """A box of the reduction's loops that one execute command covers."""
+    """A box of a reduction's loops that one execute command covers."""
 
+    reduction: Reduction
     start: tuple[int, int, int]
     count: tuple[int, int, int]
     first_tile: int
+    """Its first tile of weights, among all of the layer's for one group of columns."""
 
     @property
     def tiles(self) -> int:
         """Tiles of weights in the box; they follow one another in memory."""
         return self.count[0] * self.count[1] * self.count[2]
+
+
+def parts(blocks: Iterable[Reduction], split: tuple[int, int, int]) -> Iterator[Part]:
+    """The boxes that ``split`` cuts the loops of ``blocks`` into, in the order of their weights."""
+    done = 0
+    for each in blocks:
+        for ky, n_ky in spans(each.ky, split[0]):
+            for kx, n_kx in spans(each.kx, split[1]):
+                for kc, n_kc in spans(each.kc, split[2]):
+                    yield Part(
+                        reduction=each,
+                        start=(ky, kx, kc),
+                        count=(n_ky, n_kx, n_kc),
+                        first_tile=done + (ky * each.kx + kx) * each.kc + kc,
+                    )
+        done += each.tiles
 
 
 @dataclass(frozen=True, kw_only=True)

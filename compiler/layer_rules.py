@@ -93,16 +93,11 @@ def adds_a_bias(graph: Graph, node: Node) -> str | None:
 def adds_per_channel(graph: Graph, node: Node) -> str | None:
     """The added constant must have one value, or one for each channel; train with such a bias."""
     shape = graph.shape(node.output)
-    for name in node.inputs:
-        values = real_constant(graph, name)
-        if values is None:
-            continue
-        padded = (1,) * (len(shape) - values.ndim) + values.shape
-        others = padded[:1] + padded[2:]
-        if set(others) <= {1} and padded[1] in (1, shape[1]):
-            return None
-        return str(list(values.shape))
-    return None
+    constant = next(name for name in node.inputs if real_constant(graph, name) is not None)
+    added = graph.shape(constant)
+    padded = (1,) * (len(shape) - len(added)) + added
+    fits = set(padded[:1] + padded[2:]) <= {1} and padded[1] in (1, shape[1])
+    return None if fits else str(list(added))
 
 
 def normalises_a_layer(graph: Graph, node: Node) -> str | None:
@@ -159,11 +154,9 @@ def clip_bounds(graph: Graph, node: Node) -> tuple[float, float] | None:
 
 def _follows_linear(graph: Graph, node: Node) -> str | None:
     """None if the node continues a linear layer, else what it follows."""
-    for name in node.inputs:
-        before = graph.producer(name)
-        if real_constant(graph, name) is not None:
-            continue
-        if before is not None and before.operator in (_LINEAR | {"Add", "BatchNormalization"}):
-            return None
-        return before.operator if before is not None else "the model's input"
-    return "constants only"
+    activation = next((name for name in node.inputs if real_constant(graph, name) is None), "")
+    before = graph.producer(activation)
+    if before is None:
+        return "the model's input or a constant"
+    continues = before.operator in (_LINEAR | {"Add", "BatchNormalization"})
+    return None if continues else before.operator

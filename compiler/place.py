@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from arch.commands import COMMAND_BYTES
 from arch.config import AcceleratorConfig
+from arch.mapping import Mapping
 from compiler.constants import parameter_blocks, weight_tiles
 from compiler.emit_common import MapLayer, Placement
 from compiler.emit_conv import ConvEmitter
@@ -13,7 +14,6 @@ from compiler.memory_map import MemoryMap
 from compiler.program import PlacedLayer, Program, pack_all
 from compiler.tiling import map_conv, map_pool
 from compiler.waits import Step, add_waits
-from arch.mapping import Mapping
 from sim.network import Alias, Conv, Network
 
 
@@ -21,7 +21,7 @@ def place_network(network: Network, config: AcceleratorConfig) -> Program:
     """Compile ``network`` for ``config``. Raises ``CompileError`` for a layer that does not fit."""
     layers = [layer for layer in network.layers if not isinstance(layer, Alias)]
     mappings = [choose_mapping(layer, config) for layer in layers]
-    memory, constants = _lay_out(network, layers, config)
+    memory, constants = _lay_out(network, layers, mappings, config)
     placements = [_placement(index, layer, memory) for index, layer in enumerate(layers)]
     steps = [
         step
@@ -58,13 +58,14 @@ def choose_mapping(layer: MapLayer, config: AcceleratorConfig) -> Mapping:
 
 
 def _lay_out(
-    network: Network, layers: list[MapLayer], config: AcceleratorConfig
+    network: Network, layers: list[MapLayer], mappings: list[Mapping], config: AcceleratorConfig
 ) -> tuple[MemoryMap, dict[str, NDArray[np.uint8]]]:
     """Addresses of constants and feature maps, and the constants' bytes."""
     memory, constants = MemoryMap(), {}
-    for index, layer in enumerate(layers):
+    for index, (layer, mapping) in enumerate(zip(layers, mappings, strict=True)):
         if isinstance(layer, Conv):
-            constants[f"weights {index}"] = weight_tiles(layer, config).view(np.uint8).ravel()
+            weights = weight_tiles(layer, mapping.channel_block, config)
+            constants[f"weights {index}"] = weights.view(np.uint8).ravel()
         constants[f"parameters {index}"] = parameter_blocks(layer, config).ravel()
     for name, data in constants.items():
         memory.place(name, data.size)

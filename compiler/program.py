@@ -41,10 +41,14 @@ class Program:
         commands = self.layers[index].commands
         return add_waits(self.steps[commands.start : commands.stop], self.config)
 
-    def write_map(self, memory: NDArray[np.uint8], spec: TensorSpec, values: NDArray[np.generic]) -> None:
+    def write_map(
+        self, memory: NDArray[np.uint8], spec: TensorSpec, values: NDArray[np.generic]
+    ) -> None:
         """Put a feature map [height, width, channels] into ``memory``."""
         start = self.tensors[spec.name]
-        memory[start : start + spec.shape.elements] = values.astype(spec.dtype).view(np.uint8).ravel()
+        memory[start : start + spec.shape.elements] = (
+            values.astype(spec.dtype).view(np.uint8).ravel()
+        )
 
     def read_map(self, memory: NDArray[np.uint8], spec: TensorSpec) -> NDArray[np.generic]:
         """A copy of a feature map [height, width, channels] from ``memory``."""

@@ -10,7 +10,7 @@ from math import inf, prod
 import numpy as np
 from numpy.typing import NDArray
 
-from arch.errors import ModelError, ShapeError
+from arch.errors import ModelError
 from arch.layers import ConvShape, FeatureMap, PoolShape, Window
 from compiler.fold import Linear, fold, integer_bias, read_linear
 from compiler.graph import Graph, Node, Shape
@@ -111,10 +111,7 @@ class _Lowering:
         elif node.operator in ("Flatten", "Reshape"):
             self._add_alias(node)
         else:
-            raise ModelError(
-                f"{node.label}: it must directly follow a Conv, Gemm or MatMul, got other "
-                "operators between; run onnxruntime.quantization.preprocess before quantising"
-            )
+            raise LookupError(f"{node.label}: check the support rules first")
 
     def finish(self) -> None:
         """Bring the value to the output quantisation, if no layer did so yet."""
@@ -220,9 +217,9 @@ class _Lowering:
     def _output(self, node: Node, shape: FeatureMap) -> TensorSpec:
         inferred = self._graph.shape(node.output)
         if prod(inferred) != shape.elements:
-            raise ShapeError(
-                f"an output must have the {prod(inferred)} elements that ONNX infers, "
-                f"got {shape.elements}"
+            raise ModelError(
+                f"{node.label}: the output must have the {prod(inferred)} elements that ONNX "
+                f"infers, got {shape.elements}; export the model again"
             )
         return tensor_spec(self._tensor_name(node), shape, self._quantisation)
 

@@ -102,11 +102,6 @@ def _producer(graph: Graph, tensor: str) -> Node:
             f"tensor '{printable(tensor)}' must be quantised before it is used, "
             f"got {what} in float; {_QUANTISE_TOO}"
         )
-    if node.operator == "QuantizeLinear":
-        raise ModelError(
-            f"{node.label}: 8-bit activations must go through a DequantizeLinear, got a reader of "
-            "the 8-bit tensor itself; quantise with quant_format=QuantFormat.QDQ"
-        )
     return node
 
 

@@ -70,7 +70,7 @@ def _quantised(node: Node, inputs: list[NDArray[Any]]) -> NDArray[Any] | None:
     zero_point = inputs[2] if len(inputs) > 2 else np.zeros(scale.shape, np.uint8)
     axis = node.integer("axis", 1) % max(values.ndim, 1)
     fits = scale.shape == zero_point.shape and scale.size in (1, *values.shape[axis : axis + 1])
-    positive = scale.dtype == np.float32 and bool(np.all(np.isfinite(scale) & (scale > 0)))
+    positive = bool(np.all(np.isfinite(scale) & (scale > 0)))
     eight_bit = zero_point.dtype in (np.int8, np.uint8)
     if not (fits and positive and eight_bit and np.isfinite(values).all()):
         return None

@@ -2,13 +2,15 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NoReturn
 
+from arch.commands import LOOP_LIMIT
 from arch.config import AcceleratorConfig, ceil_div
 from arch.errors import CompileError
 from arch.layers import ConvShape, PoolShape
 from arch.mapping import Mapping, Order, Slots
 from arch.timing import step_cycles
-from compiler.geometry import Reduction, halo_size
+from compiler.geometry import Reduction, halo_size, reductions
 
 _COMMAND_CYCLES = 30
 """Rough start-up cost of a command, which keeps tiles from becoming needlessly small."""
@@ -23,29 +25,38 @@ class _Tile:
 
 
 def map_conv(name: str, shape: ConvShape, config: AcceleratorConfig) -> Mapping:
-    """The cheapest mapping of a convolution. Raises ``CompileError`` if none fits."""
-    reduction = Reduction.of(shape, config.rows)
-    split = _split(reduction, shape, config)
-    ifmap, window = shape.ifmap, shape.window
+    """The cheapest mapping of a convolution. Raises ``CompileError`` if none fits.
+
+    Input channels are taken in as few blocks as fit.
+    """
+    channels = shape.ifmap.channels
+    block = channels
+    while (mapping := _map_blocks(shape, block, config)) is None:
+        if block <= config.rows:
+            extent = halo_size(shape.window, shape.ifmap, 1, 1)
+            _refuse(name, extent[0] * extent[1], block, config)
+        block = ceil_div(ceil_div(block, 2), config.rows) * config.rows
+    return mapping
+
+
+def _map_blocks(shape: ConvShape, block: int, config: AcceleratorConfig) -> Mapping | None:
+    """The cheapest mapping with ``block`` input channels on chip at a time, if one fits."""
+    blocks = reductions(shape, block, config.rows)
+    split = _split(blocks[0], sum(each.tiles for each in blocks), shape, config)
     best: tuple[float, Mapping] | None = None
     for inputs, outputs in _slot_choices(config):
         for tile in _tiles(shape, config.accumulator_half_entries, config.cols):
-            in_height, in_width = halo_size(window, ifmap, tile.height, tile.width)
+            in_height, in_width = halo_size(shape.window, shape.ifmap, tile.height, tile.width)
             fits = (
-                in_height * in_width * ifmap.channels
-                <= inputs.banks * config.activation_bank_bytes
+                in_height * in_width * block <= inputs.banks * config.activation_bank_bytes
                 and tile.height * tile.width * tile.channels
                 <= outputs.banks * config.activation_bank_bytes
             )
             if fits:
-                cost = _conv_cost(shape, reduction, tile, inputs, outputs, config)
+                cost = _conv_cost(shape, blocks, tile, inputs, outputs, config)
                 if best is None or cost < best[0]:
-                    best = cost, _mapping(tile, split, inputs, outputs)
-    if best is None:
-        extent = halo_size(window, ifmap, 1, 1)
-        _refuse(name, extent[0] * extent[1] * ifmap.channels, config)
-    assert best is not None
-    return best[1]
+                    best = cost, _mapping(tile, block, split, inputs, outputs)
+    return None if best is None else best[1]
 
 
 def map_pool(name: str, shape: PoolShape, config: AcceleratorConfig) -> Mapping:
@@ -62,21 +73,21 @@ def map_pool(name: str, shape: PoolShape, config: AcceleratorConfig) -> Mapping:
             if fits:
                 cost = _pool_cost(shape, tile, inputs, config)
                 if best is None or cost < best[0]:
-                    best = cost, _mapping(tile, (1, 1, 1), inputs, outputs)
+                    best = cost, _mapping(tile, tile.channels, (1, 1, 1), inputs, outputs)
     if best is None:
         extent = halo_size(shape.window, shape.ifmap, 1, 1)
-        _refuse(name, extent[0] * extent[1] * min(config.cols, shape.ifmap.channels), config)
-    assert best is not None
+        _refuse(name, extent[0] * extent[1], min(config.cols, shape.ifmap.channels), config)
     return best[1]
 
 
 def _mapping(
-    tile: _Tile, split: tuple[int, int, int], inputs: Slots, outputs: Slots
+    tile: _Tile, block: int, split: tuple[int, int, int], inputs: Slots, outputs: Slots
 ) -> Mapping:
     return Mapping(
         tile_height=tile.height,
         tile_width=tile.width,
         tile_channels=tile.channels,
+        channel_block=block,
         order=tile.order,
         split=split,
         inputs=inputs,
@@ -84,11 +95,12 @@ def _mapping(
     )
 
 
-def _refuse(name: str, need: int, config: AcceleratorConfig) -> None:
+def _refuse(name: str, pixels: int, channels: int, config: AcceleratorConfig) -> NoReturn:
+    need = pixels * channels
     have = (config.activation_banks - 1) * config.activation_bank_bytes
     raise CompileError(
-        f"{name}: the inputs of one output pixel must fit the activation buffer beside one bank of "
-        f"outputs: they take {need} bytes, {have} are there, short by {need - have}; "
+        f"{name}: {channels} input channels of one output pixel must fit the activation buffer "
+        f"beside one bank of outputs: they take {need} bytes, {have} are there, short by {need - have}; "
         f"raise activation_buffer_bytes"
     )
 
@@ -107,13 +119,15 @@ def _slot_choices(config: AcceleratorConfig) -> Iterator[tuple[Slots, Slots]]:
 
 
 def _split(
-    reduction: Reduction, shape: ConvShape, config: AcceleratorConfig
+    reduction: Reduction, tiles: int, shape: ConvShape, config: AcceleratorConfig
 ) -> tuple[int, int, int]:
-    """The largest box of the reduction of which two fit the weight buffer."""
+    """The largest box of the reduction of which two fit the weight buffer; all of it if the
+    weights of the whole layer fit, ``tiles`` for each group of columns."""
     limit = config.weight_buffer_bytes // (2 * config.weight_tile_bytes)
-    whole = reduction.tiles * ceil_div(shape.out_channels, config.cols)
+    whole = tiles * ceil_div(shape.out_channels, config.cols)
     if whole * config.weight_tile_bytes <= config.weight_buffer_bytes:
         limit = max(limit, reduction.tiles)
+    limit = min(limit, LOOP_LIMIT)
     row = reduction.kx * reduction.kc
     if row <= limit:
         return min(reduction.ky, limit // row), reduction.kx, reduction.kc
@@ -153,7 +167,7 @@ def _balanced(total: int, limit: int) -> Iterator[int]:
 
 def _conv_cost(
     shape: ConvShape,
-    reduction: Reduction,
+    blocks: list[Reduction],
     tile: _Tile,
     inputs: Slots,
     outputs: Slots,
@@ -166,16 +180,18 @@ def _conv_cost(
     groups = ceil_div(ofmap.channels, tile.channels)
     pixels = tile.height * tile.width
 
-    execute = tiles * columns * reduction.tiles * step_cycles(config, pixels)
+    weight_tiles = sum(each.tiles for each in blocks)
+
+    execute = tiles * columns * weight_tiles * step_cycles(config, pixels)
     window_cycles = config.cols // config.requantiser_lanes
     post = columns * (ofmap.height * ofmap.width * window_cycles + tiles * _COMMAND_CYCLES)
 
     in_height, in_width = halo_size(shape.window, ifmap, tile.height, tile.width)
     in_bytes = tiles * in_height * in_width * ifmap.channels
-    group_weights = (
-        ceil_div(tile.channels, config.cols) * reduction.tiles * config.weight_tile_bytes
-    )
-    weights = columns * reduction.tiles * config.weight_tile_bytes
+    if len(blocks) > inputs.count:
+        in_bytes *= columns
+    group_weights = ceil_div(tile.channels, config.cols) * weight_tiles * config.weight_tile_bytes
+    weights = columns * weight_tiles * config.weight_tile_bytes
     if tile.order is Order.PIXELS_OUTER:
         passes = 1 if weights <= config.weight_buffer_bytes else tiles
         weights *= passes
@@ -200,9 +216,7 @@ def _conv_cost(
     return hidden + exposed + first + tiles * groups * _COMMAND_CYCLES
 
 
-def _pool_cost(
-    shape: PoolShape, tile: _Tile, inputs: Slots, config: AcceleratorConfig
-) -> float:
+def _pool_cost(shape: PoolShape, tile: _Tile, inputs: Slots, config: AcceleratorConfig) -> float:
     ofmap, ifmap = shape.ofmap, shape.ifmap
     tiles = ceil_div(ofmap.height, tile.height) * ceil_div(ofmap.width, tile.width)
     groups = ceil_div(ofmap.channels, tile.channels)

@@ -91,9 +91,7 @@ def add_waits(steps: Iterable[Step], config: AcceleratorConfig) -> list[Command]
     return commands
 
 
-def _accesses(
-    step: Step, number: int, config: AcceleratorConfig
-) -> Iterator[tuple[str, _Access]]:
+def _accesses(step: Step, number: int, config: AcceleratorConfig) -> Iterator[tuple[str, _Access]]:
     for regions, writes in ((step.reads, False), (step.writes, True)):
         for region in regions:
             yield (

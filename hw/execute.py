@@ -132,8 +132,8 @@ class ExecuteEngine(wiring.Component):
         """What the buffers answer goes into the array."""
         stages = BUFFER_READ_LATENCY
         lanes = delayed(m, streamer.lanes, stages=stages)
-        # The command outlasts its last vector's data: no step is shorter than that.
-        flip = streamer.command.unsigned << 7
+        padding = delayed(m, streamer.command.padding, stages=stages)
+        flip = delayed(m, streamer.command.unsigned, stages=stages) << 7
         m.d.comb += [
             array.weight_valid.eq(delayed(m, walker.port.valid, stages=stages)),
             array.weight_row.eq(delayed(m, walker.row, stages=stages)),
@@ -142,7 +142,7 @@ class ExecuteEngine(wiring.Component):
             array.activations.as_value().eq(
                 Cat(
                     Mux(lanes[lane], self.activation.data.word_select(lane, 8), padding) ^ flip
-                    for lane, padding in enumerate([streamer.command.padding] * len(lanes))
+                    for lane in range(self.config.rows)
                 )
             ),
         ]

@@ -46,6 +46,13 @@ class CommandFetch(wiring.Component):
         quiet: no address is offered and no beat is to come.
         done: every command of the program has been taken from ``commands``.
         read_error: this cycle's beat has an error response.
+
+    Attributes:
+        claimed: slots of commands that are requested and not yet taken.
+        filled: those of them that hold a whole command.
+        remaining: commands not yet requested.
+        beat: beats that are here of the command that is coming.
+        write_slot, read_slot: where it goes, and which slot is on offer.
     """
 
     def __init__(self, *, config: AcceleratorConfig) -> None:
@@ -64,34 +71,38 @@ class CommandFetch(wiring.Component):
                 "read_error": Out(1),
             }
         )
+        self.claimed = Signal(range(FETCH_AHEAD + 1))
+        self.filled = Signal(range(FETCH_AHEAD + 1))
+        self.remaining = Signal(PROGRAM_COMMANDS_BITS)
+        self.beat = Signal(range(self._beats))
+        self.write_slot = Signal(range(FETCH_AHEAD))
+        self.read_slot = Signal(range(FETCH_AHEAD))
 
     def elaborate(self, platform: object) -> Module:
         """The hardware."""
         m = Module()
-        claimed = Signal(range(FETCH_AHEAD + 1))  # slots of commands requested, not yet taken
-        filled = Signal(range(FETCH_AHEAD + 1))  # those of them that hold a whole command
-        remaining = Signal(PROGRAM_COMMANDS_BITS)  # commands not yet requested
-
         requested, received, taken = Signal(), Signal(), Signal()
-        self._request(m, remaining, claimed, requested)
-        self._store(m, filled, received, taken)
+        self._request(m, requested)
+        self._receive(m, received)
+        self._offer(m, taken)
+        self._store(m)
         m.d.sync += [
-            claimed.eq(claimed + requested - taken),
-            filled.eq(filled + received - taken),
+            self.claimed.eq(self.claimed + requested - taken),
+            self.filled.eq(self.filled + received - taken),
         ]
         m.d.comb += [
-            self.quiet.eq((claimed == filled) & ~self.memory.ar.valid),
-            self.done.eq((remaining == 0) & (claimed == 0)),
+            self.quiet.eq((self.claimed == self.filled) & ~self.memory.ar.valid),
+            self.done.eq((self.remaining == 0) & (self.claimed == 0)),
         ]
         return m
 
-    def _request(self, m: Module, remaining: Signal, claimed: Signal, requested: Signal) -> None:
+    def _request(self, m: Module, requested: Signal) -> None:
         """Offer addresses; ``requested``: one is taken."""
         ar = self.memory.ar
         block = Signal(AXI_ADDRESS_BITS - _OFFSET_BITS)  # address in units of a command
         stopped = Signal()
         m.d.comb += [
-            ar.valid.eq((remaining != 0) & (claimed != FETCH_AHEAD) & ~stopped),
+            ar.valid.eq((self.remaining != 0) & (self.claimed != FETCH_AHEAD) & ~stopped),
             ar.payload.addr.eq(block << _OFFSET_BITS),
             ar.payload.len.eq(self._beats - 1),
             requested.eq(ar.valid & ar.ready),
@@ -99,34 +110,42 @@ class CommandFetch(wiring.Component):
         # An address on offer is not withdrawn.
         m.d.sync += stopped.eq(self.abort & (stopped | ~ar.valid | ar.ready))
         with m.If(self.start):
-            m.d.sync += remaining.eq(self.program_commands)
+            m.d.sync += self.remaining.eq(self.program_commands)
             m.d.sync += block.eq(self.program_address >> _OFFSET_BITS)
         with m.Elif(requested):
-            m.d.sync += remaining.eq(remaining - 1)
+            m.d.sync += self.remaining.eq(self.remaining - 1)
             m.d.sync += block.eq(block + 1)
 
-    def _store(self, m: Module, filled: Signal, received: Signal, taken: Signal) -> None:
-        """Put beats into slots and offer whole commands; ``received``: a command's last beat is
-        here; ``taken``: the decoder takes a command."""
+    def _receive(self, m: Module, received: Signal) -> None:
+        """Count beats; ``received``: a command's last one is here."""
         r = self.memory.r
-        beat = Signal(range(self._beats))
-        write_slot, read_slot = Signal(range(FETCH_AHEAD)), Signal(range(FETCH_AHEAD))
+        m.d.comb += [
+            r.ready.eq(1),
+            self.read_error.eq(r.valid & (r.payload.resp != 0)),
+            received.eq(r.valid & (self.beat == self._beats - 1)),
+        ]
+        with m.If(r.valid):
+            m.d.sync += self.beat.eq(Mux(received, 0, self.beat + 1))
+        m.d.sync += self.write_slot.eq(self.write_slot + received)
+
+    def _offer(self, m: Module, taken: Signal) -> None:
+        """Offer whole commands; ``taken``: the decoder takes one."""
+        m.d.comb += [
+            self.commands.valid.eq(self.filled != 0),
+            taken.eq(self.commands.valid & self.commands.ready),
+        ]
+        m.d.sync += self.read_slot.eq(self.read_slot + taken)
+
+    def _store(self, m: Module) -> None:
+        """The slots: beats go in, whole commands come out."""
+        r = self.memory.r
         m.submodules.slots = slots = Memory(shape=COMMAND_BITS, depth=FETCH_AHEAD, init=[])
         write = slots.write_port(granularity=self.config.bus_bits)
         read = slots.read_port(domain="comb")
         m.d.comb += [
-            r.ready.eq(1),
-            self.read_error.eq(r.valid & (r.payload.resp != 0)),
-            received.eq(r.valid & (beat == self._beats - 1)),
-            write.addr.eq(write_slot),
+            write.addr.eq(self.write_slot),
             write.data.eq(r.payload.data.replicate(self._beats)),
-            write.en.eq(r.valid << beat),
-            read.addr.eq(read_slot),
+            write.en.eq(r.valid << self.beat),
+            read.addr.eq(self.read_slot),
             self.commands.payload.eq(read.data),
-            self.commands.valid.eq(filled != 0),
-            taken.eq(self.commands.valid & self.commands.ready),
         ]
-        with m.If(r.valid):
-            m.d.sync += beat.eq(Mux(received, 0, beat + 1))
-        m.d.sync += write_slot.eq(write_slot + received)
-        m.d.sync += read_slot.eq(read_slot + taken)

@@ -2,7 +2,7 @@
 
 from enum import IntEnum
 
-from amaranth.hdl import Module, Mux, Signal, ValueLike
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -140,18 +140,20 @@ class ControlRegisters(wiring.Component):
         _hold(m, self.ar, address, release=now)
         m.d.comb += now.eq(~self.ar.ready & ~self.r.valid)
         _answer(m, self.r, now)
-        values = self._values(kept)
+        words: list[Value] = [Const(0, WORD_BITS)] * (1 << ADDRESS_BITS - _OFFSET_BITS)
+        responses = [Const(Response.SLVERR, 2)] * len(words)
+        for name, value in self._values(kept).items():
+            place = REGISTER_ADDRESS[name] >> _OFFSET_BITS
+            words[place] = value
+            responses[place] = Const(Response.OKAY, 2)
+        # One selection from a table is a third of the logic of a switch with a case for each.
+        index = address >> _OFFSET_BITS
         with m.If(now):
-            m.d.sync += self.r.payload.data.eq(0)
-            m.d.sync += self.r.payload.resp.eq(Response.SLVERR)
-            with m.Switch(address >> _OFFSET_BITS):
-                for name, place in REGISTER_ADDRESS.items():
-                    with m.Case(place >> _OFFSET_BITS):
-                        m.d.sync += self.r.payload.data.eq(values[name])
-                        m.d.sync += self.r.payload.resp.eq(Response.OKAY)
+            m.d.sync += self.r.payload.data.eq(Cat(words).word_select(index, WORD_BITS))
+            m.d.sync += self.r.payload.resp.eq(Cat(responses).word_select(index, 2))
 
-    def _values(self, kept: dict[str, Signal]) -> dict[str, ValueLike]:
-        """What each register reads as."""
+    def _values(self, kept: dict[str, Signal]) -> dict[str, Value]:
+        """What each register reads as, 32 bits wide."""
         status = (
             Mux(self.busy, STATUS_BUSY, 0)
             | Mux(self.done, STATUS_DONE, 0)
@@ -159,11 +161,11 @@ class ControlRegisters(wiring.Component):
             | self.error << STATUS_ERROR_SHIFT
         )
         return {
-            "identity": IDENTITY,
-            "version": INTERFACE_VERSION,
-            "fingerprint": self.config.fingerprint,
-            "control": 0,
-            "status": status,
+            "identity": Const(IDENTITY, WORD_BITS),
+            "version": Const(INTERFACE_VERSION, WORD_BITS),
+            "fingerprint": Const(self.config.fingerprint, WORD_BITS),
+            "control": Const(0, WORD_BITS),
+            "status": (status | Const(0, WORD_BITS))[:WORD_BITS],
             "error_command": self.error_command,
             **kept,
             **{name: self.counters[name] for name in COUNTER_NAMES},

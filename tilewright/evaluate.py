@@ -92,7 +92,9 @@ def evaluate(
             compared += found.size
             mismatches += int(np.count_nonzero(found != golden[name]))
         if images.labels is not None:
-            scores = port.quantised(np.asarray(run.maps[program_map(program, port.tensor.name)])[None])
+            scores = port.quantised(
+                np.asarray(run.maps[program_map(program, port.tensor.name)])[None]
+            )
             correct += int(scores[0].argmax() == images.labels[index])
         counters = run.counters
         cycles += counters.get("cycles", 0)

@@ -32,8 +32,7 @@ def _register_lines() -> Iterator[str]:
     yield "|---|---|---|---|"
     for register in REGISTERS:
         yield (
-            f"| 0x{register.address:02X} | `{register.name}` | {register.access} "
-            f"| {register.doc} |"
+            f"| 0x{register.address:02X} | `{register.name}` | {register.access} | {register.doc} |"
         )
     yield ""
     yield "Error codes in `status`:"

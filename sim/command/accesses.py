@@ -71,5 +71,7 @@ def _offsets_inside(command: Command, loops: tuple[str, ...], lanes: int) -> int
 def _walk(command: Command, origin: str, step: str, loops: tuple[str, ...]) -> np.ndarray:
     total = np.array(command[origin], np.int64)
     for loop in loops:
-        total = total[..., None] + np.arange(command[f"{loop}_count"] + 1) * command[f"{loop}_{step}"]
+        total = (
+            total[..., None] + np.arange(command[f"{loop}_count"] + 1) * command[f"{loop}_{step}"]
+        )
     return total

@@ -14,7 +14,9 @@ def burst_beats(command: Command, config: AcceleratorConfig) -> list[int]:
     beats: list[int] = []
     for row in range(command["rows"] + 1):
         address = (command["dram_address"] + row * command["dram_pitch"]) % BOUNDARY
-        beats.extend(_row_bursts(address, command["row_bytes"], config.bus_bytes, config.burst_beats))
+        beats.extend(
+            _row_bursts(address, command["row_bytes"], config.bus_bytes, config.burst_beats)
+        )
     return beats
 
 

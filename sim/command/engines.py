@@ -140,14 +140,7 @@ class ExecuteTiming:
         self._last_step, self._step_end = last, last + step
         self._held += self._step_end - loaded - 1
         self.counters.update(execute_accesses(command, config))
-        return (
-            last
-            + vectors
-            - 1
-            + BUFFER_READ_LATENCY
-            + array_latency(config)
-            + ACCUMULATE_LATENCY
-        )
+        return last + vectors - 1 + BUFFER_READ_LATENCY + array_latency(config) + ACCUMULATE_LATENCY
 
     def note_wait(self, head: int, waits: dict[Engine, int]) -> None:
         """The next command is at hand from cycle ``head`` on; count the cycles it waits."""
@@ -159,9 +152,7 @@ class ExecuteTiming:
 
     def _free_cycles(self, start: int, stop: int) -> int:
         """Cycles of ``start`` ... ``stop`` - 1 in which no command holds or awaits the stream."""
-        overlap = sum(
-            max(0, min(stop, end) - max(start, begin)) for begin, end in self._holds
-        )
+        overlap = sum(max(0, min(stop, end) - max(start, begin)) for begin, end in self._holds)
         return stop - start - overlap
 
     def stalls(self, cycles: int) -> Counter[str]:

@@ -78,7 +78,9 @@ class Storage:
         tiles = data.shape[0] * data.shape[1] * data.shape[2]
         vectors = data.view(np.int8).reshape(tiles, -1, config.rows).astype(np.float64)
         start = command["weight_address"]
-        weights = self.weight[(start + np.arange(tiles * config.weight_tile_bytes)) % self.weight.size]
+        weights = self.weight[
+            (start + np.arange(tiles * config.weight_tile_bytes)) % self.weight.size
+        ]
         matrices = weights.view(np.int8).reshape(tiles, config.rows, config.cols)
         psums = np.matmul(vectors, matrices.astype(np.float64)).sum(axis=0).astype(np.int64)
         half = config.accumulator_half_entries

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "memory.hpp"
-#include "model_verilator.hpp"
+#include "model.hpp"
 #include "registers.hpp"
 #include "rules.hpp"
 

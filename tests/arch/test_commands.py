@@ -64,9 +64,7 @@ def test_value_that_this_machine_has_no_use_for() -> None:
     values = {field.name: 0 for field in FORMATS[Engine.EXECUTE].fields[1:]}
     with pytest.raises(CompileError) as caught:
         pack(Command(Engine.EXECUTE, values | {"weight_address": 1 << 14}), CONFIG)
-    assert str(caught.value) == (
-        "EXECUTE command: weight_address must be in 0..16383, got 16384"
-    )
+    assert str(caught.value) == ("EXECUTE command: weight_address must be in 0..16383, got 16384")
 
 
 def test_missing_field() -> None:

@@ -53,7 +53,10 @@ def test_fingerprint_tells_configurations_apart() -> None:
     ("changes", "message"),
     [
         ({"rows": 100}, "rows must be less than or equal to 64, got 100"),
-        ({"rows": "many"}, "rows must be a valid integer, unable to parse string as an integer, got 'many'"),
+        (
+            {"rows": "many"},
+            "rows must be a valid integer, unable to parse string as an integer, got 'many'",
+        ),
         ({"rows": None}, "rows must be given, got no value"),
         ({"rowz": 4}, "rowz is not a field of a configuration, got 4; did you mean rows?"),
         (

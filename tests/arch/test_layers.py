@@ -43,12 +43,8 @@ def test_impossible_windows(fields: dict[str, tuple[int, ...]], message: str) ->
 
 def test_window_larger_than_its_input() -> None:
     with pytest.raises(ShapeError) as caught:
-        PoolShape(
-            ifmap=FeatureMap(height=2, width=2, channels=1), window=Window(kernel=(3, 3))
-        )
-    assert str(caught.value) == (
-        "a window of extent (3, 3) is larger than the padded input (2, 2)"
-    )
+        PoolShape(ifmap=FeatureMap(height=2, width=2, channels=1), window=Window(kernel=(3, 3)))
+    assert str(caught.value) == ("a window of extent (3, 3) is larger than the padded input (2, 2)")
 
 
 def test_empty_map() -> None:

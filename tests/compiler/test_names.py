@@ -5,7 +5,17 @@ from compiler.names import SafeNames, node_label, printable
 
 def test_safe_names_are_distinct_and_harmless() -> None:
     names = SafeNames()
-    raw = ["conv1", "conv1", "CONV1", "/a/b.c", "../../etc/passwd", "", "9", "<script>", "ä\n\x1b[2J"]
+    raw = [
+        "conv1",
+        "conv1",
+        "CONV1",
+        "/a/b.c",
+        "../../etc/passwd",
+        "",
+        "9",
+        "<script>",
+        "ä\n\x1b[2J",
+    ]
     made = [names.make(name) for name in raw]
     assert made == [
         "conv1",

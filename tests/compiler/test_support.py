@@ -78,6 +78,20 @@ def add(values: object, *, conv: bool = True) -> QdqGraph:
     return graph.node("Add", graph.constant("b", values), name="add").qdq()
 
 
+def add_to(tensor: str) -> QdqGraph:
+    graph = start()
+    graph.tensor = tensor
+    return graph.node("Add", graph.constant("b", 1.0), name="add").qdq()
+
+
+def unquantisable_weights() -> QdqGraph:
+    graph = start()
+    inputs = (graph.constant("w", ONES), graph.constant("s", -1.0), graph.constant("z", 0, np.int8))
+    graph.raw("QuantizeLinear", inputs, "w_q", "quantise")
+    graph.raw("DequantizeLinear", ("w_q", "s", "z"), "w_dq", "dequantise")
+    return graph.node("Conv", "w_dq", name="conv").qdq()
+
+
 def clip(*bounds: object) -> QdqGraph:
     graph = start()
     names = (graph.constant(f"bound{index}", bound) for index, bound in enumerate(bounds))
@@ -189,9 +203,7 @@ RULES = [
         "quantise with weight_type=QuantType.QInt8",
     ),
     (
-        lambda: conv_with(
-            lambda graph: graph.weights("w", ONES, [0.5] * 4, [0, 0, -3, 0], axis=0)
-        ),
+        lambda: conv_with(lambda graph: graph.weights("w", ONES, [0.5] * 4, [0, 0, -3, 0], axis=0)),
         "node 'conv' (Conv): the zero point of the weights must be 0, got -3; "
         "quantise with extra_options={'WeightSymmetric': True}",
     ),
@@ -256,7 +268,7 @@ RULES = [
         "got pads [2, 0, 0, 0] for kernel [2, 2]; reduce the pads",
     ),
     (
-        lambda: batch_norm(),
+        batch_norm,
         "node 'bn' (BatchNormalization): scale, bias, mean and variance must be finite constants, "
         "got 'v'; export the model for inference",
     ),
@@ -282,6 +294,17 @@ RULES = [
         "node 'add' (Add): an Add of a constant must follow a Conv, Gemm or MatMul, with no "
         "QuantizeLinear between, got DequantizeLinear; "
         "run onnxruntime.quantization.preprocess before quantising, which fuses them",
+    ),
+    (
+        lambda: add_to("x"),
+        "node 'add' (Add): an Add of a constant must follow a Conv, Gemm or MatMul, with no "
+        "QuantizeLinear between, got the model's input or a constant; "
+        "run onnxruntime.quantization.preprocess before quantising, which fuses them",
+    ),
+    (
+        unquantisable_weights,
+        "node 'quantise' (QuantizeLinear): every scale must be positive and finite, got -1; "
+        "quantise again with more calibration data",
     ),
     (
         lambda: add(np.ones((4, 4, 1))),
@@ -330,12 +353,12 @@ RULES = [
     ),
     (
         lambda: QdqGraph().qdq(scale=0.0).conv().qdq(),
-        "node 'q0' (QuantizeLinear): every scale must be a positive, finite float32, got 0; "
+        "node 'q0' (QuantizeLinear): every scale must be positive and finite, got 0; "
         "quantise again with more calibration data",
     ),
     (
         lambda: QdqGraph().qdq(scale=np.inf).conv().qdq(),
-        "node 'q0' (QuantizeLinear): every scale must be a positive, finite float32, got inf; "
+        "node 'q0' (QuantizeLinear): every scale must be positive and finite, got inf; "
         "quantise again with more calibration data",
     ),
     (

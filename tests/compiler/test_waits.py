@@ -13,7 +13,9 @@ CONFIG = PRESETS["tiny"]
 BANK = CONFIG.activation_bank_bytes
 
 
-def step(engine: Engine, *, reads: tuple[Region, ...] = (), writes: tuple[Region, ...] = ()) -> Step:
+def step(
+    engine: Engine, *, reads: tuple[Region, ...] = (), writes: tuple[Region, ...] = ()
+) -> Step:
     return Step(engine=engine, values={}, reads=reads, writes=writes, layer=0)
 
 
@@ -85,9 +87,7 @@ steps = st.builds(
 
 def conflict(first: Step, second: Step) -> bool:
     def overlap(one: Region, other: Region) -> bool:
-        return (
-            one.storage == other.storage and one.start < other.stop and other.start < one.stop
-        )
+        return one.storage == other.storage and one.start < other.stop and other.start < one.stop
 
     pairs = itertools.chain(
         itertools.product(first.writes, second.reads),

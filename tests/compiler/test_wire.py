@@ -1,3 +1,4 @@
+import numpy as np
 import onnx
 import pytest
 from google.protobuf.message import DecodeError
@@ -23,7 +24,7 @@ def refusal(data: bytes) -> str:
 
 
 def test_a_normal_model_passes() -> None:
-    tensor = onnx.numpy_helper.from_array(onnx.numpy_helper.np.zeros(100_000, "int8"), "t")
+    tensor = onnx.numpy_helper.from_array(np.zeros(100_000, np.int8), "t")
     graph = onnx.GraphProto(initializer=[tensor], node=[onnx.NodeProto(op_type="Relu")])
     check_entries(memoryview(onnx.ModelProto(ir_version=9, graph=graph).SerializeToString()))
 
@@ -42,7 +43,7 @@ def test_graphs_in_pieces_count_together() -> None:
 
 
 def test_a_node_of_very_many_attributes() -> None:
-    data = message(7, message(1, message(5, b"") * ((wire.MAX_STRUCTURE_BYTES // 2 + 1))))
+    data = message(7, message(1, message(5, b"") * (wire.MAX_STRUCTURE_BYTES // 2 + 1)))
     assert refusal(data) == (
         "a model's nodes and metadata may take at most 4194304 bytes, got more; "
         "store tensors as initialisers, and remove metadata"
@@ -58,7 +59,13 @@ def test_an_initialiser_of_very_many_fields() -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [b"\x3a", b"\x3a\x05", b"\x3a\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", b"\x0b", b"\x0d\x00"],
+    [
+        b"\x3a",
+        b"\x3a\x05",
+        b"\x3a\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
+        b"\x0b",
+        b"\x0d\x00",
+    ],
 )
 def test_malformed_fields(data: bytes) -> None:
     with pytest.raises(DecodeError):

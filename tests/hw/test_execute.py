@@ -11,7 +11,7 @@ from arch.config import AcceleratorConfig
 from arch.presets import PRESETS
 from arch.timing import BUFFER_READ_LATENCY
 from hw.execute import ExecuteEngine
-from tests.support.amaranth_sim import int_to_lanes, lanes_to_int, simulate, to_verilog
+from tests.support.amaranth_sim import lanes_to_int, simulate, to_verilog
 from tests.support.execute_model import (
     Fields,
     Memories,
@@ -69,6 +69,7 @@ class Bench:
         """Answers after BUFFER_READ_LATENCY; at other times data is arbitrary."""
         dut = self.dut
         ports = (dut.activation, self.memories.activation), (dut.weight, self.memories.weight)
+        coming: list[deque[int | None]]
         coming = [deque([None] * BUFFER_READ_LATENCY) for _ in ports]
         while True:
             for (port, memory), queue in zip(ports, coming, strict=True):
@@ -113,7 +114,11 @@ class Bench:
             while len(self.seen.done) < len(commands):
                 at_hand = bool(waiting) and waiting[0][0] <= cycle
                 ctx.set(dut.commands.valid, at_hand)
-                shown = waiting[0][1] if at_hand else random_command(random.Random(0), self.config, None)
+                shown = (
+                    waiting[0][1]
+                    if at_hand
+                    else random_command(random.Random(0), self.config, None)
+                )
                 ctx.set(dut.commands.payload, payload(shown))
                 self.note(ctx, cycle)
                 if at_hand and ctx.get(dut.commands.ready):
@@ -136,7 +141,9 @@ class Bench:
         return drained
 
 
-def check(config: AcceleratorConfig, commands: list[Fields], arrivals: list[int], seed: int) -> None:
+def check(
+    config: AcceleratorConfig, commands: list[Fields], arrivals: list[int], seed: int
+) -> None:
     rng = np.random.default_rng(seed)
     memories = Memories(
         activation=rng.integers(256, size=config.activation_buffer_bytes),

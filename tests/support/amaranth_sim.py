@@ -12,10 +12,14 @@ Testbench = Callable[[Any], Awaitable[None]]
 settled), then awaits ``ctx.tick()``; several testbenches run in the given order in each cycle."""
 
 
-def simulate(dut: wiring.Component, *testbenches: Testbench) -> None:
-    """Run ``dut`` with a clock until every testbench has returned."""
+def simulate(
+    dut: wiring.Component, *testbenches: Testbench, background: Sequence[Testbench] = ()
+) -> None:
+    """Run ``dut`` with a clock until every one of ``testbenches`` has returned."""
     simulator = Simulator(dut)
     simulator.add_clock(1e-8)
+    for testbench in background:
+        simulator.add_testbench(testbench, background=True)
     for testbench in testbenches:
         simulator.add_testbench(testbench)
     simulator.run()

@@ -54,15 +54,13 @@ def vectors(command: Fields) -> int:
 
 def random_command(rng: random.Random, config: AcceleratorConfig, former: Fields | None) -> Fields:
     """Small loops around the bounds; adds to the former command's entries or fills new ones."""
-    command = {
-        field.name: 0 for field in FORMATS[Engine.EXECUTE].fields if field.name != "opcode"
-    }
+    command = {field.name: 0 for field in FORMATS[Engine.EXECUTE].fields if field.name != "opcode"}
     for loop in EXECUTE_LOOPS:
         command[f"{loop}_count"] = rng.choice([0, 0, 1, 1, 2])
         command[f"{loop}_dy"] = rng.randint(-1, 2)
         command[f"{loop}_dx"] = rng.randint(-config.rows, config.rows)
         command[f"{loop}_da"] = rng.randint(-100, 100)
-    if rng.random() < 0.3:  # the longest step
+    if rng.random() < 0.3 or vectors(command) > config.accumulator_half_entries:
         command["oy_count"], command["ox_count"] = 0, config.accumulator_half_entries - 1
     command |= {
         "address": rng.randrange(config.activation_buffer_bytes),
@@ -96,7 +94,7 @@ def int8(values: np.ndarray) -> np.ndarray:
 def accumulate(
     sums: dict[int, np.ndarray], command: Fields, memories: Memories, config: AcceleratorConfig
 ) -> None:
-    """Apply ``command`` to the accumulators, entry by entry."""
+    """Apply ``command`` to the accumulators; the entry written last comes last in ``sums``."""
     rows, cols, count = config.rows, config.cols, vectors(command)
     half = command["accumulator_address"] & config.accumulator_half_entries
     for number, position in enumerate(positions(command, config)):
@@ -112,7 +110,8 @@ def accumulate(
         psums = int8(taken) @ int8(memories.weight[where]).reshape(rows, cols)
         entry = half + (command["accumulator_address"] + vector) % config.accumulator_half_entries
         fresh = tile == 0 and not command["accumulate"]
-        sums[entry] = psums if fresh else sums[entry] + psums
+        before = sums.pop(entry, 0)
+        sums[entry] = psums if fresh else before + psums
 
 
 @dataclass
@@ -158,9 +157,7 @@ def timeline(commands: list[Fields], arrivals: list[int], config: AcceleratorCon
         ]
         added = issued if command["accumulate"] else issued[count:]
         events.accumulator_reads += [cycle + to_psums for cycle in added]
-        events.accumulator_writes += [
-            cycle + to_psums + ACCUMULATE_LATENCY - 1 for cycle in issued
-        ]
+        events.accumulator_writes += [cycle + to_psums + ACCUMULATE_LATENCY - 1 for cycle in issued]
         held = set(range(s + 1, firsts[-1] + step))
         events.stepping += sorted(held - set(issued))
         events.taking += range(p + 1, s + 1)

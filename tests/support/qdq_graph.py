@@ -60,12 +60,16 @@ class QdqGraph:
         inputs = (
             self.constant(f"{name}_q", values, dtype),
             self.constant(f"{name}_scale", scale),
-            self.constant(f"{name}_zero_point", np.broadcast_to(zero_point, np.shape(scale)), dtype),
+            self.constant(
+                f"{name}_zero_point", np.broadcast_to(zero_point, np.shape(scale)), dtype
+            ),
         )
         return self.raw("DequantizeLinear", inputs, name, f"{name}_dq", **attributes)
 
-    def conv(self, *more: str, weights: NDArray[Any] | None = None, **attributes: Any) -> "QdqGraph":
-        """A Conv named ``conv`` of per-tensor scale 0.25, by default 3x3 with 4 channels of ones."""
+    def conv(
+        self, *more: str, weights: NDArray[Any] | None = None, **attributes: Any
+    ) -> "QdqGraph":
+        """A Conv named ``conv`` of weight scale 0.25, by default 3x3 to 4 channels, of ones."""
         values = np.ones((4, 3, 3, 3)) if weights is None else weights
         return self.node("Conv", self.weights("w", values), *more, name="conv", **attributes)
 

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -12,6 +13,9 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
+
+from compiler.frontend import ImportedModel
+from sim.golden.run import run_network
 
 Floats = NDArray[np.float32]
 
@@ -48,7 +52,7 @@ class FloatNet:
     def random(self, *shape: int, scale: float = 1.0) -> str:
         return self.constant((self.rng.normal(size=shape) * scale).astype(np.float32))
 
-    def add(self, operator: str, *inputs: str, **attributes: object) -> "FloatNet":
+    def add(self, operator: str, *inputs: str, **attributes: Any) -> "FloatNet":
         output = f"t{len(self.nodes)}"
         name = f"{operator.lower()}{len(self.nodes)}"
         self.nodes.append(
@@ -57,7 +61,7 @@ class FloatNet:
         self.tensor = output
         return self
 
-    def conv(self, channels: int, kernel: tuple[int, int], **attributes: object) -> "FloatNet":
+    def conv(self, channels: int, kernel: tuple[int, int], **attributes: Any) -> "FloatNet":
         weights = self.random(channels, self.shape[1], *kernel, scale=0.4)
         inputs = (weights, self.random(channels)) if self.rng.random() < 0.8 else (weights,)
         self.add("Conv", *inputs, kernel_shape=list(kernel), **attributes)
@@ -124,13 +128,29 @@ def quantised(model: onnx.ModelProto, images: Floats, path: Path, **options: obj
     return path
 
 
-def onnxruntime_output(path: Path, images: Floats, *, optimised: bool = True) -> Floats:
-    """First output of the model for each image, as ONNX Runtime computes it."""
-    settings = onnxruntime.SessionOptions()
-    if not optimised:
-        settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(path, settings, providers=["CPUExecutionProvider"])
-    return np.concatenate([session.run(None, {"x": image[None]})[0] for image in images])
+def golden_output(model: ImportedModel, images: Floats) -> Floats:
+    """First output of the imported model for each image, as the golden model computes it."""
+    port = model.outputs[0]
+    runs = (run_network(model.network, image) for image in model.input.quantise(images))
+    return np.concatenate([port.dequantise(maps[port.tensor.name][None]) for maps in runs])
+
+
+def onnxruntime_output(path: Path, images: Floats, *, integer: bool = True) -> Floats:
+    """First output of the model for each image, as ONNX Runtime computes it.
+
+    Its optimiser makes integer layers of the QDQ pairs; with ``integer`` false it is off, and
+    every layer is computed in float32.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    # CPUs without VNNI would add pairs of products in saturating 16 bits.
+    options.add_session_config_entry("session.x64quantprecision", "1")
+    if not integer:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    return np.concatenate([session.run(None, {name: image[None]})[0] for image in images])
 
 
 def random_net(rng: np.random.Generator) -> FloatNet:
