@@ -61,8 +61,8 @@ class PostMode(IntEnum):
 class Field:
     """One field of a command.
 
-    ``used`` gives, for a configuration, the bits that may be non-zero: the decoder refuses a command
-    with any other bit set. For signed fields it is the full width.
+    ``used`` gives, for a configuration, the bits that may be non-zero: the decoder refuses a
+    command with any other bit set. For signed fields it is the full width.
     """
 
     name: str
@@ -235,7 +235,9 @@ POST = CommandFormat(
         Field(name="zero_point", bits=9, signed=True, doc="added after rounding"),
         Field(name="low", bits=9, signed=True, doc="smallest output"),
         Field(name="high", bits=9, signed=True, doc="largest output"),
-        Field(name="out_address", bits=20, doc="byte address of the first output", used=_activation),
+        Field(
+            name="out_address", bits=20, doc="byte address of the first output", used=_activation
+        ),
         Field(name="out_py", bits=20, doc="bytes from output row to row, modulo 2^20"),
         Field(name="out_px", bits=20, doc="bytes from output column to column, modulo 2^20"),
     ),
@@ -276,7 +278,9 @@ def pack(command: Command, config: AcceleratorConfig) -> bytes:
         raise CompileError(f"{command.engine.name} command: missing or unknown fields {odd}")
     for field in format_.fields:
         value, bits = values[field.name], field.used_bits(config)
-        low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if field.signed else (0, (1 << bits) - 1)
+        low, high = (
+            (-(1 << bits - 1), (1 << bits - 1) - 1) if field.signed else (0, (1 << bits) - 1)
+        )
         if not low <= value <= high:
             raise CompileError(
                 f"{command.engine.name} command: {field.name} must be in {low}..{high}, got {value}"

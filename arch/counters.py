@@ -1,8 +1,8 @@
 """The machine's event counters. The RTL counts them, the command-level simulator predicts them.
 
-All run from start to the end of a run and restart at the next start. Every cycle of a run is exactly
-one of ``array_busy`` or one of the stalls: they sum to ``cycles``. Accesses are counted per port
-access of a storage (one vector or word), whatever its width.
+All run from start to the end of a run and restart at the next start. Every cycle of a run is
+exactly one of ``array_busy`` or one of the stalls: they sum to ``cycles``. Accesses are counted per
+port access of a storage (one vector or word), whatever its width.
 """
 
 from dataclasses import dataclass

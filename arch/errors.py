@@ -1,4 +1,4 @@
-"""Errors that a user can cause. Each message is one line: the rule, the value received, the remedy."""
+"""Errors that a user can cause: each message is one line of rule, value received and remedy."""
 
 
 class TilewrightError(Exception):

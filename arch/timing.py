@@ -18,6 +18,17 @@ MINIMUM_STEP = 4
 """Least cycles between visits to one accumulator entry, so that no sum is read before it is
 written."""
 
+FETCH_AHEAD = 8
+"""Commands requested from memory and not yet dispatched, at most."""
+
+WRITE_FIFO_DEPTH = 8
+"""Beats between the activation buffer and the bus: more than the BUFFER_READ_LATENCY + 2 cycles
+from a read request to its credit's return, so that a memory that is always ready gets a beat per
+cycle."""
+
+BURST_BOUNDARY_BYTES = 4096
+"""No burst crosses a multiple of this (AMBA AXI4, A3.4.1)."""
+
 
 def array_latency(config: AcceleratorConfig) -> int:
     """From a vector of activations to its row of psums: an input stage, the skew of the rows,

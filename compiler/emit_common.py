@@ -1,4 +1,4 @@
-"""What the commands of every kind of layer share: copies of feature maps, parameters, field groups."""
+"""What the commands of all layers share: copies of feature maps, parameters, field groups."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -122,7 +122,7 @@ class Emission:
         return Region("parameter", word, word + self._config.parameter_block_words)
 
     def load_map(self, part: Span2D, channel: int, channels: int, address: int) -> Iterator[Step]:
-        """Load a rectangle of the input map, ``channels`` channels of it, packed, to ``address``."""
+        """Load a rectangle of the input map, some channels of it, packed, to ``address``."""
         for rows in _rows(self._layer.input.shape, self._place.input, part, channel, channels):
             yield self.load(
                 LoadTarget.ACTIVATION,

@@ -11,6 +11,7 @@ from compiler.emit_common import MapLayer, Placement
 from compiler.emit_conv import ConvEmitter
 from compiler.emit_pool import PoolEmitter, pool_shape
 from compiler.memory_map import MemoryMap
+from compiler.prefetch import prefetch_constants
 from compiler.program import PlacedLayer, Program, pack_all
 from compiler.tiling import map_conv, map_pool
 from compiler.waits import Step, add_waits
@@ -28,6 +29,7 @@ def place_network(network: Network, config: AcceleratorConfig) -> Program:
         for layer, mapping, placement in zip(layers, mappings, placements, strict=True)
         for step in _emit(layer, mapping, placement, config)
     ]
+    steps = prefetch_constants(steps, config)
     commands = add_waits(steps, config)
     program_address = memory.place("program", len(commands) * COMMAND_BYTES)
     image = np.zeros(memory.size, np.uint8)
@@ -39,7 +41,10 @@ def place_network(network: Network, config: AcceleratorConfig) -> Program:
         config=config,
         steps=tuple(steps),
         commands=tuple(commands),
-        layers=_placed(layers, mappings, steps),
+        layers=tuple(
+            PlacedLayer(layer=layer, mapping=mapping)
+            for layer, mapping in zip(layers, mappings, strict=True)
+        ),
         program_address=program_address,
         tensors={
             name.removeprefix("map "): address
@@ -70,12 +75,12 @@ def _lay_out(
     for name, data in constants.items():
         memory.place(name, data.size)
     memory.place(f"map {network.input.name}", network.input.shape.elements)
-    for layer in network.layers:
-        target = f"map {layer.output.name}"
-        if isinstance(layer, Alias):
-            memory.alias(target, f"map {layer.input.name}")
+    for each in network.layers:
+        target = f"map {each.output.name}"
+        if isinstance(each, Alias):
+            memory.alias(target, f"map {each.input.name}")
         else:
-            memory.place(target, layer.output.shape.elements)
+            memory.place(target, each.output.shape.elements)
     return memory, constants
 
 
@@ -95,17 +100,6 @@ def _emit(
     if isinstance(layer, Conv):
         return list(ConvEmitter(layer, mapping, place, config).steps())
     return list(PoolEmitter(layer, mapping, place, config).steps())
-
-
-def _placed(
-    layers: list[MapLayer], mappings: list[Mapping], steps: list[Step]
-) -> tuple[PlacedLayer, ...]:
-    placed, start = [], 0
-    for index, (layer, mapping) in enumerate(zip(layers, mappings, strict=True)):
-        stop = start + sum(step.layer == index for step in steps)
-        placed.append(PlacedLayer(layer=layer, mapping=mapping, commands=range(start, stop)))
-        start = stop
-    return tuple(placed)
 
 
 def _write(image: NDArray[np.uint8], address: int, data: NDArray[np.uint8]) -> None:

@@ -14,11 +14,10 @@ from sim.network import Conv, GlobalAveragePool, MaxPool, Network, TensorSpec
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PlacedLayer:
-    """One layer on the machine: its mapping and the numbers of its commands in the program."""
+    """One layer on the machine."""
 
     layer: Conv | MaxPool | GlobalAveragePool
     mapping: Mapping
-    commands: range
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -38,8 +37,7 @@ class Program:
 
     def isolated(self, index: int) -> list[Command]:
         """The commands of layer ``index`` as a program of their own."""
-        commands = self.layers[index].commands
-        return add_waits(self.steps[commands.start : commands.stop], self.config)
+        return add_waits((step for step in self.steps if step.layer == index), self.config)
 
     def write_map(
         self, memory: NDArray[np.uint8], spec: TensorSpec, values: NDArray[np.generic]

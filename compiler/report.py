@@ -1,8 +1,9 @@
 """What the compiler decided for each layer, and what it expects of it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from arch.commands import Engine, LoadTarget
+from arch.commands import Command, Engine, LoadTarget
 from compiler.program import PlacedLayer, Program
 from sim.command.timeline import TimelineSimulator
 from sim.network import Conv
@@ -48,7 +49,7 @@ def _report(program: Program, index: int) -> LayerReport:
         tile=f"{mapping.tile_height}x{mapping.tile_width}x{mapping.tile_channels}",
         commands=len(commands),
         activation_bytes=_activation_bytes(program, placed),
-        weight_bytes=_loaded(program, placed, LoadTarget.WEIGHT),
+        weight_bytes=_loaded(commands, LoadTarget.WEIGHT),
         accumulator_bytes=_accumulator_bytes(program, placed),
         macs=macs,
         cycles=counters["cycles"],
@@ -72,11 +73,11 @@ def _accumulator_bytes(program: Program, placed: PlacedLayer) -> int:
     return 2 * pixels * program.config.accumulator_entry_bytes
 
 
-def _loaded(program: Program, placed: PlacedLayer, target: LoadTarget) -> int:
-    """Bytes of the buffer that the layer's loads to ``target`` fill."""
+def _loaded(commands: Sequence[Command], target: LoadTarget) -> int:
+    """Bytes of the buffer that the loads to ``target`` among ``commands`` fill."""
     ends = (
         command["buffer_address"] + command["row_bytes"]
-        for command in program.commands[placed.commands.start : placed.commands.stop]
+        for command in commands
         if command.engine is Engine.LOAD and command["target"] == target
     )
     return max(ends, default=0)

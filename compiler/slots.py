@@ -1,4 +1,4 @@
-"""Which tile lies where on chip: rings of slots that tiles take in turn, and keep while they can."""
+"""Which tile lies where on chip: rings of slots that tiles take in turn and keep for a while."""
 
 from collections.abc import Hashable
 

@@ -100,8 +100,8 @@ def _refuse(name: str, pixels: int, channels: int, config: AcceleratorConfig) ->
     have = (config.activation_banks - 1) * config.activation_bank_bytes
     raise CompileError(
         f"{name}: {channels} input channels of one output pixel must fit the activation buffer "
-        f"beside one bank of outputs: they take {need} bytes, {have} are there, short by {need - have}; "
-        f"raise activation_buffer_bytes"
+        f"beside one bank of outputs: they take {need} bytes, {have} are there, short by "
+        f"{need - have}; raise activation_buffer_bytes"
     )
 
 

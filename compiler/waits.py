@@ -2,8 +2,8 @@
 
 Two commands of different engines that touch the same bytes, at least one of them writing, must run
 in program order; so must two that read (or two that write) through the same port of a bank. The
-later one then waits for the earlier one's engine to have completed it. Commands of one engine run in
-order anyway.
+later one then waits for the earlier one's engine to have completed it. Commands of one engine run
+in order anyway.
 """
 
 from collections import defaultdict

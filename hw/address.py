@@ -99,25 +99,43 @@ class AffineGenerator(wiring.Component):
 
     def _move(self, m: Module, held: data.View, goes_on: list[Value]) -> None:
         """Move the stepping loop's position, and those of all inner loops to the same place."""
-        y, x, address = self.descriptor.y, self.descriptor.x, self.descriptor.address
+        origin = self.descriptor
+        next_y: Value = self.y
+        next_x: Value = self.x
+        next_address: Value = self.address
         for k, loop in enumerate(self.loops):
             innermost = k == len(self.loops) - 1
-            at_y = self.y if innermost else Signal.like(self.y, name=f"{loop}_y")
-            at_x = self.x if innermost else Signal.like(self.x, name=f"{loop}_x")
-            at = self.address if innermost else Signal.like(self.address, name=f"{loop}_address")
-            own = goes_on[k] & ~self.load
-            next_y, next_x, next_ = Signal.like(at_y), Signal.like(at_x), Signal.like(at)
-            m.d.comb += [
-                next_y.eq(Mux(own, at_y + held[f"{loop}_dy"], y)),
-                next_x.eq(Mux(own, at_x + held[f"{loop}_dx"], x)),
-                next_.eq(Mux(own, at + held[f"{loop}_da"], address)),
+            y = self.y if innermost else Signal.like(self.y, name=f"{loop}_y")
+            x = self.x if innermost else Signal.like(self.x, name=f"{loop}_x")
+            address = self.address if innermost else Signal.like(self.address, name=f"{loop}_a")
+            next_y = _either(m, goes_on[k], y + held[f"{loop}_dy"], next_y, y)
+            next_x = _either(m, goes_on[k], x + held[f"{loop}_dx"], next_x, x)
+            next_address = _either(
+                m, goes_on[k], address + held[f"{loop}_da"], next_address, address
+            )
+            with m.If(self.load):
+                m.d.sync += [y.eq(origin.y), x.eq(origin.x), address.eq(origin.address)]
+            with m.Elif(self.step & Cat(goes_on[: k + 1]).any()):
+                m.d.sync += [y.eq(next_y), x.eq(next_x), address.eq(next_address)]
+        # The bounds are compared on both ways, as the load comes late in its cycle.
+        with m.If(self.load):
+            m.d.sync += [
+                self.row_valid.eq(_inside(origin.y, origin.height)),
+                self.room.eq(origin.width - origin.x),
             ]
-            moves = self.load | self.step & Cat(goes_on[: k + 1]).any()
-            with m.If(moves):
-                m.d.sync += [at_y.eq(next_y), at_x.eq(next_x), at.eq(next_)]
-                if innermost:
-                    height = Mux(self.load, self.descriptor.height, held.height)
-                    width = Mux(self.load, self.descriptor.width, held.width)
-                    m.d.sync += self.row_valid.eq((next_y >= 0) & (next_y < height))
-                    m.d.sync += self.room.eq(width - next_x)
-            y, x, address = next_y, next_x, next_
+        with m.Elif(self.step & ~self.last.all()):
+            m.d.sync += [
+                self.row_valid.eq(_inside(next_y, held.height)),
+                self.room.eq(held.width - next_x),
+            ]
+
+
+def _either(m: Module, own: Value, moved: Value, outer: Value, like: Signal) -> Signal:
+    """``moved`` if the step is this loop's ``own``, else where the ``outer`` loops go."""
+    found = Signal.like(like, name=f"{like.name}_next")
+    m.d.comb += found.eq(Mux(own, moved, outer))
+    return found
+
+
+def _inside(y: Value, height: Value) -> Value:
+    return (y >= 0) & (y < height)

@@ -6,10 +6,8 @@ from amaranth.lib.wiring import In, Out
 
 from arch.commands import Engine
 from arch.config import AcceleratorConfig
+from arch.timing import BURST_BOUNDARY_BYTES
 from hw.interfaces import AXI_ADDRESS_BITS, command_layout
-
-BOUNDARY_BYTES = 4096
-"""No burst crosses a multiple of this (AMBA AXI4, A3.4.1)."""
 
 TRANSFER_FIELDS = (
     "dram_address",
@@ -182,7 +180,7 @@ class BurstSplitter(wiring.Component):
 
     def _limit(self, beat: Value) -> Value:
         """Beats - 1 from the beat address ``beat`` to the longest burst's end."""
-        page_bits = (BOUNDARY_BYTES // self._config.bus_bytes).bit_length() - 1
+        page_bits = (BURST_BOUNDARY_BYTES // self._config.bus_bytes).bit_length() - 1
         burst_bits = self._config.burst_beats.bit_length() - 1
         to_boundary = ~beat[:page_bits]
         if burst_bits >= page_bits:

@@ -34,8 +34,9 @@ class ExecuteEngine(wiring.Component):
     padding, in cycle t_k + m. ``done`` comes in cycle t_(K-1) + M - 1 + BUFFER_READ_LATENCY +
     array_latency + ACCUMULATE_LATENCY: a drain request in that cycle sees every sum.
 
-    Commands in a row must not add to the same accumulator entry within ACCUMULATE_LATENCY cycles;
-    steps of one command never do, nor do commands with the same entries in the same order.
+    No accumulator entry may be added to within ACCUMULATE_LATENCY cycles of its last psums. Steps
+    of one command keep to this if M is at most accumulator_half_entries, and so do commands in a
+    row with the same entries in the same order.
 
     Args:
         config: gives sizes and widths.

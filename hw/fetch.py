@@ -7,10 +7,8 @@ from amaranth.lib.wiring import In, Out
 
 from arch.commands import COMMAND_BITS, COMMAND_BYTES
 from arch.config import AcceleratorConfig
+from arch.timing import FETCH_AHEAD
 from hw.interfaces import AXI_ADDRESS_BITS, MemoryReader
-
-FETCH_AHEAD = 8
-"""Commands requested and not yet dispatched, at most: the slots that hold them."""
 
 PROGRAM_COMMANDS_BITS = 24
 """Width of the number of commands in a program."""

@@ -33,8 +33,8 @@ counts_layout = data.StructLayout({engine.name.lower(): COUNT_BITS for engine in
 class ReadPort(wiring.Signature):
     """A vector read of ``elements`` bytes at any byte address, as its user drives it.
 
-    ``data`` follows a request (``valid``) by BUFFER_READ_LATENCY cycles. Elements whose ``mask`` bit
-    is clear are not read, and their data is arbitrary.
+    ``data`` follows a request (``valid``) by BUFFER_READ_LATENCY cycles. Elements whose ``mask``
+    bit is clear are not read, and their data is arbitrary.
     """
 
     def __init__(self, *, address_bits: int, elements: int) -> None:

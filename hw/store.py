@@ -6,13 +6,9 @@ from amaranth.lib.wiring import In, Out
 
 from arch.commands import Engine
 from arch.config import AcceleratorConfig
-from arch.timing import BUFFER_READ_LATENCY
+from arch.timing import BUFFER_READ_LATENCY, WRITE_FIFO_DEPTH
 from hw.burst import BurstSplitter, burst_layout, connect_transfers, valid_lanes
 from hw.interfaces import MemoryWriter, ReadPort, command_stream, write_channel
-
-WRITE_FIFO_DEPTH = 8
-"""Beats between the buffer and the bus: more than the BUFFER_READ_LATENCY + 2 cycles from a read
-request to its credit's return, so that a memory that is always ready gets a beat per cycle."""
 
 
 class StoreEngine(wiring.Component):

@@ -40,8 +40,9 @@ class Conv:
     """Convolution or fully connected layer.
 
     ``weights`` is int8 [out_channels, kernel_y, kernel_x, in_channels], ``bias`` int32
-    [out_channels], ``multiplier`` float32 [out_channels] and positive; ``clamp`` holds the inclusive
-    output limits, ReLU folded in. A fully connected layer is a 1x1 convolution of a 1x1 map.
+    [out_channels], ``multiplier`` float32 [out_channels] and positive; ``clamp`` holds the
+    inclusive output limits, ReLU folded in. A fully connected layer is a 1x1 convolution of a
+    1x1 map.
     """
 
     name: str

@@ -40,10 +40,15 @@ def load_images(path: Path, count: int | None) -> Images:
             f"{path}: `labels` must be integers of shape [{len(images)}], got {labels.dtype} "
             f"{list(labels.shape)}"
         )
+    if images.dtype != np.float32:
+        raise InputError(
+            f"{path}: `images` must be float32, got {images.dtype}; convert them and scale them as "
+            "in training"
+        )
     if count is not None and not 1 <= count <= len(images):
         raise InputError(f"--count must be in 1..{len(images)} (images in {path}), got {count}")
     return Images(
-        images=images[:count],
+        images=images[:count].astype(np.float32),
         labels=None if labels is None else labels[:count].astype(np.int64),
     )
 

@@ -17,7 +17,7 @@ def plot_timeline(program: Program, path: Path) -> None:
     """Draw when each engine works, coloured by layer, and write it to ``path``."""
     timeline = program_timeline(program)
     layers = list(dict.fromkeys(layer_of(program)))
-    colours = dict(zip(layers, plt.get_cmap("tab10").colors * len(layers), strict=False))
+    colours = {layer: f"C{index}" for index, layer in enumerate(layers)}
     figure, axes = plt.subplots(figsize=(11, 3.2), layout="constrained")
     for layer, span in zip(layer_of(program), timeline.spans, strict=True):
         axes.broken_barh(

@@ -47,8 +47,8 @@ def _command_lines(config: AcceleratorConfig | None) -> Iterator[str]:
     yield "# Commands"
     yield ""
     yield (
-        f"A program is an array of {COMMAND_BYTES}-byte little-endian commands. Bits that belong to "
-        "no field must be 0."
+        f"A program is an array of {COMMAND_BYTES}-byte little-endian commands. Bits that belong "
+        "to no field must be 0."
     )
     for format_ in FORMATS.values():
         yield ""

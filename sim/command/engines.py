@@ -11,14 +11,13 @@ from arch.timing import (
     ACCUMULATE_LATENCY,
     BUFFER_READ_LATENCY,
     BUFFER_WRITE_LATENCY,
+    WRITE_FIFO_DEPTH,
     array_latency,
     step_cycles,
 )
 from sim.command.accesses import execute_accesses, load_accesses, post_accesses, store_accesses
 from sim.command.affine import loop_counts
 from sim.command.bursts import burst_beats
-
-_WRITE_FIFO_DEPTH = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,10 +229,10 @@ class StoreTiming:
             return
         for _ in range(beats):
             request = max(self._last_request, begun) + 1
-            if len(self._writes) >= _WRITE_FIFO_DEPTH:
-                request = max(request, self._writes[-_WRITE_FIFO_DEPTH] + 1)
+            if len(self._writes) >= WRITE_FIFO_DEPTH:
+                request = max(request, self._writes[-WRITE_FIFO_DEPTH] + 1)
             write = max(
                 request + BUFFER_READ_LATENCY + 1, self._last_write + self._config.beat_interval
             )
-            self._writes = [*self._writes[1 - _WRITE_FIFO_DEPTH :], write]
+            self._writes = [*self._writes[1 - WRITE_FIFO_DEPTH :], write]
             self._last_request, self._last_write = request, write

@@ -18,13 +18,10 @@ from arch.commands import (
 )
 from arch.config import AcceleratorConfig
 from sim.command.affine import positions
+from sim.golden.requantise import rounded_product
 
 _FLIP = 0x80
 """Turns the bits of a uint8 q into those of the int8 q - 128."""
-
-
-_FAR = np.float32(1 << 20)
-"""Beyond every zero point and limit."""
 
 
 class Storage:
@@ -98,9 +95,8 @@ class Storage:
         parameters = pairs.view(np.int32).reshape(channels, 2)
         values = pooled + parameters[:, 0]
         multiplier = np.ascontiguousarray(parameters[:, 1]).view(np.float32)
-        scaled = np.clip(values.astype(np.int32).astype(np.float32) * multiplier, -_FAR, _FAR)
-        result = np.rint(scaled).astype(np.int64) + command["zero_point"]
-        result = np.clip(result, command["low"], command["high"])
+        rounded = rounded_product(values.astype(np.int32), multiplier).astype(np.int64)
+        result = np.clip(rounded + command["zero_point"], command["low"], command["high"])
         rows, columns = pooled.shape[:2]
         out = command["out_address"] + (
             np.arange(rows)[:, None, None] * command["out_py"]

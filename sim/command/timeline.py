@@ -1,18 +1,20 @@
 """When everything happens: the exact cycle of each command and burst, from closed forms.
 
-Cycle 0 is the first in which the machine is busy. Every engine's times are max-plus recurrences (the
-docstrings of the components in ``hw/`` state them as laws). The one place where order in time must
-be searched for is the read bus, which fetch and loads share: addresses are granted in the order of
-time, and everything that a grant makes known is worked out before the next one is granted.
+Cycle 0 is the first in which the machine is busy. Every engine's times are max-plus recurrences
+(the docstrings of the components in ``hw/`` state them as laws). The one place where order in time
+must be searched for is the read bus, which fetch and loads share: addresses are granted in the
+order of time, and everything that a grant makes known is worked out before the next one is
+granted.
 """
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from arch.commands import COUNT_BITS, Command, Engine
+from arch.commands import COMMAND_BYTES, COUNT_BITS, Command, Engine
 from arch.config import AcceleratorConfig
 from arch.errors import RunError
+from arch.timing import FETCH_AHEAD
 from sim.command.engines import (
     EngineTiming,
     ExecuteTiming,
@@ -23,7 +25,6 @@ from sim.command.engines import (
     StoreTiming,
 )
 
-_FETCH_AHEAD = 8
 _HALF = 1 << COUNT_BITS - 1
 
 
@@ -81,7 +82,7 @@ class TimelineSimulator:
         self._requested = -1
 
     def run(self, commands: Sequence[Command]) -> Timeline:
-        """The timeline of ``commands``. Raises ``RunError`` if they wait for one another forever."""
+        """The timeline of ``commands``. Raises ``RunError`` if they wait forever."""
         total = len(commands)
         while len(self._spans) < total:
             progress = self._dispatch(commands) | self._take()
@@ -166,10 +167,9 @@ class TimelineSimulator:
         fetch, load = self._fetch_offer(total), self._load.offer
         if fetch is None and load is None:
             return False
-        if load is None or (fetch is not None and fetch <= load):
-            assert fetch is not None
+        if fetch is not None and (load is None or fetch <= load):
             self._requested = fetch
-            beats = 64 // self._config.bus_bytes
+            beats = COMMAND_BYTES // self._config.bus_bytes
             self._arrived.append(self._bus.read(fetch, beats))
             self._counters["memory_read_beats"] += beats
             # A load that wanted the same cycle comes one later.
@@ -187,7 +187,7 @@ class TimelineSimulator:
         index = len(self._arrived)
         if index == total:
             return None
-        slot = index - _FETCH_AHEAD
+        slot = index - FETCH_AHEAD
         if slot >= len(self._dispatched):
             return None
         freed = self._dispatched[slot] if slot >= 0 else -1

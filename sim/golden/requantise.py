@@ -58,11 +58,18 @@ def requantise(
     """
     _check_multiplier(multiplier, output)
     _check_clamp(clamp, output)
-    with np.errstate(over="ignore"):  # an infinite product saturates like any other
-        product = accumulator.astype(np.float32) * multiplier
-    rounded = np.rint(np.clip(product, -_SATURATED, _SATURATED)).astype(np.int32)
+    rounded = rounded_product(accumulator, multiplier)
     clamped: NDArray[np.int32] = np.clip(rounded + np.int32(output.zero_point), *clamp)
     return clamped.astype(np.int8) if output.signed else clamped.astype(np.uint8)
+
+
+def rounded_product(
+    accumulator: NDArray[np.int32], multiplier: NDArray[np.float32] | np.float32
+) -> NDArray[np.int32]:
+    """rne(float32(accumulator) * multiplier), saturated far beyond every output limit."""
+    with np.errstate(over="ignore"):  # an infinite product saturates like any other
+        product = accumulator.astype(np.float32) * multiplier
+    return np.rint(np.clip(product, -_SATURATED, _SATURATED)).astype(np.int32)
 
 
 def _check_multiplier(multiplier: NDArray[np.float32] | np.float32, output: TensorSpec) -> None:

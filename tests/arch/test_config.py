@@ -25,7 +25,7 @@ def test_toml_round_trip(config: AcceleratorConfig) -> None:
 
 def test_frozen() -> None:
     with pytest.raises(ValidationError, match="frozen"):
-        PRESETS["tiny"].rows = 8  # type: ignore[misc]
+        PRESETS["tiny"].rows = 8
 
 
 def test_published_sizes_of_gemmini16() -> None:
@@ -61,7 +61,8 @@ def test_fingerprint_tells_configurations_apart() -> None:
         ({"rowz": 4}, "rowz is not a field of a configuration, got 4; did you mean rows?"),
         (
             {"xyzzy": 4},
-            "xyzzy is not a field of a configuration, got 4; see docs/configuration.md for the fields",
+            "xyzzy is not a field of a configuration, got 4; see docs/configuration.md for the "
+            "fields",
         ),
         ({"dataflow": "magic"}, "dataflow must be 'weight_stationary', got 'magic'"),
         ({"bus_bits": 48}, "bus_bits must be a power of two, got 48"),
@@ -90,7 +91,7 @@ def test_errors_name_field_rule_and_value(changes: dict[str, object], message: s
 
 
 def test_text_that_is_not_toml() -> None:
-    with pytest.raises(ConfigError, match="^a configuration must be valid TOML: "):
+    with pytest.raises(ConfigError, match=r"^a configuration must be valid TOML: "):
         AcceleratorConfig.from_toml("rows = = 3")
 
 

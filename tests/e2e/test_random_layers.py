@@ -9,10 +9,10 @@ The seed is in each test's name. Replay seed 17 on `small`::
 import os
 
 import pytest
-from tests.support.agreement import assert_agreement, random_case
-from tests.support.machines import CONFIGS, rtl_machine
 
 from sim.network import Conv, GlobalAveragePool, MaxPool
+from tests.support.agreement import assert_agreement, random_case
+from tests.support.machines import CONFIGS, rtl_machine
 
 FIXED_SEEDS = range(70)
 SOAK_FROM = 100_000

@@ -5,7 +5,8 @@ from amaranth.hdl import Assert, Assume, Signal
 from arch.commands import COMMAND_BYTES
 from arch.config import AcceleratorConfig
 from arch.presets import PRESETS
-from hw.fetch import FETCH_AHEAD, PROGRAM_COMMANDS_BITS, CommandFetch
+from arch.timing import FETCH_AHEAD
+from hw.fetch import PROGRAM_COMMANDS_BITS, CommandFetch
 from tests.formal.prover import Harness
 
 CONFIG = AcceleratorConfig.from_mapping(

@@ -11,7 +11,7 @@ from arch.commands import FORMATS, Command, Engine
 from arch.config import AcceleratorConfig
 from arch.presets import PRESETS
 from arch.registers import Status
-from hw.fetch import FETCH_AHEAD
+from arch.timing import FETCH_AHEAD
 from tests.support.amaranth_sim import simulate
 from tests.support.command_side import (
     CONFIGS,

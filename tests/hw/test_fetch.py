@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from arch.config import AcceleratorConfig
-from hw.fetch import FETCH_AHEAD, CommandFetch
+from arch.timing import FETCH_AHEAD
+from hw.fetch import CommandFetch
 from tests.support.amaranth_sim import simulate, to_verilog
 from tests.support.command_side import CONFIGS, ReadMemory, beats_of, random_program, word_of
 

@@ -9,8 +9,8 @@ import pytest
 
 from arch.config import AcceleratorConfig
 from arch.presets import PRESETS
-from arch.timing import BUFFER_READ_LATENCY
-from hw.store import WRITE_FIFO_DEPTH, StoreEngine
+from arch.timing import BUFFER_READ_LATENCY, WRITE_FIFO_DEPTH
+from hw.store import StoreEngine
 from tests.support.axi_memory import AxiMemory, Behaviour
 from tests.support.trace import Process, Trace, run, send
 from tests.support.transfers import (

@@ -21,6 +21,7 @@ from sim.rtl.verilated import (
     VERILATOR_FLAGS,
     compile_objects,
     link,
+    merged,
     runtime_object,
     verilate,
 )
@@ -110,11 +111,9 @@ def _build(text: str, trace: bool) -> Path:
     libraries = cocotb_tools.config.libs_dir
 
     def build(folder: Path) -> Path:
-        # Compiling takes longer than running: headers are read once, and nothing is optimised.
-        sources = [main, *verilate(text, folder, flags)]
-        whole = folder / "whole.cpp"
-        whole.write_text("".join(f'#include "{source}"\n' for source in sources), "utf-8")
-        objects = compile_objects([whole], folder, ["-O0", *trace_flags])
+        units = merged([main, *verilate(text, folder, flags)], folder)
+        # Compiling takes longer than running: no optimisation.
+        objects = compile_objects(units, folder, ["-O0", *trace_flags])
         runtime = runtime_object(_RUNTIME + (_RUNTIME_TRACE if trace else ()), trace_flags)
         cocotb = [f"-Wl,-rpath,{libraries}", f"-L{libraries}", "-lcocotbvpi_verilator", "-pthread"]
         link([*objects, runtime], folder / TOP, cocotb)

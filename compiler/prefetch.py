@@ -1,0 +1,43 @@
+"""Moves loads of weights and parameters ahead of commands that they do not depend on.
+
+Engines take their commands in order, so a load of weights behind one that waits for inputs waits
+as well. Nothing that a layer before computes is in the way of weights: they can come early.
+"""
+
+from collections.abc import Iterable
+
+from arch.commands import Engine, LoadTarget
+from arch.config import AcceleratorConfig
+from compiler.waits import Region, Step
+
+
+def prefetch_constants(steps: Iterable[Step], config: AcceleratorConfig) -> list[Step]:
+    """``steps`` with each load of constants as far ahead as its slot is free, within reach.
+
+    Reach is what the engines' queues hold: further ahead, a load would only block the program.
+    """
+    ordered: list[Step] = []
+    for step in steps:
+        place = len(ordered)
+        if _loads_constants(step):
+            least = max(0, place - 2 * config.command_queue_depth)
+            while place > least and _may_overtake(step, ordered[place - 1]):
+                place -= 1
+        ordered.insert(place, step)
+    return ordered
+
+
+def _loads_constants(step: Step) -> bool:
+    return step.engine is Engine.LOAD and step.values["target"] != LoadTarget.ACTIVATION
+
+
+def _may_overtake(load: Step, other: Step) -> bool:
+    """Loads of constants keep their order; others are overtaken if they do not use the slot."""
+    if _loads_constants(other):
+        return False
+    used = (*other.reads, *other.writes)
+    return not any(_overlap(mine, theirs) for mine in load.writes for theirs in used)
+
+
+def _overlap(one: Region, other: Region) -> bool:
+    return one.storage == other.storage and one.start < other.stop and other.start < one.stop
