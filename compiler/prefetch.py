@@ -1,7 +1,7 @@
-"""Moves loads of weights and parameters ahead of commands that they do not depend on.
+"""Moves loads of weights and parameters ahead of the end of the layer before.
 
-Engines take their commands in order, so a load of weights behind one that waits for inputs waits
-as well. Nothing that a layer before computes is in the way of weights: they can come early.
+Engines take their commands in order, so a load of weights behind one that waits for the former
+layer's outputs waits as well. Weights need not: they come as soon as their slot is free.
 """
 
 from collections.abc import Iterable
@@ -32,8 +32,9 @@ def _loads_constants(step: Step) -> bool:
 
 
 def _may_overtake(load: Step, other: Step) -> bool:
-    """Loads of constants keep their order; others are overtaken if they do not use the slot."""
-    if _loads_constants(other):
+    """Commands of other layers are overtaken if they do not use the slot, and the first inputs of
+    the load's own. Loads of constants keep their order."""
+    if _loads_constants(other) or (other.layer == load.layer and other.engine is not Engine.LOAD):
         return False
     used = (*other.reads, *other.writes)
     return not any(_overlap(mine, theirs) for mine in load.writes for theirs in used)

@@ -24,7 +24,7 @@ def write_trace(program: Program, path: Path) -> None:
 
 def layer_of(program: Program) -> list[str]:
     """For each command, the name of its layer."""
-    return [placed.layer.name for placed in program.layers for _ in placed.commands]
+    return [program.layers[step.layer].layer.name for step in program.steps]
 
 
 def _names(program: Program) -> Iterator[dict[str, object]]:

@@ -15,13 +15,14 @@ def step(
     target: LoadTarget = LoadTarget.ACTIVATION,
     reads: tuple[Region, ...] = (),
     writes: tuple[Region, ...] = (),
+    layer: int = 0,
 ) -> Step:
     values = {"target": int(target)} if engine is Engine.LOAD else {}
-    return Step(engine=engine, values=values, reads=reads, writes=writes, layer=0)
+    return Step(engine=engine, values=values, reads=reads, writes=writes, layer=layer)
 
 
 def load_weights(region: Region) -> Step:
-    return step(Engine.LOAD, target=LoadTarget.WEIGHT, writes=(region,))
+    return step(Engine.LOAD, target=LoadTarget.WEIGHT, writes=(region,), layer=1)
 
 
 def test_weights_overtake_inputs_and_stores() -> None:
@@ -40,6 +41,12 @@ def test_loads_of_constants_keep_their_order() -> None:
     first, second = load_weights(WEIGHTS), load_weights(Region("weight", 16, 32))
     inputs = step(Engine.LOAD)
     assert prefetch_constants([first, inputs, second], CONFIG) == [first, second, inputs]
+
+
+def test_weights_do_not_overtake_work_of_their_own_layer() -> None:
+    inputs, execute = step(Engine.LOAD, layer=1), step(Engine.EXECUTE, layer=1)
+    weights = load_weights(WEIGHTS)
+    assert prefetch_constants([execute, inputs, weights], CONFIG) == [execute, weights, inputs]
 
 
 def test_reach_is_bounded() -> None:

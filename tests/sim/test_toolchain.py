@@ -66,7 +66,10 @@ def test_versions_name_every_tool() -> None:
 @pytest.mark.parametrize(
     ("script", "said"),
     [
-        ("echo begin; echo 'x.v:3: Error: odd' >&2; echo 'error: later'; exit 3", "x.v:3: Error: odd"),
+        (
+            "echo begin; echo 'x.v:3: Error: odd' >&2; echo 'error: later'; exit 3",
+            "x.v:3: Error: odd",
+        ),
         ("echo first; echo second; exit 3", "first"),
         ("exit 3", "it printed nothing"),
     ],

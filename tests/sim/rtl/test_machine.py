@@ -130,8 +130,10 @@ def test_simulated_cycles_include_the_register_accesses(machine: RtlMachine) -> 
     fill(machine, 3)
     result = machine.run(SOURCE, 3, LIMIT)
     accesses = len(COUNTER_NAMES) + 3
-    assert result.counters["cycles"] < result.simulated_cycles <= result.counters["cycles"] + (
-        4 * accesses
+    assert (
+        result.counters["cycles"]
+        < result.simulated_cycles
+        <= result.counters["cycles"] + (4 * accesses)
     )
     assert result.seconds > 0
 
