@@ -78,16 +78,26 @@ class Window:
 
 @dataclass(frozen=True, kw_only=True)
 class ConvShape:
-    """A convolution of one image: ``ifmap`` to ``out_channels`` channels under ``window``."""
+    """A convolution of one image: ``ifmap`` to ``out_channels`` channels under ``window``.
+
+    With ``groups``, the g-th part of the output channels sees the g-th part of the input channels
+    alone; as many groups as input channels make it depthwise.
+    """
 
     ifmap: FeatureMap
     out_channels: int
     window: Window
+    groups: int = 1
 
     def __post_init__(self) -> None:
         if self.out_channels < 1:
             raise ShapeError(
                 f"a convolution's out_channels must be at least 1, got {self.out_channels}"
+            )
+        if self.groups < 1 or self.ifmap.channels % self.groups or self.out_channels % self.groups:
+            raise ShapeError(
+                f"a convolution's groups must divide its {self.ifmap.channels} input and "
+                f"{self.out_channels} output channels, got {self.groups}"
             )
         self.window.output_size(self.ifmap.height, self.ifmap.width)
 
@@ -98,9 +108,19 @@ class ConvShape:
         return FeatureMap(height=height, width=width, channels=self.out_channels)
 
     @property
+    def group_inputs(self) -> int:
+        """Input channels that one output channel sees."""
+        return self.ifmap.channels // self.groups
+
+    @property
+    def group_outputs(self) -> int:
+        """Output channels of one group."""
+        return self.out_channels // self.groups
+
+    @property
     def reduction(self) -> int:
-        """Products summed into one output: kernel taps x input channels."""
-        return self.window.kernel[0] * self.window.kernel[1] * self.ifmap.channels
+        """Products summed into one output: kernel taps x input channels of a group."""
+        return self.window.kernel[0] * self.window.kernel[1] * self.group_inputs
 
     @property
     def weights(self) -> int:

@@ -69,7 +69,8 @@ def rounded_product(
     """rne(float32(accumulator) * multiplier), saturated far beyond every output limit."""
     with np.errstate(over="ignore"):  # an infinite product saturates like any other
         product = accumulator.astype(np.float32) * multiplier
-    return np.rint(np.clip(product, -_SATURATED, _SATURATED)).astype(np.int32)
+    rounded: NDArray[np.int32] = np.rint(np.clip(product, -_SATURATED, _SATURATED)).astype(np.int32)
+    return rounded
 
 
 def _check_multiplier(multiplier: NDArray[np.float32] | np.float32, output: TensorSpec) -> None:
