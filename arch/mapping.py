@@ -28,15 +28,15 @@ class Slots:
 class Mapping:
     """Tiles of one layer.
 
-    A tile covers ``tile_height`` x ``tile_width`` output pixels of ``tile_channels`` output
-    channels (those at the edges are smaller). Its input channels are on chip ``channel_block`` at a
+    A tile covers ``tile_height`` x ``tile_width`` output pixels of ``tile_groups`` groups of output
+    channels, each of which fills the array's columns (tiles at the edges are smaller). Its input channels are on chip ``channel_block`` at a
     time. ``split`` cuts the reduction's loops over kernel rows, kernel columns and chunks into
     execute commands of at most so many iterations each.
     """
 
     tile_height: int
     tile_width: int
-    tile_channels: int
+    tile_groups: int
     channel_block: int
     order: Order
     split: tuple[int, int, int]

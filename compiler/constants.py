@@ -3,32 +3,48 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from arch.config import AcceleratorConfig, ceil_div
+from arch.config import AcceleratorConfig
 from arch.errors import CompileError
-from compiler.geometry import reductions
+from compiler.geometry import Columns, column_groups, reductions, spans
 from sim.network import Conv, GlobalAveragePool, MaxPool
 
 _INT32 = np.iinfo(np.int32)
 
 
-def weight_tiles(layer: Conv, block: int, config: AcceleratorConfig) -> NDArray[np.int8]:
-    """Weights as int8 [column group, tile, rows, cols], zero where the array is larger.
+def weight_tiles(
+    layer: Conv, columns: Columns, block: int, config: AcceleratorConfig
+) -> NDArray[np.int8]:
+    """Weights of one group of columns as int8 [tile, rows, cols], zero where the array is larger.
 
     ``block`` is the mapping's ``channel_block``: tiles are in the order in which they are used.
     """
-    groups = ceil_div(layer.shape.out_channels, config.cols)
+    dense = _dense(layer, columns)
     tiles = []
-    for reduction in reductions(layer.shape, block, config.rows):
-        last = reduction.channel + reduction.channels
-        runs = layer.weights[..., reduction.channel : last].reshape(
-            layer.shape.out_channels, reduction.ky * reduction.kx, reduction.run
+    for reduction in reductions(layer.shape, columns, block, config.rows):
+        first = reduction.channel - columns.input_channel
+        runs = dense[..., first : first + reduction.channels].reshape(
+            columns.channels, reduction.ky * reduction.kx, reduction.run
         )
         padded = np.zeros(
-            (groups * config.cols, reduction.ky * reduction.kx, reduction.kc * config.rows), np.int8
+            (config.cols, reduction.ky * reduction.kx, reduction.kc * config.rows), np.int8
         )
-        padded[: runs.shape[0], :, : runs.shape[2]] = runs
-        tiles.append(padded.reshape(groups, config.cols, reduction.tiles, config.rows))
-    return np.ascontiguousarray(np.concatenate(tiles, axis=2).transpose(0, 2, 3, 1))
+        padded[: columns.channels, :, : reduction.run] = runs
+        tiles.append(padded.reshape(config.cols, reduction.tiles, config.rows))
+    return np.ascontiguousarray(np.concatenate(tiles, axis=1).transpose(1, 2, 0))
+
+
+def _dense(layer: Conv, columns: Columns) -> NDArray[np.int8]:
+    """Weights [channels, ky, kx, input channels] of ``columns``, zero between groups."""
+    shape = layer.shape
+    own = layer.weights[columns.channel : columns.channel + columns.channels]
+    if columns.input_channels == shape.group_inputs:
+        return own
+    dense = np.zeros((*own.shape[:3], columns.input_channels), np.int8)
+    for group in range(columns.input_channels // shape.group_inputs):
+        outputs = slice(group * shape.group_outputs, (group + 1) * shape.group_outputs)
+        inputs = slice(group * shape.group_inputs, (group + 1) * shape.group_inputs)
+        dense[outputs, :, :, inputs] = own[outputs]
+    return dense
 
 
 def parameter_blocks(
@@ -41,13 +57,16 @@ def parameter_blocks(
     """
     bias, multiplier = _bias_and_multiplier(layer)
     _check_bound(layer, bias)
-    groups = ceil_div(len(bias), config.cols)
-    block = np.zeros((groups, config.parameter_block_words * config.bus_bytes), np.uint8)
-    pairs = np.zeros((groups * config.cols, 2), np.int32)
-    pairs[: len(bias), 0] = bias
-    pairs[:, 1] = np.float32(1).view(np.int32)
-    pairs[: len(bias), 1] = multiplier.view(np.int32)
-    block[:, : config.cols * 8] = pairs.reshape(groups, -1).view(np.uint8)
+    if isinstance(layer, Conv):
+        groups = [(each.channel, each.channels) for each in column_groups(layer.shape, config.cols)]
+    else:
+        groups = list(spans(len(bias), config.cols))
+    block = np.zeros((len(groups), config.parameter_block_words * config.bus_bytes), np.uint8)
+    for row, (channel, channels) in zip(block, groups, strict=True):
+        pairs = np.zeros((channels, 2), np.int32)
+        pairs[:, 0] = bias[channel : channel + channels]
+        pairs[:, 1] = multiplier[channel : channel + channels].view(np.int32)
+        row[: channels * 8] = pairs.view(np.uint8).ravel()
     return block
 
 

@@ -8,19 +8,48 @@ from arch.commands import Engine, LoadTarget, PostMode, PostSource
 from arch.config import AcceleratorConfig
 from arch.mapping import Mapping, Order
 from compiler.emit_common import Emission, Placement, loop, post_fields, slot_ring
-from compiler.geometry import Part, Span2D, halo, parts, reductions, spans, tiles
+from compiler.geometry import (
+    Columns,
+    Part,
+    Span2D,
+    column_groups,
+    halo,
+    parts,
+    reductions,
+    spans,
+    tiles,
+)
 from compiler.slots import SlotRing
 from compiler.waits import Region, Step
 from sim.network import Conv
 
 
 @dataclass(frozen=True, kw_only=True)
+class _Group:
+    """One group of columns: its number, its parts, and where its weights begin."""
+
+    index: int
+    columns: Columns
+    parts: tuple[Part, ...]
+    weights: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Work:
-    """One output tile: a rectangle of pixels and a range of channels."""
+    """One output tile: a rectangle of pixels and some groups of columns."""
 
     pixels: Span2D
-    channel: int
-    channels: int
+    groups: tuple[_Group, ...]
+
+    @property
+    def channel(self) -> int:
+        """First output channel."""
+        return self.groups[0].columns.channel
+
+    @property
+    def channels(self) -> int:
+        """Output channels."""
+        return sum(group.columns.channels for group in self.groups)
 
 
 class ConvEmitter:
@@ -34,61 +63,74 @@ class ConvEmitter:
         self._place = place
         self._config = config
         self._emission = Emission(layer, place, config)
-        blocks = reductions(layer.shape, mapping.channel_block, config.rows)
-        self._tiles = sum(each.tiles for each in blocks)
-        self._parts = list(parts(blocks, mapping.split))
+        self._groups = tuple(self._lay_out_weights())
         self._inputs = slot_ring(mapping.inputs, config)
         self._outputs = slot_ring(mapping.outputs, config)
-        chunk = max(part.tiles for part in self._parts) * config.weight_tile_bytes
+        largest = max(part.tiles for group in self._groups for part in group.parts)
+        chunk = largest * config.weight_tile_bytes
         self._weights = SlotRing(base=0, size=chunk, count=config.weight_buffer_bytes // chunk)
         block = config.parameter_block_words
         self._parameters = SlotRing(base=0, size=block, count=config.parameter_words // block)
         self._halves = cycle((0, config.accumulator_half_entries))
 
+    def _lay_out_weights(self) -> Iterator[_Group]:
+        shape, mapping, config = self._layer.shape, self._mapping, self._config
+        address = self._place.weights
+        for index, columns in enumerate(column_groups(shape, config.cols)):
+            blocks = reductions(shape, columns, mapping.channel_block, config.rows)
+            yield _Group(
+                index=index,
+                columns=columns,
+                parts=tuple(parts(blocks, mapping.split)),
+                weights=address,
+            )
+            address += sum(each.tiles for each in blocks) * config.weight_tile_bytes
+
     def steps(self) -> Iterator[Step]:
         """All commands of the layer, in program order."""
         for work in self._works():
             out, _ = self._outputs.take(work)
-            for channel, channels in spans(work.channels, self._config.cols):
-                yield from self._columns(work, channel, channels, out)
+            for group in work.groups:
+                yield from self._group(work, group, out)
             yield from self._emission.store_map(work.pixels, work.channel, work.channels, out)
 
     def _works(self) -> Iterator[_Work]:
         ofmap, mapping = self._layer.shape.ofmap, self._mapping
         rectangles = list(tiles(ofmap, mapping.tile_height, mapping.tile_width))
-        groups = list(spans(ofmap.channels, mapping.tile_channels))
+        ranges = [
+            self._groups[start : start + count]
+            for start, count in spans(len(self._groups), mapping.tile_groups)
+        ]
         if mapping.order is Order.PIXELS_OUTER:
-            pairs = ((pixels, group) for pixels in rectangles for group in groups)
+            pairs = ((pixels, groups) for pixels in rectangles for groups in ranges)
         else:
-            pairs = ((pixels, group) for group in groups for pixels in rectangles)
-        for pixels, (channel, channels) in pairs:
-            yield _Work(pixels=pixels, channel=channel, channels=channels)
+            pairs = ((pixels, groups) for groups in ranges for pixels in rectangles)
+        for pixels, groups in pairs:
+            yield _Work(pixels=pixels, groups=groups)
 
-    def _columns(self, work: _Work, channel: int, channels: int, out: int) -> Iterator[Step]:
+    def _group(self, work: _Work, group: _Group, out: int) -> Iterator[Step]:
         """One group of columns of one tile: weights, inputs, execute commands, post-processing."""
-        column_group = (work.channel + channel) // self._config.cols
         half = next(self._halves)
         source = halo(self._layer.shape.window, self._layer.input.shape, work.pixels)
-        for part in self._parts:
-            weights, missing = self._weights.take((column_group, part.first_tile))
+        for part in group.parts:
+            weights, missing = self._weights.take((group.index, part.first_tile))
             if missing:
-                yield self._load_weights(column_group, part, weights)
-            block = part.reduction
-            address, missing = self._inputs.take((source, block.channel))
+                yield self._load_weights(group, part, weights)
+            block, channels = part.reduction.block, part.reduction.block_channels
+            address, missing = self._inputs.take((source, block))
             if missing:
-                yield from self._emission.load_map(source, block.channel, block.channels, address)
+                yield from self._emission.load_map(source, block, channels, address)
             yield self._execute(work.pixels, part, source, address, weights, half)
-        parameters, missing = self._parameters.take(column_group)
+        parameters, missing = self._parameters.take(group.index)
         if missing:
-            yield self._emission.load_parameters(column_group, parameters)
-        yield self._post(work, channel, channels, parameters, half, out)
+            yield self._emission.load_parameters(group.index, parameters)
+        yield self._post(work, group.columns, parameters, half, out)
 
-    def _load_weights(self, column_group: int, part: Part, address: int) -> Step:
+    def _load_weights(self, group: _Group, part: Part, address: int) -> Step:
         tile = self._config.weight_tile_bytes
-        first = column_group * self._tiles + part.first_tile
         return self._emission.load(
             LoadTarget.WEIGHT,
-            dram=self._place.weights + first * tile,
+            dram=group.weights + part.first_tile * tile,
             dram_pitch=0,
             row_bytes=part.tiles * tile,
             rows=1,
@@ -100,13 +142,13 @@ class ConvEmitter:
         self, out: Span2D, part: Part, source: Span2D, address: int, weights: int, half: int
     ) -> Step:
         layer, config = self._layer, self._config
-        window, channels = layer.shape.window, part.reduction.channels
+        window, channels = layer.shape.window, part.reduction.block_channels
         pitch = source.width * channels
         (ky, kx, kc), (n_ky, n_kx, n_kc) = part.start, part.count
         step_x = window.dilation[1] * channels
         y = out.y * window.stride[0] - window.padding[0] - source.y + ky * window.dilation[0]
         x = (out.x * window.stride[1] - window.padding[1] - source.x) * channels
-        x += kx * step_x + kc * config.rows
+        x += part.reduction.channel - part.reduction.block + kx * step_x + kc * config.rows
         values = {
             "address": (address + y * pitch + x) % config.activation_buffer_bytes,
             "y": y,
@@ -135,10 +177,9 @@ class ConvEmitter:
             writes=(Region("accumulator", half, half + config.accumulator_half_entries),),
         )
 
-    def _post(
-        self, work: _Work, channel: int, channels: int, parameters: int, half: int, out: int
-    ) -> Step:
+    def _post(self, work: _Work, columns: Columns, parameters: int, half: int, out: int) -> Step:
         height, width = work.pixels.height, work.pixels.width
+        start = out + columns.channel - work.channel
         values = {
             "address": half,
             "y": 0,
@@ -152,8 +193,8 @@ class ConvEmitter:
             "source": PostSource.ACCUMULATOR,
             "mode": PostMode.MAX,
             "unsigned": 0,
-            **post_fields(self._layer, parameters, channels),
-            "out_address": out + channel,
+            **post_fields(self._layer, parameters, columns.channels),
+            "out_address": start,
             "out_py": width * work.channels,
             "out_px": work.channels,
         }
@@ -167,8 +208,8 @@ class ConvEmitter:
             writes=(
                 Region(
                     "activation",
-                    out + channel,
-                    out + channel + (work.pixels.pixels - 1) * work.channels + channels,
+                    start,
+                    start + (work.pixels.pixels - 1) * work.channels + columns.channels,
                 ),
             ),
         )

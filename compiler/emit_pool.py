@@ -44,7 +44,8 @@ class PoolEmitter:
         yield self._emission.load_parameters(0, 0)
         ofmap, mapping = self._shape.ofmap, self._mapping
         for out in tiles(ofmap, mapping.tile_height, mapping.tile_width):
-            for channel, channels in spans(ofmap.channels, mapping.tile_channels):
+            group = mapping.tile_groups * self._config.cols
+            for channel, channels in spans(ofmap.channels, group):
                 yield from self._tile(out, channel, channels)
 
     def _tile(self, out: Span2D, channel: int, channels: int) -> Iterator[Step]:

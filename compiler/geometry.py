@@ -8,14 +8,57 @@ from arch.layers import ConvShape, FeatureMap, Window
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reduction:
-    """The reduction's loops over ``channels`` input channels from ``channel`` on: kernel rows x
-    kernel columns x chunks of ``rows`` elements.
+class Columns:
+    """The output channels that fill the array's columns once, and the input channels they see."""
 
-    Without dilation in x the taps of a kernel row lie side by side in memory, and are taken as one
-    run of kernel width x channels: few channels then still fill the array's rows.
+    channel: int
+    channels: int
+    input_channel: int
+    input_channels: int
+
+
+def column_groups(shape: ConvShape, cols: int) -> list[Columns]:
+    """How a convolution's output channels are dealt to an array of ``cols`` columns, in order.
+
+    Small groups of a grouped convolution share the array: their weights then stand side by side,
+    with zeros between.
+    """
+    inputs, outputs = shape.group_inputs, shape.group_outputs
+    if outputs >= cols:
+        return [
+            Columns(
+                channel=group * outputs + channel,
+                channels=channels,
+                input_channel=group * inputs,
+                input_channels=inputs,
+            )
+            for group in range(shape.groups)
+            for channel, channels in spans(outputs, cols)
+        ]
+    return [
+        Columns(
+            channel=group * outputs,
+            channels=groups * outputs,
+            input_channel=group * inputs,
+            input_channels=groups * inputs,
+        )
+        for group, groups in spans(shape.groups, cols // outputs)
+    ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reduction:
+    """The reduction's loops over some input channels: kernel rows x kernel columns x chunks of
+    ``rows`` elements.
+
+    ``channels`` channels from ``channel`` on are summed; on chip they lie among ``block_channels``
+    channels from ``block`` on. If these are the same and there is no dilation in x, the taps of a
+    kernel row lie side by side in memory, and are taken as one run of kernel width x channels: few
+    channels then still fill the array's rows.
     """
 
+    block: int
+    block_channels: int
     channel: int
     channels: int
     ky: int
@@ -25,29 +68,44 @@ class Reduction:
     kc: int
     """Chunks in a run."""
 
-    @classmethod
-    def of(cls, shape: ConvShape, channel: int, channels: int, rows: int) -> "Reduction":
-        """The loops of ``shape`` over some of its channels on an array of ``rows`` rows."""
-        ky, kx = shape.window.kernel
-        run = channels
-        if shape.window.dilation[1] == 1 or kx == 1:
-            kx, run = 1, run * kx
-        return cls(
-            channel=channel, channels=channels, ky=ky, kx=kx, run=run, kc=ceil_div(run, rows)
-        )
-
     @property
     def tiles(self) -> int:
         """Tiles of weights for one group of columns."""
         return self.ky * self.kx * self.kc
 
 
-def reductions(shape: ConvShape, block: int, rows: int) -> list[Reduction]:
-    """The reductions of a convolution whose input channels are taken ``block`` at a time."""
+def reductions(shape: ConvShape, columns: Columns, block: int, rows: int) -> list[Reduction]:
+    """The reductions of ``columns`` on an array of ``rows`` rows.
+
+    ``block`` is how many input channels are on chip at a time: all, or a part of those that the
+    columns see.
+    """
+    first, count = columns.input_channel, columns.input_channels
+    if block >= shape.ifmap.channels:
+        return [_reduction(shape, 0, shape.ifmap.channels, first, count, rows)]
     return [
-        Reduction.of(shape, channel, channels, rows)
-        for channel, channels in spans(shape.ifmap.channels, block)
+        _reduction(shape, first + start, channels, first + start, channels, rows)
+        for start, channels in spans(count, block)
     ]
+
+
+def _reduction(
+    shape: ConvShape, block: int, block_channels: int, channel: int, channels: int, rows: int
+) -> Reduction:
+    ky, kx = shape.window.kernel
+    run = channels
+    if channels == block_channels and (shape.window.dilation[1] == 1 or kx == 1):
+        kx, run = 1, run * kx
+    return Reduction(
+        block=block,
+        block_channels=block_channels,
+        channel=channel,
+        channels=channels,
+        ky=ky,
+        kx=kx,
+        run=run,
+        kc=ceil_div(run, rows),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +116,7 @@ class Part:
     start: tuple[int, int, int]
     count: tuple[int, int, int]
     first_tile: int
-    """Its first tile of weights, among all of the layer's for one group of columns."""
+    """Its first tile of weights, among all of its group of columns."""
 
     @property
     def tiles(self) -> int:

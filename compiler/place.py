@@ -10,6 +10,7 @@ from compiler.constants import parameter_blocks, weight_tiles
 from compiler.emit_common import MapLayer, Placement
 from compiler.emit_conv import ConvEmitter
 from compiler.emit_pool import PoolEmitter, pool_shape
+from compiler.geometry import column_groups
 from compiler.memory_map import MemoryMap
 from compiler.prefetch import prefetch_constants
 from compiler.program import PlacedLayer, Program, pack_all
@@ -69,8 +70,11 @@ def _lay_out(
     memory, constants = MemoryMap(), {}
     for index, (layer, mapping) in enumerate(zip(layers, mappings, strict=True)):
         if isinstance(layer, Conv):
-            weights = weight_tiles(layer, mapping.channel_block, config)
-            constants[f"weights {index}"] = weights.view(np.uint8).ravel()
+            tiles = [
+                weight_tiles(layer, columns, mapping.channel_block, config).ravel()
+                for columns in column_groups(layer.shape, config.cols)
+            ]
+            constants[f"weights {index}"] = np.concatenate(tiles).view(np.uint8)
         constants[f"parameters {index}"] = parameter_blocks(layer, config).ravel()
     for name, data in constants.items():
         memory.place(name, data.size)

@@ -42,11 +42,12 @@ def _report(program: Program, index: int) -> LayerReport:
     macs = layer.shape.macs if isinstance(layer, Conv) else 0
     beats = counters["memory_read_beats"] + counters["memory_write_beats"]
     fmap = layer.output.shape
+    channels = min(mapping.tile_groups * config.cols, fmap.channels)
     return LayerReport(
         name=layer.name,
         kind=type(layer).__name__,
         output=f"{fmap.height}x{fmap.width}x{fmap.channels}",
-        tile=f"{mapping.tile_height}x{mapping.tile_width}x{mapping.tile_channels}",
+        tile=f"{mapping.tile_height}x{mapping.tile_width}x{channels}",
         commands=len(commands),
         activation_bytes=_activation_bytes(program, placed),
         weight_bytes=_loaded(commands, LoadTarget.WEIGHT),

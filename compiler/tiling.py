@@ -10,7 +10,7 @@ from arch.errors import CompileError
 from arch.layers import ConvShape, PoolShape
 from arch.mapping import Mapping, Order, Slots
 from arch.timing import step_cycles
-from compiler.geometry import Reduction, halo_size, reductions
+from compiler.geometry import Columns, Reduction, column_groups, halo_size, reductions, spans
 
 _COMMAND_CYCLES = 30
 """Rough start-up cost of a command, which keeps tiles from becoming needlessly small."""
@@ -20,8 +20,22 @@ _COMMAND_CYCLES = 30
 class _Tile:
     height: int
     width: int
+    groups: int
     channels: int
+    """Most output channels that ``groups`` groups of columns have together."""
     order: Order
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Work:
+    """A convolution's reduction, with some number of input channels on chip at a time."""
+
+    block: int
+    tiles: tuple[int, ...]
+    """Tiles of weights of each group of columns."""
+    inputs: tuple[int, ...]
+    """Input channels that each group of columns loads if it finds nothing on chip."""
+    split: tuple[int, int, int]
 
 
 def map_conv(name: str, shape: ConvShape, config: AcceleratorConfig) -> Mapping:
@@ -29,9 +43,9 @@ def map_conv(name: str, shape: ConvShape, config: AcceleratorConfig) -> Mapping:
 
     Input channels are taken in as few blocks as fit.
     """
-    channels = shape.ifmap.channels
-    block = channels
-    while (mapping := _map_blocks(shape, block, config)) is None:
+    groups = column_groups(shape, config.cols)
+    block = shape.ifmap.channels
+    while (mapping := _map_blocks(shape, groups, block, config)) is None:
         if block <= config.rows:
             extent = halo_size(shape.window, shape.ifmap, 1, 1)
             _refuse(name, extent[0] * extent[1], block, config)
@@ -39,13 +53,15 @@ def map_conv(name: str, shape: ConvShape, config: AcceleratorConfig) -> Mapping:
     return mapping
 
 
-def _map_blocks(shape: ConvShape, block: int, config: AcceleratorConfig) -> Mapping | None:
+def _map_blocks(
+    shape: ConvShape, groups: list[Columns], block: int, config: AcceleratorConfig
+) -> Mapping | None:
     """The cheapest mapping with ``block`` input channels on chip at a time, if one fits."""
-    blocks = reductions(shape, block, config.rows)
-    split = _split(blocks[0], sum(each.tiles for each in blocks), shape, config)
+    work = _work(shape, groups, block, config)
+    sizes = [columns.channels for columns in groups]
     best: tuple[float, Mapping] | None = None
     for inputs, outputs in _slot_choices(config):
-        for tile in _tiles(shape, config.accumulator_half_entries, config.cols):
+        for tile in _tiles(shape, sizes, config.accumulator_half_entries):
             in_height, in_width = halo_size(shape.window, shape.ifmap, tile.height, tile.width)
             fits = (
                 in_height * in_width * block <= inputs.banks * config.activation_bank_bytes
@@ -53,17 +69,29 @@ def _map_blocks(shape: ConvShape, block: int, config: AcceleratorConfig) -> Mapp
                 <= outputs.banks * config.activation_bank_bytes
             )
             if fits:
-                cost = _conv_cost(shape, blocks, tile, inputs, outputs, config)
+                cost = _conv_cost(shape, work, tile, inputs, outputs, config)
                 if best is None or cost < best[0]:
-                    best = cost, _mapping(tile, block, split, inputs, outputs)
+                    best = cost, _mapping(tile, block, work.split, inputs, outputs)
     return None if best is None else best[1]
+
+
+def _work(shape: ConvShape, groups: list[Columns], block: int, config: AcceleratorConfig) -> _Work:
+    blocks = [reductions(shape, columns, block, config.rows) for columns in groups]
+    tiles = tuple(sum(each.tiles for each in group) for group in blocks)
+    return _Work(
+        block=block,
+        tiles=tiles,
+        inputs=tuple(sum(each.block_channels for each in group) for group in blocks),
+        split=_split(blocks[0][0], sum(tiles), config),
+    )
 
 
 def map_pool(name: str, shape: PoolShape, config: AcceleratorConfig) -> Mapping:
     """The cheapest mapping of a pooling. Raises ``CompileError`` if none fits."""
     best: tuple[float, Mapping] | None = None
     for inputs, outputs in _slot_choices(config):
-        for tile in _tiles(shape, 1 << 12, config.cols):
+        sizes = [channels for _, channels in spans(shape.ofmap.channels, config.cols)]
+        for tile in _tiles(shape, sizes, LOOP_LIMIT):
             in_height, in_width = halo_size(shape.window, shape.ifmap, tile.height, tile.width)
             fits = (
                 in_height * in_width * tile.channels <= inputs.banks * config.activation_bank_bytes
@@ -86,7 +114,7 @@ def _mapping(
     return Mapping(
         tile_height=tile.height,
         tile_width=tile.width,
-        tile_channels=tile.channels,
+        tile_groups=tile.groups,
         channel_block=block,
         order=tile.order,
         split=split,
@@ -118,14 +146,11 @@ def _slot_choices(config: AcceleratorConfig) -> Iterator[tuple[Slots, Slots]]:
             )
 
 
-def _split(
-    reduction: Reduction, tiles: int, shape: ConvShape, config: AcceleratorConfig
-) -> tuple[int, int, int]:
+def _split(reduction: Reduction, tiles: int, config: AcceleratorConfig) -> tuple[int, int, int]:
     """The largest box of the reduction of which two fit the weight buffer; all of it if the
-    weights of the whole layer fit, ``tiles`` for each group of columns."""
+    ``tiles`` tiles of the whole layer fit."""
     limit = config.weight_buffer_bytes // (2 * config.weight_tile_bytes)
-    whole = tiles * ceil_div(shape.out_channels, config.cols)
-    if whole * config.weight_tile_bytes <= config.weight_buffer_bytes:
+    if tiles * config.weight_tile_bytes <= config.weight_buffer_bytes:
         limit = max(limit, reduction.tiles)
     limit = min(limit, LOOP_LIMIT)
     row = reduction.kx * reduction.kc
@@ -136,18 +161,23 @@ def _split(
     return 1, 1, min(reduction.kc, limit)
 
 
-def _tiles(shape: ConvShape | PoolShape, pixels: int, cols: int) -> Iterator[_Tile]:
-    """Balanced tile sizes of at most ``pixels`` output pixels, with every order."""
+def _tiles(shape: ConvShape | PoolShape, sizes: list[int], pixels: int) -> Iterator[_Tile]:
+    """Balanced tile sizes of at most ``pixels`` output pixels, with every order.
+
+    ``sizes`` are the channels of each group of columns.
+    """
     ofmap = shape.ofmap
     for width in _balanced(ofmap.width, min(ofmap.width, pixels)):
         for height in _balanced(ofmap.height, min(ofmap.height, pixels // width)):
-            for groups in _balanced(ceil_div(ofmap.channels, cols), ofmap.channels):
-                channels = min(groups * cols, ofmap.channels)
+            for groups in _balanced(len(sizes), len(sizes)):
                 # Without whole pixels, a store or load row by row needs the tile's full width.
-                if channels < ofmap.channels and width < ofmap.width:
+                if groups < len(sizes) and width < ofmap.width:
                     continue
+                channels = max(sum(sizes[at : at + groups]) for at, _ in spans(len(sizes), groups))
                 for order in Order:
-                    yield _Tile(height=height, width=width, channels=channels, order=order)
+                    yield _Tile(
+                        height=height, width=width, groups=groups, channels=channels, order=order
+                    )
 
 
 def _balanced(total: int, limit: int) -> Iterator[int]:
@@ -167,7 +197,7 @@ def _balanced(total: int, limit: int) -> Iterator[int]:
 
 def _conv_cost(
     shape: ConvShape,
-    blocks: list[Reduction],
+    work: _Work,
     tile: _Tile,
     inputs: Slots,
     outputs: Slots,
@@ -176,31 +206,30 @@ def _conv_cost(
     """Rough cycles of the layer: the busiest of array, memory and post-processor."""
     ofmap, ifmap = shape.ofmap, shape.ifmap
     tiles = ceil_div(ofmap.height, tile.height) * ceil_div(ofmap.width, tile.width)
-    columns = ceil_div(ofmap.channels, config.cols)
-    groups = ceil_div(ofmap.channels, tile.channels)
-    pixels = tile.height * tile.width
+    columns = len(work.tiles)
+    groups = ceil_div(columns, tile.groups)
+    weight_tiles = sum(work.tiles)
 
-    weight_tiles = sum(each.tiles for each in blocks)
-
-    execute = tiles * columns * weight_tiles * step_cycles(config, pixels)
+    execute = tiles * weight_tiles * step_cycles(config, tile.height * tile.width)
     window_cycles = config.cols // config.requantiser_lanes
     post = columns * (ofmap.height * ofmap.width * window_cycles + tiles * _COMMAND_CYCLES)
 
     in_height, in_width = halo_size(shape.window, ifmap, tile.height, tile.width)
-    in_bytes = tiles * in_height * in_width * ifmap.channels
-    if len(blocks) > inputs.count:
-        in_bytes *= columns
-    group_weights = ceil_div(tile.channels, config.cols) * weight_tiles * config.weight_tile_bytes
-    weights = columns * weight_tiles * config.weight_tile_bytes
+    in_pixels = tiles * in_height * in_width
+    whole = work.block >= ifmap.channels
+    in_bytes = in_pixels * (ifmap.channels if whole else sum(work.inputs))
+    weights = weight_tiles * config.weight_tile_bytes
+    group_weights = max(work.tiles) * tile.groups * config.weight_tile_bytes
     if tile.order is Order.PIXELS_OUTER:
-        passes = 1 if weights <= config.weight_buffer_bytes else tiles
-        weights *= passes
+        weights *= 1 if weights <= config.weight_buffer_bytes else tiles
     else:
         weights *= 1 if group_weights <= config.weight_buffer_bytes else tiles
-        in_bytes *= 1 if tiles <= inputs.count else groups
+        in_bytes *= 1 if tiles <= inputs.count or not whole else groups
     load = (in_bytes + weights) / config.memory_bytes_per_cycle
     store = ofmap.elements / config.memory_bytes_per_cycle
     # Rows that are not contiguous in memory cost a burst each.
+    if not whole:
+        load += in_pixels * len(work.inputs) * 4
     if tile.width < ofmap.width:
         load += tiles * in_height * 4
         store += ofmap.height * ceil_div(ofmap.width, tile.width) * 4
@@ -219,7 +248,7 @@ def _conv_cost(
 def _pool_cost(shape: PoolShape, tile: _Tile, inputs: Slots, config: AcceleratorConfig) -> float:
     ofmap, ifmap = shape.ofmap, shape.ifmap
     tiles = ceil_div(ofmap.height, tile.height) * ceil_div(ofmap.width, tile.width)
-    groups = ceil_div(ofmap.channels, tile.channels)
+    groups = ceil_div(ceil_div(ofmap.channels, config.cols), tile.groups)
     in_height, in_width = halo_size(shape.window, ifmap, tile.height, tile.width)
     load = tiles * in_height * in_width * ifmap.channels / config.memory_bytes_per_cycle
     if groups > 1:
