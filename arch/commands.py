@@ -41,6 +41,7 @@ class LoadTarget(IntEnum):
     ACTIVATION = 0
     WEIGHT = 1
     PARAMETER = 2
+    TABLE = 3
 
 
 class PostSource(IntEnum):
@@ -48,6 +49,14 @@ class PostSource(IntEnum):
 
     ACCUMULATOR = 0
     ACTIVATION = 1
+
+
+class PostOperand(IntEnum):
+    """What the post-processor does with a second operand from the activation buffer."""
+
+    NONE = 0
+    ADD = 1
+    MULTIPLY = 2
 
 
 class PostMode(IntEnum):
@@ -119,26 +128,42 @@ def _accumulator(config: AcceleratorConfig) -> int:
     return config.accumulator_address_bits
 
 
-def _loop(name: str, doc: str) -> tuple[Field, ...]:
-    """A counted loop of an affine address generator."""
+def _row_loop(name: str, doc: str) -> tuple[Field, ...]:
+    """A counted loop that moves from row to row."""
     return (
         Field(name=f"{name}_count", bits=_LOOP_BITS, doc=f"{doc}: iterations - 1"),
         Field(name=f"{name}_dy", bits=8, signed=True, doc=f"{doc}: step of y"),
-        Field(name=f"{name}_dx", bits=20, signed=True, doc=f"{doc}: step of x"),
         Field(name=f"{name}_da", bits=20, signed=True, doc=f"{doc}: step of the address"),
     )
+
+
+def _offset_loop(name: str, doc: str) -> tuple[Field, ...]:
+    """A counted loop that moves within a row."""
+    return (
+        Field(name=f"{name}_count", bits=_LOOP_BITS, doc=f"{doc}: iterations - 1"),
+        Field(name=f"{name}_dx", bits=20, signed=True, doc=f"{doc}: step of x"),
+    )
+
+
+def _loop(name: str, doc: str) -> tuple[Field, ...]:
+    return _row_loop(name, doc) if name in ROW_LOOPS else _offset_loop(name, doc)
 
 
 def _origin() -> tuple[Field, ...]:
     """Where an address generator starts, and the bounds outside of which it is padding."""
     return (
-        Field(name="address", bits=20, doc="address of the first position, modulo the buffer"),
+        Field(
+            name="address", bits=20, doc="address of offset 0 in the first row, modulo the buffer"
+        ),
         Field(name="y", bits=16, signed=True, doc="row of the first position"),
         Field(name="x", bits=20, signed=True, doc="offset in the row of the first position"),
         Field(name="height", bits=16, doc="rows 0 ... height - 1 are data, others padding"),
         Field(name="width", bits=20, doc="offsets 0 ... width - 1 are data, others padding"),
     )
 
+
+ROW_LOOPS = ("ky", "oy", "py", "wy")
+"""The loops that move y and the row's address; the others move x, and the address with it."""
 
 EXECUTE_LOOPS = ("ky", "kx", "kc", "oy", "ox")
 """The execute engine's loops, outermost first. Each (ky, kx, kc) takes one tile of weights."""
@@ -161,7 +186,7 @@ LOAD = CommandFormat(
     "the bus at both ends.",
     fields=(
         *_header(),
-        Field(name="target", bits=2, doc="0 activation, 1 weight, 2 parameter buffer"),
+        Field(name="target", bits=2, doc="0 activation, 1 weight, 2 parameter buffer, 3 tables"),
         *_TRANSFER,
     ),
 )
@@ -209,7 +234,13 @@ EXECUTE = CommandFormat(
 POST = CommandFormat(
     engine=Engine.POST,
     doc="Combines each window of source positions (padding left out), adds the bias, requantises, "
-    "clamps, and writes the bytes of up to `cols` channels into the activation buffer.",
+    "clamps, combines the result with a second operand, looks it up in a table, and writes the "
+    "bytes of up to `cols` channels into the activation buffer. With an operand, the channels' "
+    "parameters are followed by 16 bytes: multiplier (24 bits) and shift (8 bits); the operand's "
+    "multiplier (24 bits); the operand's zero point and the output's zero point; the smallest and "
+    "the largest output (16 bits each, signed). Then a = the requantised and clamped value, b = the "
+    "operand less its zero point, and the output is rne(t * 2^-shift) + zero point, clamped, with "
+    "t = a * multiplier + b * operand multiplier (add) or a * b * multiplier (multiply).",
     fields=(
         *_header(),
         *_origin(),
@@ -233,13 +264,24 @@ POST = CommandFormat(
         ),
         Field(name="channels", bits=6, doc="channels - 1"),
         Field(name="zero_point", bits=9, signed=True, doc="added after rounding"),
-        Field(name="low", bits=9, signed=True, doc="smallest output"),
-        Field(name="high", bits=9, signed=True, doc="largest output"),
+        Field(name="low", bits=9, signed=True, doc="smallest requantised value"),
+        Field(name="high", bits=9, signed=True, doc="largest requantised value"),
         Field(
             name="out_address", bits=20, doc="byte address of the first output", used=_activation
         ),
         Field(name="out_py", bits=20, doc="bytes from output row to row, modulo 2^20"),
         Field(name="out_px", bits=20, doc="bytes from output column to column, modulo 2^20"),
+        Field(name="operand", bits=2, doc="second operand: 0 none, 1 add, 2 multiply"),
+        Field(name="operand_unsigned", bits=1, doc="1: operand bytes are uint8, 0: int8"),
+        Field(
+            name="operand_address",
+            bits=20,
+            doc="byte address of the first output's operand",
+            used=_activation,
+        ),
+        Field(name="operand_py", bits=20, doc="bytes from row to row of operands, modulo 2^20"),
+        Field(name="operand_px", bits=20, doc="bytes from column to column, modulo 2^20"),
+        Field(name="table", bits=2, doc="0 none; 1, 2: look outputs up in table 0, 1"),
     ),
 )
 

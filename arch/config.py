@@ -26,6 +26,16 @@ class Requantiser(StrEnum):
     FLOAT32 = "float32"
 
 
+OPERAND_BLOCK_BYTES = 16
+"""Constants of a post command with a second operand."""
+
+TABLE_BYTES = 256
+"""Entries of a table: an output byte for each input byte."""
+
+TABLES = 2
+"""Tables on chip: one can be loaded while the other is in use."""
+
+
 def _power_of_two(value: int) -> bool:
     return value > 0 and value & (value - 1) == 0
 
@@ -237,6 +247,11 @@ class AcceleratorConfig(BaseModel):
     def parameter_block_words(self) -> int:
         """Words that hold bias (int32) and multiplier (float32) for all columns, in order."""
         return ceil_div(self.cols * 8, self.bus_bytes)
+
+    @property
+    def operand_block_words(self) -> int:
+        """Words that hold the 16 bytes of constants of a second operand."""
+        return ceil_div(OPERAND_BLOCK_BYTES, self.bus_bytes)
 
     # Array.
 

@@ -16,12 +16,12 @@ class Order(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Slots:
-    """Regions of the activation buffer that tiles take in turn: ``count`` regions of ``banks``
-    banks, the first at bank ``first``."""
+    """A region of the activation buffer, ``banks`` banks from bank ``first`` on, which ``count``
+    tiles take in turn."""
 
     first: int
-    count: int
     banks: int
+    count: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,9 +29,9 @@ class Mapping:
     """Tiles of one layer.
 
     A tile covers ``tile_height`` x ``tile_width`` output pixels of ``tile_groups`` groups of output
-    channels, each of which fills the array's columns (tiles at the edges are smaller). Its input channels are on chip ``channel_block`` at a
-    time. ``split`` cuts the reduction's loops over kernel rows, kernel columns and chunks into
-    execute commands of at most so many iterations each.
+    channels, each of which fills the array's columns (tiles at the edges are smaller). Its input
+    channels are on chip ``channel_block`` at a time. ``split`` cuts the reduction's loops over
+    kernel rows, kernel columns and chunks into execute commands of at most so many iterations each.
     """
 
     tile_height: int
@@ -41,4 +41,6 @@ class Mapping:
     order: Order
     split: tuple[int, int, int]
     inputs: Slots
+    operands: Slots | None
+    """Of second operands, for layers that have them."""
     outputs: Slots

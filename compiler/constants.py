@@ -1,12 +1,18 @@
 """Weights, biases and multipliers in the form in which the machine reads them from memory."""
 
+from collections.abc import Iterator
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
-from arch.config import AcceleratorConfig
+from arch.config import OPERAND_BLOCK_BYTES, AcceleratorConfig
 from arch.errors import CompileError
-from compiler.geometry import Columns, column_groups, reductions, spans
-from sim.network import Conv, GlobalAveragePool, MaxPool
+from compiler.geometry import Columns, column_groups, reductions
+from sim.network import Add, AveragePool, Conv, MaxPool, Multiply, Table
+
+MapLayer = Conv | MaxPool | AveragePool | Add | Multiply | Table
+"""The layers that run on the machine."""
 
 _INT32 = np.iinfo(np.int32)
 
@@ -47,58 +53,100 @@ def _dense(layer: Conv, columns: Columns) -> NDArray[np.int8]:
     return dense
 
 
-def parameter_blocks(
-    layer: Conv | MaxPool | GlobalAveragePool, config: AcceleratorConfig
-) -> NDArray[np.uint8]:
-    """Bias and multiplier of each channel as uint8 [column group, bytes of a block].
+def block_words(layer: MapLayer, config: AcceleratorConfig) -> int:
+    """Words of the parameter buffer that one block of ``layer`` takes."""
+    operand = config.operand_block_words if isinstance(layer, Add | Multiply) else 0
+    return config.parameter_block_words + operand
 
-    The bias takes in the input's zero point, so that the array may multiply raw activations. Raises
+
+def parameter_blocks(layer: MapLayer, config: AcceleratorConfig) -> NDArray[np.uint8]:
+    """Bias and multiplier of each column, as uint8 [block, bytes].
+
+    A convolution has a block for each group of columns, an average pooling those that
+    ``block_numbers`` names, others one. An operand's constants follow the columns'. The bias takes
+    in the input's zero point, so that the array may multiply raw activations. Raises
     ``CompileError`` if an accumulator could overflow.
     """
-    bias, multiplier = _bias_and_multiplier(layer)
-    _check_bound(layer, bias)
-    if isinstance(layer, Conv):
-        groups = [(each.channel, each.channels) for each in column_groups(layer.shape, config.cols)]
-    else:
-        groups = list(spans(len(bias), config.cols))
-    block = np.zeros((len(groups), config.parameter_block_words * config.bus_bytes), np.uint8)
-    for row, (channel, channels) in zip(block, groups, strict=True):
-        pairs = np.zeros((channels, 2), np.int32)
-        pairs[:, 0] = bias[channel : channel + channels]
-        pairs[:, 1] = multiplier[channel : channel + channels].view(np.int32)
-        row[: channels * 8] = pairs.view(np.uint8).ravel()
-    return block
+    pairs = list(_conv_pairs(layer, config) if isinstance(layer, Conv) else _uniform(layer, config))
+    blocks = np.zeros((len(pairs), block_words(layer, config) * config.bus_bytes), np.uint8)
+    for row, (bias, multiplier) in zip(blocks, pairs, strict=True):
+        words = np.zeros((len(bias), 2), np.int32)
+        words[:, 0] = bias
+        words[:, 1] = multiplier.view(np.int32)
+        row[: len(bias) * 8] = words.view(np.uint8).ravel()
+    if isinstance(layer, Add | Multiply):
+        start = config.parameter_block_words * config.bus_bytes
+        blocks[:, start : start + OPERAND_BLOCK_BYTES] = _operand_constants(layer)
+    return blocks
 
 
-def _bias_and_multiplier(
-    layer: Conv | MaxPool | GlobalAveragePool,
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    zero = raw_zero_point(layer)
-    if isinstance(layer, Conv):
-        sums = layer.weights.reshape(layer.shape.out_channels, -1).sum(axis=1, dtype=np.int64)
-        return layer.bias.astype(np.int64) - zero * sums, layer.multiplier
-    fmap = layer.input.shape
-    taps = fmap.height * fmap.width if isinstance(layer, GlobalAveragePool) else 1
-    return (
-        np.full(fmap.channels, -zero * taps, np.int64),
-        np.full(fmap.channels, layer.multiplier, np.float32),
-    )
+def block_numbers(layer: AveragePool) -> NDArray[np.int64]:
+    """For each output pixel [height, width], the number of its parameter block."""
+    _, numbers = np.unique(_tap_counts(layer), axis=0, return_inverse=True)
+    return numbers.reshape(layer.taps.shape)
 
 
-def raw_zero_point(layer: Conv | MaxPool | GlobalAveragePool) -> int:
+def _tap_counts(layer: AveragePool) -> NDArray[np.int64]:
+    """For each output pixel, how many taps lie inside the map, and how many count: [pixels, 2]."""
+    inside = replace(layer, include_padding=False).taps
+    return np.stack([inside.ravel(), layer.taps.ravel()], axis=1)
+
+
+def requantised_range(layer: MapLayer) -> tuple[int, tuple[int, int]]:
+    """Zero point and limits of the value that the requantiser gives, before operand and table."""
+    if isinstance(layer, Add | Multiply):
+        return 0, (-255, 255)
+    if isinstance(layer, Table):
+        return layer.input.zero_point, layer.input.limits
+    return layer.output.zero_point, layer.clamp
+
+
+def raw_zero_point(layer: MapLayer) -> int:
     """The input's zero point as the array sees it: uint8 is taken as q - 128."""
     return layer.input.zero_point - (0 if layer.input.signed else 128)
 
 
-def _check_bound(layer: Conv | MaxPool | GlobalAveragePool, bias: NDArray[np.int64]) -> None:
-    """Every partial sum is a sum of |activation| <= 128 times |weight|."""
-    if isinstance(layer, Conv):
-        magnitudes = np.abs(layer.weights.reshape(layer.shape.out_channels, -1).astype(np.int64))
-        partial = 128 * magnitudes.sum(axis=1)
+_Pair = tuple[NDArray[np.int64], NDArray[np.float32]]
+"""Biases and multipliers of the columns."""
+
+
+def _conv_pairs(layer: Conv, config: AcceleratorConfig) -> Iterator[_Pair]:
+    """One block for each group of columns."""
+    weights = layer.weights.reshape(layer.shape.out_channels, -1).astype(np.int64)
+    bias = layer.bias.astype(np.int64) - raw_zero_point(layer) * weights.sum(axis=1)
+    # Every partial sum is one of |activation| <= 128 times |weight|.
+    bound = 128 * np.abs(weights).sum(axis=1) + np.abs(bias)
+    _check_bound(layer, int(bound.max()))
+    for columns in column_groups(layer.shape, config.cols):
+        own = slice(columns.channel, columns.channel + columns.channels)
+        yield bias[own], layer.multiplier[own]
+
+
+def _uniform(
+    layer: MaxPool | AveragePool | Add | Multiply | Table, config: AcceleratorConfig
+) -> Iterator[_Pair]:
+    """Blocks whose columns are all alike."""
+    columns = np.ones(config.cols, np.int64)
+    bias = -raw_zero_point(layer) * columns
+    if isinstance(layer, AveragePool):
+        kernel = layer.shape.window.kernel
+        _check_bound(layer, 2 * 128 * kernel[0] * kernel[1])
+        for inside, taps in np.unique(_tap_counts(layer), axis=0):
+            yield bias * inside, layer.multiplier(int(taps)) * columns.astype(np.float32)
     else:
-        fmap = layer.input.shape
-        partial = np.full(fmap.channels, 128 * fmap.height * fmap.width, np.int64)
-    bound = int((partial + np.abs(bias)).max())
+        multiplier = layer.multiplier if isinstance(layer, MaxPool) else np.float32(1)
+        yield bias, multiplier * columns.astype(np.float32)
+
+
+def _operand_constants(layer: Add | Multiply) -> NDArray[np.uint8]:
+    low, high = layer.clamp
+    other = layer.other_multiplier if isinstance(layer, Add) else 0
+    halves = np.array([layer.other.zero_point, layer.output.zero_point, low, high], np.int16)
+    words = np.array([layer.multiplier | layer.shift << 24, other], np.uint32)
+    return np.concatenate([words.view(np.uint8), halves.view(np.uint8)])
+
+
+def _check_bound(layer: MapLayer, bound: int) -> None:
     if bound > _INT32.max:
         raise CompileError(
             f"{layer.name}: an accumulator must hold any sum: the bound is {bound}, 32 bits hold "

@@ -3,54 +3,76 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from arch.commands import Engine, LoadTarget
+from arch.commands import Engine, LoadTarget, PostOperand
 from arch.config import AcceleratorConfig
-from arch.layers import FeatureMap
 from arch.mapping import Slots
+from compiler.constants import MapLayer, block_words, requantised_range
 from compiler.geometry import Span2D
+from compiler.memory_map import MapPlace
 from compiler.slots import SlotRing
 from compiler.waits import Region, Step
-from sim.network import Conv, GlobalAveragePool, MaxPool
-
-MapLayer = Conv | MaxPool | GlobalAveragePool
 
 
 @dataclass(frozen=True, kw_only=True)
 class Placement:
-    """Addresses in memory of what one layer reads and writes; ``index`` is the layer's number."""
+    """Where in memory one layer's operands, result and constants lie; ``index`` is its number."""
 
     index: int
-    input: int
-    output: int
+    input: MapPlace
+    other: MapPlace | None
+    output: MapPlace
     weights: int
     parameters: int
+    table: int
+
+
+_SLOT_ALIGNMENT = 64
+
+
+def slot_bytes(slots: Slots, config: AcceleratorConfig) -> int:
+    """Bytes of each slot."""
+    region = slots.banks * config.activation_bank_bytes
+    return region // slots.count // _SLOT_ALIGNMENT * _SLOT_ALIGNMENT
 
 
 def slot_ring(slots: Slots, config: AcceleratorConfig) -> SlotRing:
     """The ring over ``slots`` of the activation buffer, in bytes."""
-    bank = config.activation_bank_bytes
-    return SlotRing(base=slots.first * bank, size=slots.banks * bank, count=slots.count)
+    return SlotRing(
+        base=slots.first * config.activation_bank_bytes,
+        size=slot_bytes(slots, config),
+        count=slots.count,
+    )
 
 
-def loop(name: str, count: int, *, dy: int = 0, dx: int = 0, pitch: int = 0) -> dict[str, int]:
+def row_loop(name: str, count: int, *, dy: int = 0, pitch: int = 0) -> dict[str, int]:
     """Fields of a loop of ``count`` iterations over rows ``pitch`` apart; idle if it has one."""
     if count == 1:
-        dy = dx = 0
-    return {
-        f"{name}_count": count - 1,
-        f"{name}_dy": dy,
-        f"{name}_dx": dx,
-        f"{name}_da": dy * pitch + dx,
-    }
+        dy = 0
+    return {f"{name}_count": count - 1, f"{name}_dy": dy, f"{name}_da": dy * pitch}
+
+
+def offset_loop(name: str, count: int, *, dx: int = 0) -> dict[str, int]:
+    """Fields of a loop of ``count`` iterations within a row; idle if it has one."""
+    return {f"{name}_count": count - 1, f"{name}_dx": 0 if count == 1 else dx}
+
+
+NO_OPERAND = {
+    "operand": PostOperand.NONE,
+    "operand_unsigned": 0,
+    "operand_address": 0,
+    "operand_py": 0,
+    "operand_px": 0,
+}
+"""Fields of a post command without a second operand."""
 
 
 def post_fields(layer: MapLayer, parameters: int, channels: int) -> dict[str, int]:
-    """Fields of a post command that say how values become output bytes."""
-    low, high = layer.clamp
+    """Fields of a post command that say how sums become values of at most 9 bits."""
+    zero_point, (low, high) = requantised_range(layer)
     return {
         "parameter_address": parameters,
         "channels": channels - 1,
-        "zero_point": layer.output.zero_point,
+        "zero_point": zero_point,
         "low": low,
         "high": high,
     }
@@ -104,12 +126,12 @@ class Emission:
         written = Region(target.name.lower(), address // unit, (address + extent) // unit)
         return self.step(Engine.LOAD, values, reads=(source,), writes=(written,))
 
-    def load_parameters(self, column_group: int, word: int) -> Step:
-        """Load the block of one group of columns to ``word`` of the parameter buffer."""
-        size = self._config.parameter_block_words * self._config.bus_bytes
+    def load_parameters(self, block: int, word: int) -> Step:
+        """Load the layer's parameter block number ``block`` to ``word`` of the buffer."""
+        size = self.block_words * self._config.bus_bytes
         return self.load(
             LoadTarget.PARAMETER,
-            dram=self._place.parameters + column_group * size,
+            dram=self._place.parameters + block * size,
             dram_pitch=0,
             row_bytes=size,
             rows=1,
@@ -117,13 +139,25 @@ class Emission:
             pitch=0,
         )
 
+    @property
+    def block_words(self) -> int:
+        """Words of the parameter buffer in one of the layer's blocks."""
+        return block_words(self._layer, self._config)
+
     def parameter_region(self, word: int) -> Region:
         """The words of a block of parameters."""
-        return Region("parameter", word, word + self._config.parameter_block_words)
+        return Region("parameter", word, word + self.block_words)
 
-    def load_map(self, part: Span2D, channel: int, channels: int, address: int) -> Iterator[Step]:
-        """Load a rectangle of the input map, some channels of it, packed, to ``address``."""
-        for rows in _rows(self._layer.input.shape, self._place.input, part, channel, channels):
+    def parameter_ring(self) -> SlotRing:
+        """The ring of the layer's parameter blocks, in words."""
+        size = self.block_words
+        return SlotRing(base=0, size=size, count=self._config.parameter_words // size)
+
+    def load_map(
+        self, place: MapPlace, part: Span2D, channel: int, channels: int, address: int
+    ) -> Iterator[Step]:
+        """Load a rectangle of the map at ``place``, some channels of it, packed, to ``address``."""
+        for rows in _rows(place, part, channel, channels):
             yield self.load(
                 LoadTarget.ACTIVATION,
                 dram=rows.dram,
@@ -136,7 +170,7 @@ class Emission:
 
     def store_map(self, part: Span2D, channel: int, channels: int, address: int) -> Iterator[Step]:
         """Store a packed tile at ``address`` to its rectangle and channels of the output map."""
-        for rows in _rows(self._layer.output.shape, self._place.output, part, channel, channels):
+        for rows in _rows(self._place.output, part, channel, channels):
             start = address + rows.offset
             values = {
                 "dram_address": rows.dram,
@@ -167,30 +201,26 @@ class _Rows:
     offset: int
 
 
-def _rows(
-    fmap: FeatureMap, base: int, part: Span2D, channel: int, channels: int
-) -> Iterator[_Rows]:
+def _rows(place: MapPlace, part: Span2D, channel: int, channels: int) -> Iterator[_Rows]:
     """The fewest, longest rows that make up a rectangle of some channels of a map."""
-    first = base + (part.y * fmap.width + part.x) * fmap.channels + channel
-    whole_width = part.width == fmap.width
-    if channels == fmap.channels:
-        row = part.width * channels
-        if whole_width or part.height == 1:
-            yield _Rows(dram=first, dram_pitch=0, row_bytes=part.height * row, rows=1, offset=0)
-        else:
-            yield _Rows(
-                dram=first,
-                dram_pitch=fmap.row_elements,
-                row_bytes=row,
-                rows=part.height,
-                offset=0,
-            )
+    start = place.at(part.y, part.x, channel)
+    row = part.width * channels
+    if channels == place.pixel_pitch or part.width == 1:
+        # The bytes of one row of pixels lie side by side.
+        contiguous = row == place.row_pitch or part.height == 1
+        yield _Rows(
+            dram=start.address,
+            dram_pitch=0 if contiguous else place.row_pitch,
+            row_bytes=part.height * row if contiguous else row,
+            rows=1 if contiguous else part.height,
+            offset=0,
+        )
         return
     # Some channels only: each pixel is a row of its own.
-    if whole_width:
+    if part.width * place.pixel_pitch == place.row_pitch or part.height == 1:
         yield _Rows(
-            dram=first,
-            dram_pitch=fmap.channels,
+            dram=start.address,
+            dram_pitch=place.pixel_pitch,
             row_bytes=channels,
             rows=part.pixels,
             offset=0,
@@ -198,9 +228,9 @@ def _rows(
         return
     for y in range(part.height):
         yield _Rows(
-            dram=first + y * fmap.row_elements,
-            dram_pitch=fmap.channels,
+            dram=start.address + y * place.row_pitch,
+            dram_pitch=place.pixel_pitch,
             row_bytes=channels,
             rows=part.width,
-            offset=y * part.width * channels,
+            offset=y * row,
         )

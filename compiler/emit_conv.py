@@ -7,7 +7,15 @@ from itertools import cycle
 from arch.commands import Engine, LoadTarget, PostMode, PostSource
 from arch.config import AcceleratorConfig
 from arch.mapping import Mapping, Order
-from compiler.emit_common import Emission, Placement, loop, post_fields, slot_ring
+from compiler.emit_common import (
+    NO_OPERAND,
+    Emission,
+    Placement,
+    offset_loop,
+    post_fields,
+    row_loop,
+    slot_ring,
+)
 from compiler.geometry import (
     Columns,
     Part,
@@ -69,8 +77,7 @@ class ConvEmitter:
         largest = max(part.tiles for group in self._groups for part in group.parts)
         chunk = largest * config.weight_tile_bytes
         self._weights = SlotRing(base=0, size=chunk, count=config.weight_buffer_bytes // chunk)
-        block = config.parameter_block_words
-        self._parameters = SlotRing(base=0, size=block, count=config.parameter_words // block)
+        self._parameters = self._emission.parameter_ring()
         self._halves = cycle((0, config.accumulator_half_entries))
 
     def _lay_out_weights(self) -> Iterator[_Group]:
@@ -119,7 +126,9 @@ class ConvEmitter:
             block, channels = part.reduction.block, part.reduction.block_channels
             address, missing = self._inputs.take((source, block))
             if missing:
-                yield from self._emission.load_map(source, block, channels, address)
+                yield from self._emission.load_map(
+                    self._place.input, source, block, channels, address
+                )
             yield self._execute(work.pixels, part, source, address, weights, half)
         parameters, missing = self._parameters.take(group.index)
         if missing:
@@ -150,16 +159,16 @@ class ConvEmitter:
         x = (out.x * window.stride[1] - window.padding[1] - source.x) * channels
         x += part.reduction.channel - part.reduction.block + kx * step_x + kc * config.rows
         values = {
-            "address": (address + y * pitch + x) % config.activation_buffer_bytes,
+            "address": (address + y * pitch) % config.activation_buffer_bytes,
             "y": y,
             "x": x,
             "height": source.height,
             "width": pitch,
-            **loop("ky", n_ky, dy=window.dilation[0], pitch=pitch),
-            **loop("kx", n_kx, dx=step_x),
-            **loop("kc", n_kc, dx=config.rows),
-            **loop("oy", out.height, dy=window.stride[0], pitch=pitch),
-            **loop("ox", out.width, dx=window.stride[1] * channels),
+            **row_loop("ky", n_ky, dy=window.dilation[0], pitch=pitch),
+            **offset_loop("kx", n_kx, dx=step_x),
+            **offset_loop("kc", n_kc, dx=config.rows),
+            **row_loop("oy", out.height, dy=window.stride[0], pitch=pitch),
+            **offset_loop("ox", out.width, dx=window.stride[1] * channels),
             "padding": layer.input.zero_point & 0xFF,
             "unsigned": int(not layer.input.signed),
             "weight_address": weights,
@@ -186,10 +195,10 @@ class ConvEmitter:
             "x": 0,
             "height": height,
             "width": width,
-            **loop("py", height, dy=1, pitch=width),
-            **loop("px", width, dx=1),
-            **loop("wy", 1),
-            **loop("wx", 1),
+            **row_loop("py", height, dy=1, pitch=width),
+            **offset_loop("px", width, dx=1),
+            **row_loop("wy", 1),
+            **offset_loop("wx", 1),
             "source": PostSource.ACCUMULATOR,
             "mode": PostMode.MAX,
             "unsigned": 0,
@@ -197,6 +206,8 @@ class ConvEmitter:
             "out_address": start,
             "out_py": width * work.channels,
             "out_px": work.channels,
+            **NO_OPERAND,
+            "table": 0,
         }
         return self._emission.step(
             Engine.POST,

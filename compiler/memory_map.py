@@ -1,9 +1,40 @@
 """Where everything lies in the accelerator's memory."""
 
+from dataclasses import dataclass
+
 from arch.config import ceil_div
+from arch.layers import FeatureMap
 
 ALIGNMENT = 64
 """Every object starts at a multiple of this: a command's size, and of any bus width."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MapPlace:
+    """Where a feature map lies: pixel (y, x) at ``address + y * row_pitch + x * pixel_pitch``.
+
+    A map that is part of a larger one has gaps between its pixels or rows.
+    """
+
+    address: int
+    pixel_pitch: int
+    row_pitch: int
+
+    @classmethod
+    def packed(cls, address: int, fmap: FeatureMap) -> "MapPlace":
+        """A map without gaps."""
+        return cls(address=address, pixel_pitch=fmap.channels, row_pitch=fmap.row_elements)
+
+    def at(self, y: int, x: int, channel: int) -> "MapPlace":
+        """The same map from (y, x, channel) on."""
+        offset = y * self.row_pitch + x * self.pixel_pitch + channel
+        return MapPlace(
+            address=self.address + offset, pixel_pitch=self.pixel_pitch, row_pitch=self.row_pitch
+        )
+
+    def is_packed(self, fmap: FeatureMap) -> bool:
+        """Whether ``fmap`` lies here without gaps."""
+        return self == MapPlace.packed(self.address, fmap)
 
 
 class MemoryMap:
@@ -11,29 +42,20 @@ class MemoryMap:
 
     def __init__(self) -> None:
         self._end = 0
-        self._objects: dict[str, tuple[int, int]] = {}
+        self._addresses: dict[str, int] = {}
 
     def place(self, name: str, size: int) -> int:
         """Reserve ``size`` bytes for ``name``; returns the address."""
         address = self._end
-        self._objects[name] = (address, size)
+        self._addresses[name] = address
         self._end += ceil_div(size, ALIGNMENT) * ALIGNMENT
         return address
 
-    def alias(self, name: str, target: str) -> None:
-        """Let ``name`` be the same bytes as ``target``."""
-        self._objects[name] = self._objects[target]
-
     def address(self, name: str) -> int:
         """First byte of ``name``."""
-        return self._objects[name][0]
+        return self._addresses[name]
 
     @property
     def size(self) -> int:
         """Bytes handed out."""
         return self._end
-
-    @property
-    def objects(self) -> dict[str, tuple[int, int]]:
-        """(address, size) of every object."""
-        return dict(self._objects)

@@ -6,29 +6,32 @@ from numpy.typing import NDArray
 from arch.commands import COMMAND_BYTES
 from arch.config import AcceleratorConfig
 from arch.mapping import Mapping
-from compiler.constants import parameter_blocks, weight_tiles
-from compiler.emit_common import MapLayer, Placement
+from compiler.constants import MapLayer, parameter_blocks, weight_tiles
+from compiler.emit_common import Placement
 from compiler.emit_conv import ConvEmitter
-from compiler.emit_pool import PoolEmitter, pool_shape
+from compiler.emit_map import MapEmitter, pool_shape
 from compiler.geometry import column_groups
-from compiler.memory_map import MemoryMap
+from compiler.memory_map import MapPlace, MemoryMap
 from compiler.prefetch import prefetch_constants
 from compiler.program import PlacedLayer, Program, pack_all
-from compiler.tiling import map_conv, map_pool
+from compiler.tiling import map_conv, map_elementwise, map_pool
+from compiler.views import place_maps, separate_views
 from compiler.waits import Step, add_waits
-from sim.network import Alias, Conv, Network
+from sim.network import Add, Alias, Concat, Conv, Multiply, Network, Slice, Table
 
 
 def place_network(network: Network, config: AcceleratorConfig) -> Program:
     """Compile ``network`` for ``config``. Raises ``CompileError`` for a layer that does not fit."""
-    layers = [layer for layer in network.layers if not isinstance(layer, Alias)]
+    network = separate_views(network)
+    layers = [layer for layer in network.layers if not isinstance(layer, Alias | Concat | Slice)]
     mappings = [choose_mapping(layer, config) for layer in layers]
-    memory, constants = _lay_out(network, layers, mappings, config)
-    placements = [_placement(index, layer, memory) for index, layer in enumerate(layers)]
+    memory = MemoryMap()
+    constants = _place_constants(layers, mappings, memory, config)
+    maps = place_maps(network, memory)
     steps = [
         step
-        for layer, mapping, placement in zip(layers, mappings, placements, strict=True)
-        for step in _emit(layer, mapping, placement, config)
+        for index, (layer, mapping) in enumerate(zip(layers, mappings, strict=True))
+        for step in _emit(layer, mapping, _placement(index, layer, memory, maps), config)
     ]
     steps = prefetch_constants(steps, config)
     commands = add_waits(steps, config)
@@ -47,11 +50,7 @@ def place_network(network: Network, config: AcceleratorConfig) -> Program:
             for layer, mapping in zip(layers, mappings, strict=True)
         ),
         program_address=program_address,
-        tensors={
-            name.removeprefix("map "): address
-            for name, (address, _) in memory.objects.items()
-            if name.startswith("map ")
-        },
+        maps=maps,
         image=image,
     )
 
@@ -60,14 +59,16 @@ def choose_mapping(layer: MapLayer, config: AcceleratorConfig) -> Mapping:
     """The mapping that ``layer`` gets on ``config``."""
     if isinstance(layer, Conv):
         return map_conv(layer.name, layer.shape, config)
+    if isinstance(layer, Add | Multiply):
+        return map_elementwise(layer.name, pool_shape(layer), layer.broadcasts, config)
     return map_pool(layer.name, pool_shape(layer), config)
 
 
-def _lay_out(
-    network: Network, layers: list[MapLayer], mappings: list[Mapping], config: AcceleratorConfig
-) -> tuple[MemoryMap, dict[str, NDArray[np.uint8]]]:
-    """Addresses of constants and feature maps, and the constants' bytes."""
-    memory, constants = MemoryMap(), {}
+def _place_constants(
+    layers: list[MapLayer], mappings: list[Mapping], memory: MemoryMap, config: AcceleratorConfig
+) -> dict[str, NDArray[np.uint8]]:
+    """Give every layer's constants an address; gives their bytes."""
+    constants = {}
     for index, (layer, mapping) in enumerate(zip(layers, mappings, strict=True)):
         if isinstance(layer, Conv):
             tiles = [
@@ -75,26 +76,26 @@ def _lay_out(
                 for columns in column_groups(layer.shape, config.cols)
             ]
             constants[f"weights {index}"] = np.concatenate(tiles).view(np.uint8)
+        if isinstance(layer, Table):
+            constants[f"table {index}"] = layer.table
         constants[f"parameters {index}"] = parameter_blocks(layer, config).ravel()
     for name, data in constants.items():
         memory.place(name, data.size)
-    memory.place(f"map {network.input.name}", network.input.shape.elements)
-    for each in network.layers:
-        target = f"map {each.output.name}"
-        if isinstance(each, Alias):
-            memory.alias(target, f"map {each.input.name}")
-        else:
-            memory.place(target, each.output.shape.elements)
-    return memory, constants
+    return constants
 
 
-def _placement(index: int, layer: MapLayer, memory: MemoryMap) -> Placement:
+def _placement(
+    index: int, layer: MapLayer, memory: MemoryMap, maps: dict[str, MapPlace]
+) -> Placement:
+    other = maps[layer.other.name] if isinstance(layer, Add | Multiply) else None
     return Placement(
         index=index,
-        input=memory.address(f"map {layer.input.name}"),
-        output=memory.address(f"map {layer.output.name}"),
+        input=maps[layer.input.name],
+        other=other,
+        output=maps[layer.output.name],
         weights=memory.address(f"weights {index}") if isinstance(layer, Conv) else 0,
         parameters=memory.address(f"parameters {index}"),
+        table=memory.address(f"table {index}") if isinstance(layer, Table) else 0,
     )
 
 
@@ -103,7 +104,7 @@ def _emit(
 ) -> list[Step]:
     if isinstance(layer, Conv):
         return list(ConvEmitter(layer, mapping, place, config).steps())
-    return list(PoolEmitter(layer, mapping, place, config).steps())
+    return list(MapEmitter(layer, mapping, place, config).steps())
 
 
 def _write(image: NDArray[np.uint8], address: int, data: NDArray[np.uint8]) -> None:

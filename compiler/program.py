@@ -8,15 +8,17 @@ from numpy.typing import NDArray
 from arch.commands import Command, pack
 from arch.config import AcceleratorConfig
 from arch.mapping import Mapping
+from compiler.constants import MapLayer
+from compiler.memory_map import MapPlace
 from compiler.waits import Step, add_waits
-from sim.network import Conv, GlobalAveragePool, MaxPool, Network, TensorSpec
+from sim.network import Network, TensorSpec
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PlacedLayer:
     """One layer on the machine."""
 
-    layer: Conv | MaxPool | GlobalAveragePool
+    layer: MapLayer
     mapping: Mapping
 
 
@@ -30,8 +32,8 @@ class Program:
     commands: tuple[Command, ...]
     layers: tuple[PlacedLayer, ...]
     program_address: int
-    tensors: dict[str, int]
-    """Address of every feature map, by its name."""
+    maps: dict[str, MapPlace]
+    """Where every feature map lies, by its name."""
     image: NDArray[np.uint8]
     """Memory at the start: program, weights and parameters in place, feature maps zero."""
 
@@ -43,16 +45,20 @@ class Program:
         self, memory: NDArray[np.uint8], spec: TensorSpec, values: NDArray[np.generic]
     ) -> None:
         """Put a feature map [height, width, channels] into ``memory``."""
-        start = self.tensors[spec.name]
-        memory[start : start + spec.shape.elements] = (
-            values.astype(spec.dtype).view(np.uint8).ravel()
-        )
+        self._window(memory, spec)[:] = values.astype(spec.dtype).view(np.uint8)
 
     def read_map(self, memory: NDArray[np.uint8], spec: TensorSpec) -> NDArray[np.generic]:
         """A copy of a feature map [height, width, channels] from ``memory``."""
-        start, shape = self.tensors[spec.name], spec.shape
-        raw = memory[start : start + shape.elements].copy()
-        return raw.view(spec.dtype).reshape(shape.height, shape.width, shape.channels)
+        return self._window(memory, spec).copy().view(spec.dtype)
+
+    def _window(self, memory: NDArray[np.uint8], spec: TensorSpec) -> NDArray[np.uint8]:
+        """The bytes of a map in ``memory``, as a view [height, width, channels]."""
+        place, shape = self.maps[spec.name], spec.shape
+        return np.lib.stride_tricks.as_strided(
+            memory[place.address :],
+            (shape.height, shape.width, shape.channels),
+            (place.row_pitch, place.pixel_pitch, 1),
+        )
 
 
 def pack_all(commands: list[Command], config: AcceleratorConfig) -> bytes:

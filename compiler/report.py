@@ -60,9 +60,9 @@ def _report(program: Program, index: int) -> LayerReport:
 
 
 def _activation_bytes(program: Program, placed: PlacedLayer) -> int:
-    """Bytes of the activation buffer that input and output slots take."""
-    slots = (placed.mapping.inputs, placed.mapping.outputs)
-    banks = sum(each.count * each.banks for each in slots)
+    """Bytes of the activation buffer that operands and results take."""
+    mapping = placed.mapping
+    banks = sum(each.banks for each in (mapping.inputs, mapping.operands, mapping.outputs) if each)
     return banks * program.config.activation_bank_bytes
 
 

@@ -1,7 +1,8 @@
 """Choosing a layer's mapping: every tiling that fits is priced, and the cheapest is taken."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import product
 from typing import NoReturn
 
 from arch.commands import LOOP_LIMIT
@@ -10,6 +11,7 @@ from arch.errors import CompileError
 from arch.layers import ConvShape, PoolShape
 from arch.mapping import Mapping, Order, Slots
 from arch.timing import step_cycles
+from compiler.emit_common import slot_bytes
 from compiler.geometry import Columns, Reduction, column_groups, halo_size, reductions, spans
 
 _COMMAND_CYCLES = 30
@@ -63,15 +65,13 @@ def _map_blocks(
     for inputs, outputs in _slot_choices(config):
         for tile in _tiles(shape, sizes, config.accumulator_half_entries):
             in_height, in_width = halo_size(shape.window, shape.ifmap, tile.height, tile.width)
-            fits = (
-                in_height * in_width * block <= inputs.banks * config.activation_bank_bytes
-                and tile.height * tile.width * tile.channels
-                <= outputs.banks * config.activation_bank_bytes
-            )
+            fits = in_height * in_width * block <= slot_bytes(
+                inputs, config
+            ) and tile.height * tile.width * tile.channels <= slot_bytes(outputs, config)
             if fits:
                 cost = _conv_cost(shape, work, tile, inputs, outputs, config)
                 if best is None or cost < best[0]:
-                    best = cost, _mapping(tile, block, work.split, inputs, outputs)
+                    best = cost, _mapping(tile, block, work.split, inputs, None, outputs)
     return None if best is None else best[1]
 
 
@@ -87,21 +87,49 @@ def _work(shape: ConvShape, groups: list[Columns], block: int, config: Accelerat
 
 
 def map_pool(name: str, shape: PoolShape, config: AcceleratorConfig) -> Mapping:
-    """The cheapest mapping of a pooling. Raises ``CompileError`` if none fits."""
+    """The cheapest mapping of a layer without a second operand that needs no array. Raises
+    ``CompileError`` if none fits."""
+    choices = ((inputs, None, outputs) for inputs, outputs in _slot_choices(config))
+    return _cheapest(name, shape, choices, False, config)
+
+
+def map_elementwise(
+    name: str, shape: PoolShape, broadcasts: bool, config: AcceleratorConfig
+) -> Mapping:
+    """The cheapest mapping of a layer of two operands, the second perhaps one pixel for all.
+    Raises ``CompileError`` if none fits."""
+    choices = (
+        (first, second, outputs)
+        for inputs, outputs in _slot_choices(config)
+        for first, second in _operand_choices(inputs, broadcasts)
+    )
+    return _cheapest(name, shape, choices, broadcasts, config)
+
+
+def _cheapest(
+    name: str,
+    shape: PoolShape,
+    choices: Iterable[tuple[Slots, Slots | None, Slots]],
+    broadcasts: bool,
+    config: AcceleratorConfig,
+) -> Mapping:
+    sizes = [channels for _, channels in spans(shape.ofmap.channels, config.cols)]
     best: tuple[float, Mapping] | None = None
-    for inputs, outputs in _slot_choices(config):
-        sizes = [channels for _, channels in spans(shape.ofmap.channels, config.cols)]
+    for inputs, operands, outputs in choices:
         for tile in _tiles(shape, sizes, LOOP_LIMIT):
             in_height, in_width = halo_size(shape.window, shape.ifmap, tile.height, tile.width)
+            out_bytes = tile.height * tile.width * tile.channels
+            operand_bytes = tile.channels if broadcasts else out_bytes
             fits = (
-                in_height * in_width * tile.channels <= inputs.banks * config.activation_bank_bytes
-                and tile.height * tile.width * tile.channels
-                <= outputs.banks * config.activation_bank_bytes
+                in_height * in_width * tile.channels <= slot_bytes(inputs, config)
+                and out_bytes <= slot_bytes(outputs, config)
+                and (operands is None or operand_bytes <= slot_bytes(operands, config))
             )
             if fits:
-                cost = _pool_cost(shape, tile, inputs, config)
+                cost = _pool_cost(shape, tile, inputs, operands is not None, config)
                 if best is None or cost < best[0]:
-                    best = cost, _mapping(tile, tile.channels, (1, 1, 1), inputs, outputs)
+                    mapping = _mapping(tile, tile.channels, (1, 1, 1), inputs, operands, outputs)
+                    best = cost, mapping
     if best is None:
         extent = halo_size(shape.window, shape.ifmap, 1, 1)
         _refuse(name, extent[0] * extent[1], min(config.cols, shape.ifmap.channels), config)
@@ -109,7 +137,12 @@ def map_pool(name: str, shape: PoolShape, config: AcceleratorConfig) -> Mapping:
 
 
 def _mapping(
-    tile: _Tile, block: int, split: tuple[int, int, int], inputs: Slots, outputs: Slots
+    tile: _Tile,
+    block: int,
+    split: tuple[int, int, int],
+    inputs: Slots,
+    operands: Slots | None,
+    outputs: Slots,
 ) -> Mapping:
     return Mapping(
         tile_height=tile.height,
@@ -119,6 +152,7 @@ def _mapping(
         order=tile.order,
         split=split,
         inputs=inputs,
+        operands=operands,
         outputs=outputs,
     )
 
@@ -134,15 +168,25 @@ def _refuse(name: str, pixels: int, channels: int, config: AcceleratorConfig) ->
 
 
 def _slot_choices(config: AcceleratorConfig) -> Iterator[tuple[Slots, Slots]]:
-    """Ways to divide the banks among input and output slots, double-buffered or not."""
+    """Ways to divide the banks among inputs and outputs, double-buffered or not."""
     banks = config.activation_banks
     for in_banks in range(1, banks):
-        for in_count, out_count in ((2, 2), (2, 1), (1, 2), (1, 1)):
-            if in_banks % in_count or (banks - in_banks) % out_count:
-                continue
+        for in_count, out_count in product((2, 1), (2, 1)):
             yield (
-                Slots(first=0, count=in_count, banks=in_banks // in_count),
-                Slots(first=in_banks, count=out_count, banks=(banks - in_banks) // out_count),
+                Slots(first=0, banks=in_banks, count=in_count),
+                Slots(first=in_banks, banks=banks - in_banks, count=out_count),
+            )
+
+
+def _operand_choices(inputs: Slots, broadcasts: bool) -> Iterator[tuple[Slots, Slots]]:
+    """Ways to give some of the inputs' banks to second operands: the post-processor reads both at
+    once, so they lie in different banks."""
+    least = range(1, 2) if broadcasts else range(1, inputs.banks)
+    for banks in least:
+        if inputs.banks > banks:
+            yield (
+                Slots(first=inputs.first, banks=inputs.banks - banks, count=inputs.count),
+                Slots(first=inputs.first + inputs.banks - banks, banks=banks, count=inputs.count),
             )
 
 
@@ -245,12 +289,15 @@ def _conv_cost(
     return hidden + exposed + first + tiles * groups * _COMMAND_CYCLES
 
 
-def _pool_cost(shape: PoolShape, tile: _Tile, inputs: Slots, config: AcceleratorConfig) -> float:
+def _pool_cost(
+    shape: PoolShape, tile: _Tile, inputs: Slots, operand: bool, config: AcceleratorConfig
+) -> float:
     ofmap, ifmap = shape.ofmap, shape.ifmap
     tiles = ceil_div(ofmap.height, tile.height) * ceil_div(ofmap.width, tile.width)
     groups = ceil_div(ceil_div(ofmap.channels, config.cols), tile.groups)
     in_height, in_width = halo_size(shape.window, ifmap, tile.height, tile.width)
-    load = tiles * in_height * in_width * ifmap.channels / config.memory_bytes_per_cycle
+    in_bytes = tiles * in_height * in_width * ifmap.channels
+    load = (in_bytes * 2 if operand else in_bytes) / config.memory_bytes_per_cycle
     if groups > 1:
         load += tiles * groups * in_height * in_width * 4
     taps = shape.window.kernel[0] * shape.window.kernel[1]

@@ -4,10 +4,9 @@ from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value, signed, unsigne
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from arch.commands import FORMATS
+from arch.commands import FORMATS, ROW_LOOPS
 
 ORIGIN = ("address", "y", "x", "height", "width")
-STEPS = ("dy", "dx", "da")
 
 _SHAPES: dict[str, Shape] = {
     field.name: signed(field.bits) if field.signed else unsigned(field.bits)
@@ -19,17 +18,24 @@ _SHAPES: dict[str, Shape] = {
 def descriptor_layout(loops: tuple[str, ...]) -> data.StructLayout:
     """The fields of a command that an address generator with these loops holds, by their names in
     the command."""
-    names = [*ORIGIN, *(f"{loop}_{part}" for loop in loops for part in ("count", *STEPS))]
+    names = [*ORIGIN, *(f"{loop}_{part}" for loop in loops for part in ("count", *_steps(loop)))]
     return data.StructLayout({name: _SHAPES[name] for name in names})
+
+
+def _steps(loop: str) -> tuple[str, ...]:
+    """The coordinates' steps that ``loop`` has."""
+    return ("dy", "da") if loop in ROW_LOOPS else ("dx",)
 
 
 class AffineGenerator(wiring.Component):
     """Walks a nest of counted loops and gives each iteration's (y, x, address).
 
-    The position of iteration (i_0, i_1, ...) is the origin plus the sum over the loops of
-    ``i_k * (dy_k, dx_k, da_k)``: every loop keeps the position where it stands, and inner loops
-    start from there, so no multiplier is needed. y is modulo 2^16 and x modulo 2^20, both signed;
-    the address is modulo 2^``address_bits``.
+    In iteration (i_0, i_1, ...), y and the row's address are their origins plus the sums over the
+    row loops (arch.commands.ROW_LOOPS) of ``i_k * dy_k`` and ``i_k * da_k``; x is its origin plus
+    the sum over the other loops of ``i_k * dx_k``; the address is the row's plus x. Every loop
+    keeps the coordinates where it stands, and inner loops of its kind start from there, so no
+    multiplier is needed. y is modulo 2^16 and x modulo 2^20, both signed; the address is modulo
+    2^``address_bits``.
 
     All outputs belong to the current position and are registers, new in the cycle after ``load`` or
     ``step``. ``load`` goes before ``step``. A step at the end (all of ``last``) changes nothing.
@@ -98,43 +104,59 @@ class AffineGenerator(wiring.Component):
         return goes_on
 
     def _move(self, m: Module, held: data.View, goes_on: list[Value]) -> None:
-        """Move the stepping loop's position, and those of all inner loops to the same place."""
+        """Go to the next position."""
         origin = self.descriptor
-        next_y: Value = self.y
-        next_x: Value = self.x
-        next_address: Value = self.address
-        for k, loop in enumerate(self.loops):
-            innermost = k == len(self.loops) - 1
-            y = self.y if innermost else Signal.like(self.y, name=f"{loop}_y")
-            x = self.x if innermost else Signal.like(self.x, name=f"{loop}_x")
-            address = self.address if innermost else Signal.like(self.address, name=f"{loop}_a")
-            next_y = _either(m, goes_on[k], y + held[f"{loop}_dy"], next_y, y)
-            next_x = _either(m, goes_on[k], x + held[f"{loop}_dx"], next_x, x)
-            next_address = _either(
-                m, goes_on[k], address + held[f"{loop}_da"], next_address, address
-            )
-            with m.If(self.load):
-                m.d.sync += [y.eq(origin.y), x.eq(origin.x), address.eq(origin.address)]
-            with m.Elif(self.step & Cat(goes_on[: k + 1]).any()):
-                m.d.sync += [y.eq(next_y), x.eq(next_x), address.eq(next_address)]
-        # The bounds are compared on both ways, as the load comes late in its cycle.
+        row = Signal(self.address_bits)
+        next_y = self._walk(m, "dy", self.y, (origin.y, held.y), held, goes_on)
+        next_x = self._walk(m, "dx", self.x, (origin.x, held.x), held, goes_on)
+        next_row = self._walk(m, "da", row, (origin.address, held.address), held, goes_on)
+        # Bounds and address are computed on both ways, as the load comes late in its cycle.
         with m.If(self.load):
             m.d.sync += [
                 self.row_valid.eq(_inside(origin.y, origin.height)),
                 self.room.eq(origin.width - origin.x),
+                self.address.eq(origin.address + origin.x),
             ]
         with m.Elif(self.step & ~self.last.all()):
             m.d.sync += [
                 self.row_valid.eq(_inside(next_y, held.height)),
                 self.room.eq(held.width - next_x),
+                self.address.eq(next_row + next_x),
             ]
 
+    def _walk(
+        self,
+        m: Module,
+        part: str,
+        current: Signal,
+        origins: tuple[Value, Value],
+        held: data.View,
+        goes_on: list[Value],
+    ) -> Value:
+        """One coordinate, ``current``, which the loops with the step ``part`` move.
 
-def _either(m: Module, own: Value, moved: Value, outer: Value, like: Signal) -> Signal:
-    """``moved`` if the step is this loop's ``own``, else where the ``outer`` loops go."""
-    found = Signal.like(like, name=f"{like.name}_next")
-    m.d.comb += found.eq(Mux(own, moved, outer))
-    return found
+        ``origins``: where it starts with a load, and where the present command started. The loop
+        that goes on takes it further from where that loop stands, or, if it does not move it, back
+        to where the nearest of its outer loops that do stands. Gives what it will be.
+        """
+        moving = [loop for loop in self.loops if part in _steps(loop)]
+        following: Value = current
+        base: Value = origins[1]
+        for k, loop in enumerate(self.loops):
+            target = base
+            if loop in moving:
+                # The innermost loop stands where the position is.
+                base = current if loop == moving[-1] else Signal.like(current, name=f"{loop}_{part}")
+                target = base + held[f"{loop}_{part}"]
+            moved = Signal.like(current, name=f"{loop}_{part}_next")
+            m.d.comb += moved.eq(Mux(goes_on[k], target, following))
+            following = moved
+            if loop in moving:
+                with m.If(self.load):
+                    m.d.sync += base.eq(origins[0])
+                with m.Elif(self.step & Cat(goes_on[: k + 1]).any()):
+                    m.d.sync += base.eq(moved)
+        return following
 
 
 def _inside(y: Value, height: Value) -> Value:

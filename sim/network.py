@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arch.layers import ConvShape, FeatureMap, PoolShape
+from sim.multipliers import average_multiplier
 
 Bytes = NDArray[np.int8] | NDArray[np.uint8]
 
@@ -34,20 +35,59 @@ class TensorSpec:
         """Smallest and largest representable q."""
         return (-128, 127) if self.signed else (0, 255)
 
+    def quantised_as(self, other: "TensorSpec") -> bool:
+        """Whether the same bytes mean the same real values in both."""
+        return (self.signed, self.scale, self.zero_point) == (
+            other.signed,
+            other.scale,
+            other.zero_point,
+        )
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Conv:
+class _OneInput:
+    """What layers of one operand share."""
+
+    name: str
+    input: TensorSpec
+    output: TensorSpec
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """All operands, in the order of ``run_layer``."""
+        return (self.input,)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _TwoInputs:
+    """What layers of two operands share; ``other`` may be 1x1xC, the same for every pixel."""
+
+    name: str
+    input: TensorSpec
+    other: TensorSpec
+    output: TensorSpec
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """Both operands."""
+        return self.input, self.other
+
+    @property
+    def broadcasts(self) -> bool:
+        """Whether ``other`` is one pixel for all pixels of ``input``."""
+        return self.other.shape != self.input.shape
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Conv(_OneInput):
     """Convolution or fully connected layer.
 
-    ``weights`` is int8 [out_channels, kernel_y, kernel_x, in_channels], ``bias`` int32
+    ``weights`` is int8 [out_channels, kernel_y, kernel_x, in_channels of a group], ``bias`` int32
     [out_channels], ``multiplier`` float32 [out_channels] and positive; ``clamp`` holds the
     inclusive output limits, ReLU folded in. A fully connected layer is a 1x1 convolution of a
     1x1 map.
     """
 
-    name: str
-    input: TensorSpec
-    output: TensorSpec
     shape: ConvShape
     weights: NDArray[np.int8]
     bias: NDArray[np.int32]
@@ -56,41 +96,116 @@ class Conv:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class MaxPool:
+class MaxPool(_OneInput):
     """Maximum over each window, padding left out, then requantised by ``multiplier``.
 
     With a 1x1 window it is a plain requantisation, which carries a ReLU between two scales.
     """
 
-    name: str
-    input: TensorSpec
-    output: TensorSpec
     shape: PoolShape
     multiplier: np.float32
     clamp: tuple[int, int]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class GlobalAveragePool:
-    """Mean of each channel: ``multiplier`` = float32(scale_in / (scale_out * pixels))."""
+class AveragePool(_OneInput):
+    """Mean over each window. Padding adds 0, and counts as taps where ``include_padding``.
 
-    name: str
-    input: TensorSpec
-    output: TensorSpec
-    multiplier: np.float32
+    ``overhang`` is the part of the window's (bottom, right) padding that never counts: what ONNX
+    ceil_mode lets the last windows reach beyond the declared padding. Global pooling is a window as
+    large as the map.
+    """
+
+    shape: PoolShape
+    include_padding: bool
+    overhang: tuple[int, int] = (0, 0)
+    clamp: tuple[int, int]
+
+    @property
+    def taps(self) -> NDArray[np.int64]:
+        """How many taps count for each output pixel: [height, width]."""
+        return np.asarray(np.multiply.outer(self._taps_along(0), self._taps_along(1)), np.int64)
+
+    def multiplier(self, taps: int) -> np.float32:
+        """What the sum of a window with so many taps is multiplied by."""
+        return average_multiplier(self.input.scale, self.output.scale, taps)
+
+    def _taps_along(self, axis: int) -> NDArray[np.int64]:
+        window, ofmap = self.shape.window, self.shape.ofmap
+        size = (self.input.shape.height, self.input.shape.width)[axis]
+        count = (ofmap.height, ofmap.width)[axis]
+        starts = np.arange(count) * window.stride[axis] - window.padding[axis]
+        taps = starts[:, None] + np.arange(window.kernel[axis]) * window.dilation[axis]
+        if self.include_padding:
+            end = size + window.padding[2 + axis] - self.overhang[axis]
+            counted = taps < end
+        else:
+            counted = (taps >= 0) & (taps < size)
+        return np.asarray(counted.sum(axis=1), np.int64)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Add(_TwoInputs):
+    """Sum of two maps: rne((a * ``multiplier`` + b * ``other_multiplier``) / 2^``shift``).
+
+    a and b are less their zero points; multipliers are 0 to 2^24 - 1, shifts 0 to 40.
+    """
+
+    multiplier: int
+    other_multiplier: int
+    shift: int
     clamp: tuple[int, int]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Alias:
-    """The same bytes under another shape (flatten, reshape): costs nothing."""
+class Multiply(_TwoInputs):
+    """Product of two maps, element by element: rne(a * b * ``multiplier`` / 2^``shift``).
+
+    a and b are less their zero points; the multiplier is 1 to 2^24 - 1, the shift 0 to 40.
+    """
+
+    multiplier: int
+    shift: int
+    clamp: tuple[int, int]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Table(_OneInput):
+    """A function of one byte: ``table`` uint8 [256] gives the output's bits by the input's."""
+
+    table: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Concat:
+    """``inputs`` side by side along the channels, all quantised as the output: costs no copy."""
 
     name: str
-    input: TensorSpec
+    inputs: tuple[TensorSpec, ...]
     output: TensorSpec
 
+    @property
+    def input(self) -> TensorSpec:
+        """The first operand."""
+        return self.inputs[0]
 
-Layer = Conv | MaxPool | GlobalAveragePool | Alias
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Slice(_OneInput):
+    """A box of the input as large as the output, from ``start`` (y, x, channel).
+
+    Channels alone cost no copy.
+    """
+
+    start: tuple[int, int, int]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Alias(_OneInput):
+    """The same bytes under another shape (flatten, reshape): costs nothing."""
+
+
+Layer = Conv | MaxPool | AveragePool | Add | Multiply | Table | Concat | Slice | Alias
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 
-from arch.commands import EXECUTE_LOOPS, POST_LOOPS, Command, LoadTarget, PostSource
+from arch.commands import EXECUTE_LOOPS, POST_LOOPS, Command, LoadTarget, PostOperand, PostSource
 from arch.config import AcceleratorConfig, ceil_div
 from sim.command.affine import loop_counts
 
@@ -28,15 +28,18 @@ def post_accesses(command: Command, config: AcceleratorConfig) -> Counter[str]:
     """Counts of a post command."""
     py, px, wy, wx = loop_counts(command, POST_LOOPS)
     inside = _rows_inside(command, ("py", "wy")) * _offsets_inside(command, ("px", "wx"), 1)
-    source = "activation_read_post" if command["source"] == PostSource.ACTIVATION else None
-    groups = ceil_div(command["channels"] + 1, config.requantiser_lanes)
+    groups = py * px * ceil_div(command["channels"] + 1, config.requantiser_lanes)
+    operand = command["operand"] != PostOperand.NONE
+    from_buffer = command["source"] == PostSource.ACTIVATION
     return Counter(
-        {
-            "post_busy": py * px * wy * wx,
-            source or "accumulator_drain": inside,
-            "parameter_read": config.parameter_block_words,
-            "activation_write_post": py * px * groups,
-        }
+        post_busy=py * px * wy * wx,
+        activation_read_post=inside if from_buffer else 0,
+        accumulator_drain=0 if from_buffer else inside,
+        activation_read_operand=groups if operand else 0,
+        parameter_read=config.parameter_block_words
+        + (config.operand_block_words if operand else 0),
+        table_read=groups if command["table"] else 0,
+        activation_write_post=groups,
     )
 
 
@@ -47,6 +50,7 @@ def load_accesses(command: Command, beats: int) -> Counter[str]:
         LoadTarget.ACTIVATION: "activation_write_load",
         LoadTarget.WEIGHT: "weight_write",
         LoadTarget.PARAMETER: "parameter_write",
+        LoadTarget.TABLE: "table_write",
     }[target]
     return Counter({"memory_read_beats": beats, written: beats})
 

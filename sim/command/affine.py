@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from arch.commands import Command
+from arch.commands import ROW_LOOPS, Command
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,10 @@ def positions(command: Command, loops: Sequence[str]) -> Positions:
     def walk(origin: str, step: str) -> NDArray[np.int64]:
         total = np.array(command[origin], np.int64)
         for loop in loops:
-            offsets = np.arange(command[f"{loop}_count"] + 1) * command[f"{loop}_{step}"]
-            total = total[..., None] + offsets
+            moves = (loop in ROW_LOOPS) == (step != "dx")
+            count = np.arange(command[f"{loop}_count"] + 1)
+            total = total[..., None] + count * (command[f"{loop}_{step}"] if moves else 0)
         return total
 
-    return Positions(address=walk("address", "da"), y=walk("y", "dy"), x=walk("x", "dx"))
+    x = walk("x", "dx")
+    return Positions(address=walk("address", "da") + x, y=walk("y", "dy"), x=x)

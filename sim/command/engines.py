@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Protocol
 
-from arch.commands import EXECUTE_LOOPS, POST_LOOPS, Command, Engine
+from arch.commands import EXECUTE_LOOPS, POST_LOOPS, Command, Engine, PostOperand
 from arch.config import AcceleratorConfig
 from arch.post_timing import post_cycles
 from arch.timing import (
@@ -173,7 +173,8 @@ class PostTiming:
     def take(self, time: int, command: Command) -> int:
         """Take ``command`` in cycle ``time``; gives its ``done``."""
         py, px, wy, wx = loop_counts(command, POST_LOOPS)
-        done = time + post_cycles(self._config, py * px, wy * wx)
+        operand = command["operand"] != PostOperand.NONE
+        done = time + post_cycles(self._config, py * px, wy * wx, operand)
         self.ready = done + 1
         self.counters.update(post_accesses(command, self._config))
         return done

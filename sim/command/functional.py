@@ -14,10 +14,12 @@ from arch.commands import (
     Engine,
     LoadTarget,
     PostMode,
+    PostOperand,
     PostSource,
 )
-from arch.config import AcceleratorConfig
+from arch.config import OPERAND_BLOCK_BYTES, TABLE_BYTES, TABLES, AcceleratorConfig
 from sim.command.affine import positions
+from sim.golden.elementwise import rounded_shift
 from sim.golden.requantise import rounded_product
 
 _FLIP = 0x80
@@ -33,6 +35,7 @@ class Storage:
         self.activation = np.zeros(config.activation_buffer_bytes, np.uint8)
         self.weight = np.zeros(config.weight_buffer_bytes, np.uint8)
         self.parameter = np.zeros(config.parameter_buffer_bytes, np.uint8)
+        self.table = np.zeros(TABLES * TABLE_BYTES, np.uint8)
         self.accumulator = np.zeros((config.accumulator_entries, config.cols), np.int32)
 
     def apply(self, command: Command) -> None:
@@ -51,6 +54,7 @@ class Storage:
             LoadTarget.ACTIVATION: self.activation,
             LoadTarget.WEIGHT: self.weight,
             LoadTarget.PARAMETER: self.parameter,
+            LoadTarget.TABLE: self.table,
         }[LoadTarget(command["target"])]
         dram, buffer = _transfer(command, target.size)
         target[buffer] = self.memory[dram]
@@ -97,13 +101,40 @@ class Storage:
         multiplier = np.ascontiguousarray(parameters[:, 1]).view(np.float32)
         rounded = rounded_product(values.astype(np.int32), multiplier).astype(np.int64)
         result = np.clip(rounded + command["zero_point"], command["low"], command["high"])
-        rows, columns = pooled.shape[:2]
-        out = command["out_address"] + (
-            np.arange(rows)[:, None, None] * command["out_py"]
-            + np.arange(columns)[None, :, None] * command["out_px"]
+        if command["operand"] != PostOperand.NONE:
+            result = self._combine(command, result)
+        data = (result & 0xFF).astype(np.uint8)
+        if command["table"]:
+            data = self.table[(command["table"] - 1) * TABLE_BYTES + data.astype(np.int64)]
+        out = self._outputs(command, "out", result.shape)
+        self.activation[out] = data
+
+    def _outputs(self, command: Command, name: str, shape: tuple[int, ...]) -> NDArray[np.int64]:
+        """Byte addresses [py, px, channels] from ``name``_address on."""
+        rows, columns, channels = shape
+        address = command[f"{name}_address"] + (
+            np.arange(rows)[:, None, None] * command[f"{name}_py"]
+            + np.arange(columns)[None, :, None] * command[f"{name}_px"]
             + np.arange(channels)
         )
-        self.activation[out % self.activation.size] = result & 0xFF
+        return np.asarray(address % self.activation.size)
+
+    def _combine(self, command: Command, a: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The values ``a`` with the second operand: exact integers, rounded once."""
+        first = command["parameter_address"] + self.config.parameter_block_words
+        start = first * self.config.bus_bytes
+        block = self.parameter[(start + np.arange(OPERAND_BLOCK_BYTES)) % self.parameter.size]
+        scale, other_multiplier = block[:8].view(np.uint32).astype(np.int64)
+        other_zero, zero, low, high = block[8:].view(np.int16).astype(np.int64)
+        multiplier, shift = scale & 0xFFFFFF, scale >> 24
+        raw = self.activation[self._outputs(command, "operand", a.shape)]
+        b = raw.astype(np.int64) if command["operand_unsigned"] else raw.view(np.int8).astype(int)
+        b = b - other_zero
+        if command["operand"] == PostOperand.ADD:
+            total = a * multiplier + b * other_multiplier
+        else:
+            total = a * b * multiplier
+        return np.clip(rounded_shift(total, int(shift)) + zero, low, high)
 
     def _pool(self, command: Command, channels: int) -> NDArray[np.int64]:
         """[py, px, channels]: the windows' maxima or sums, padding left out."""

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from arch.layers import ConvShape
 from sim.golden.requantise import check_accumulator, requantise
 from sim.network import Bytes, Conv
 
@@ -18,21 +19,33 @@ def accumulate(layer: Conv, x: Bytes) -> NDArray[np.int32]:
     # of magnitude at most reduction * 255 * 128, below 2**53 for any reduction below 2**37.
     padded = _padded_difference(layer, x)
     weights = layer.weights.astype(np.float64)
-    total = np.zeros((ofmap.height * ofmap.width, ofmap.channels))
+    total = np.zeros((layer.shape.groups, ofmap.height * ofmap.width, layer.shape.group_outputs))
     for tap_y, tap_x in np.ndindex(window.kernel):
         top, left = tap_y * window.dilation[0], tap_x * window.dilation[1]
         taps = padded[
             top : top + (ofmap.height - 1) * window.stride[0] + 1 : window.stride[0],
             left : left + (ofmap.width - 1) * window.stride[1] + 1 : window.stride[1],
         ]
-        total += taps.reshape(len(total), -1) @ weights[:, tap_y, tap_x, :].T
-    sums = total.astype(np.int64) + layer.bias.astype(np.int64)
+        total += _products(taps, weights[:, tap_y, tap_x, :], layer.shape)
+    sums = total.transpose(1, 0, 2).reshape(-1, ofmap.channels).astype(np.int64)
+    sums += layer.bias.astype(np.int64)
     return check_accumulator(layer.name, sums).reshape(ofmap.height, ofmap.width, ofmap.channels)
 
 
 def convolve(layer: Conv, x: Bytes) -> Bytes:
     """The layer's output map [height, width, out_channels] for input map ``x``."""
     return requantise(accumulate(layer, x), layer.multiplier, layer.output, layer.clamp)
+
+
+def _products(
+    taps: NDArray[np.float64], weights: NDArray[np.float64], shape: ConvShape
+) -> NDArray[np.float64]:
+    """One tap of each window times its weights: [groups, pixels, outputs of a group]."""
+    grouped = taps.reshape(-1, shape.groups, shape.group_inputs).transpose(1, 0, 2)
+    weights = weights.reshape(shape.groups, shape.group_outputs, shape.group_inputs)
+    if shape.group_inputs == 1:  # depthwise: nothing to add up
+        return np.asarray(grouped * weights.transpose(0, 2, 1))
+    return np.asarray(grouped @ weights.transpose(0, 2, 1))
 
 
 def _padded_difference(layer: Conv, x: Bytes) -> NDArray[np.float64]:

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from arch.errors import ShapeError
 from sim.golden.requantise import check_accumulator, requantise
-from sim.network import Bytes, GlobalAveragePool, MaxPool
+from sim.network import AveragePool, Bytes, MaxPool
 
 # Marks padding: below every 8-bit value, signed or not.
 _ABSENT = -(1 << 15)
@@ -18,11 +18,47 @@ def max_pool(layer: MaxPool, x: Bytes) -> Bytes:
     return requantise(accumulator, layer.multiplier, layer.output, layer.clamp)
 
 
-def global_average_pool(layer: GlobalAveragePool, x: Bytes) -> Bytes:
-    """The layer's output [1, 1, channels] for input map ``x``."""
+def average_pool(layer: AveragePool, x: Bytes) -> Bytes:
+    """The layer's output map [height, width, channels].
+
+    Raises as ``window_sums`` does, and ``ShapeError`` if no tap of a window counts.
+    """
+    taps = layer.taps
+    if int(taps.min()) == 0:
+        raise ShapeError(
+            f"layer {layer.name}: every window of an average pool must hold an input pixel, "
+            f"got {layer.shape.window}; reduce its padding"
+        )
+    multiplier = np.zeros((*taps.shape, 1), np.float32)
+    for count in np.unique(taps):
+        multiplier[taps == count] = layer.multiplier(int(count))
+    return requantise(window_sums(layer, x), multiplier, layer.output, layer.clamp)
+
+
+def window_sums(layer: AveragePool, x: Bytes) -> NDArray[np.int32]:
+    """sum(x - zx) of each window, [height, width, channels]; padding adds nothing.
+
+    Raises ``CompileError`` if a sum leaves the int32 range.
+    """
+    window, ofmap = layer.shape.window, layer.shape.ofmap
+    top, left, bottom, right = window.padding
     difference = x.astype(np.int64) - layer.input.zero_point
-    accumulator = check_accumulator(layer.name, difference.sum(axis=(0, 1), keepdims=True))
-    return requantise(accumulator, layer.multiplier, layer.output, layer.clamp)
+    rows = np.pad(difference, ((top, bottom), (0, 0), (0, 0)))
+    rows = _sums_along(rows, window.kernel[0], window.stride[0], window.dilation[0], ofmap.height)
+    columns = np.pad(rows.transpose(1, 0, 2), ((left, right), (0, 0), (0, 0)))
+    sums = _sums_along(columns, window.kernel[1], window.stride[1], window.dilation[1], ofmap.width)
+    return check_accumulator(layer.name, sums.transpose(1, 0, 2))
+
+
+def _sums_along(
+    values: NDArray[np.int64], kernel: int, stride: int, dilation: int, count: int
+) -> NDArray[np.int64]:
+    """Sums of the taps of ``count`` windows along the first axis."""
+    total = np.zeros((count, *values.shape[1:]), np.int64)
+    for tap in range(kernel):
+        first = tap * dilation
+        total += values[first : first + (count - 1) * stride + 1 : stride]
+    return total
 
 
 def window_maximum(layer: MaxPool, x: Bytes) -> NDArray[np.int32]:

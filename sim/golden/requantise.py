@@ -2,7 +2,7 @@
 
 ``y = clamp(rne(float32(acc) * m) + zy)``: the accumulator rounds to float32 (half to even), the
 product rounds to float32, that rounds half to even to an integer, and only then comes the zero
-point. Every multiplier is itself a float32 result of float32 operations.
+point. Every multiplier is itself a float32 result of float32 operations (``sim.multipliers``).
 """
 
 import numpy as np
@@ -14,24 +14,6 @@ from sim.network import Bytes, TensorSpec
 
 # Beyond any zero point and output limit, and exact in float32 and int32 alike.
 _SATURATED = np.float32(1 << 30)
-
-
-def conv_multiplier(
-    scale_in: np.float32, scale_weights: NDArray[np.float32], scale_out: np.float32
-) -> NDArray[np.float32]:
-    """float32(float32(sx * sw_c) / sy) for each output channel; shape of ``scale_weights``."""
-    product = np.float32(scale_in) * np.asarray(scale_weights, np.float32)
-    return np.asarray(product / np.float32(scale_out), np.float32)
-
-
-def pool_multiplier(scale_in: np.float32, scale_out: np.float32) -> np.float32:
-    """float32(sx / sy)."""
-    return np.float32(np.float32(scale_in) / np.float32(scale_out))
-
-
-def average_multiplier(scale_in: np.float32, scale_out: np.float32, pixels: int) -> np.float32:
-    """float32(sx / float32(sy * float32(pixels))), each operation rounded to float32."""
-    return np.float32(np.float32(scale_in) / np.float32(np.float32(scale_out) * np.float32(pixels)))
 
 
 def check_accumulator(name: str, accumulator: NDArray[np.int64]) -> NDArray[np.int32]:
@@ -53,13 +35,23 @@ def requantise(
 ) -> Bytes:
     """Outputs of ``accumulator`` [..., channels], as ``output.dtype``.
 
-    ``multiplier`` is one float32, or one for each channel. Raises ``ModelError`` if it is not
-    positive and finite, or if ``clamp`` leaves the limits of ``output``.
+    ``multiplier`` is one float32, or an array of them that broadcasts. Raises ``ModelError`` if
+    one is not positive and finite, or if ``clamp`` leaves the limits of ``output``.
     """
     _check_multiplier(multiplier, output)
-    _check_clamp(clamp, output)
     rounded = rounded_product(accumulator, multiplier)
-    clamped: NDArray[np.int32] = np.clip(rounded + np.int32(output.zero_point), *clamp)
+    return clamped_outputs(rounded.astype(np.int64), output, clamp)
+
+
+def clamped_outputs(
+    rounded: NDArray[np.int64], output: TensorSpec, clamp: tuple[int, int]
+) -> Bytes:
+    """clamp(``rounded`` + zy), as ``output.dtype``.
+
+    Raises ``ModelError`` if ``clamp`` leaves the limits of ``output``.
+    """
+    _check_clamp(clamp, output)
+    clamped: NDArray[np.int64] = np.clip(rounded + output.zero_point, *clamp)
     return clamped.astype(np.int8) if output.signed else clamped.astype(np.uint8)
 
 

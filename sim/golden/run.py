@@ -4,28 +4,47 @@ from typing import assert_never
 
 from arch.errors import InputError
 from sim.golden.convolution import convolve
-from sim.golden.pooling import global_average_pool, max_pool
-from sim.network import Alias, Bytes, Conv, GlobalAveragePool, Layer, MaxPool, Network, TensorSpec
+from sim.golden.elementwise import add, look_up, multiply
+from sim.golden.movement import concatenate, reshape, slice_map
+from sim.golden.pooling import average_pool, max_pool
+from sim.network import (
+    Add,
+    Alias,
+    AveragePool,
+    Bytes,
+    Concat,
+    Conv,
+    Layer,
+    MaxPool,
+    Multiply,
+    Network,
+    Slice,
+    Table,
+    TensorSpec,
+)
 
 
-def run_layer(layer: Layer, x: Bytes) -> Bytes:
-    """Output map [height, width, channels] of ``layer`` for input map ``x``.
+def run_layer(layer: Layer, *maps: Bytes) -> Bytes:
+    """Output map [height, width, channels] of ``layer`` for one map of each of ``layer.inputs``.
 
-    Raises ``InputError`` if ``x`` has not the shape and type of ``layer.input``, ``ShapeError`` or
-    ``CompileError`` where the layer itself has no exact result (see the modules of each kind).
+    Raises ``InputError`` if a map has not the shape and type of its operand or is missing,
+    ``ShapeError``, ``ModelError`` or ``CompileError`` where the layer itself has no exact result
+    (see the modules of each kind).
     """
-    _check_input(layer.input, x)
-    match layer:
-        case Conv():
-            return convolve(layer, x)
-        case MaxPool():
-            return max_pool(layer, x)
-        case GlobalAveragePool():
-            return global_average_pool(layer, x)
-        case Alias():
-            return x.reshape(_shape(layer.output))
-        case _:
-            assert_never(layer)
+    if len(maps) != len(layer.inputs):
+        raise InputError(
+            f"layer {layer.name} must get {len(layer.inputs)} maps, got {len(maps)}; "
+            "give one for each operand"
+        )
+    for spec, x in zip(layer.inputs, maps, strict=True):
+        _check_input(spec, x)
+    if isinstance(layer, Concat):
+        return concatenate(layer, maps)
+    if isinstance(layer, Add):
+        return add(layer, *maps)
+    if isinstance(layer, Multiply):
+        return multiply(layer, *maps)
+    return _run_one_input(layer, maps[0])
 
 
 def run_network(network: Network, image_q: Bytes) -> dict[str, Bytes]:
@@ -36,13 +55,32 @@ def run_network(network: Network, image_q: Bytes) -> dict[str, Bytes]:
     _check_input(network.input, image_q)
     maps = {network.input.name: image_q}
     for layer in network.layers:
-        if layer.input.name not in maps:
+        missing = [spec.name for spec in layer.inputs if spec.name not in maps]
+        if missing:
             raise InputError(
-                f"layer {layer.name} reads tensor {layer.input.name} before it is made; "
+                f"layer {layer.name} reads tensor {missing[0]} before it is made; "
                 "list the layers in topological order"
             )
-        maps[layer.output.name] = run_layer(layer, maps[layer.input.name])
+        maps[layer.output.name] = run_layer(layer, *(maps[spec.name] for spec in layer.inputs))
     return {layer.output.name: maps[layer.output.name] for layer in network.layers}
+
+
+def _run_one_input(layer: Conv | MaxPool | AveragePool | Table | Slice | Alias, x: Bytes) -> Bytes:
+    match layer:
+        case Conv():
+            return convolve(layer, x)
+        case MaxPool():
+            return max_pool(layer, x)
+        case AveragePool():
+            return average_pool(layer, x)
+        case Table():
+            return look_up(layer, x)
+        case Slice():
+            return slice_map(layer, x)
+        case Alias():
+            return reshape(layer, x)
+        case _:
+            assert_never(layer)
 
 
 def _shape(spec: TensorSpec) -> tuple[int, int, int]:

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from arch.commands import EXECUTE_LOOPS, POST_LOOPS, ROW_LOOPS
 from hw.address import AffineGenerator
 from tests.support.amaranth_sim import simulate, to_verilog
 
-LOOPS = {"execute": ("ky", "kx", "kc", "oy", "ox"), "post": ("py", "px", "wy", "wx")}
+LOOPS = {"execute": EXECUTE_LOOPS, "post": POST_LOOPS}
 
 
 def signed(value: int, bits: int) -> int:
@@ -28,9 +29,12 @@ def random_descriptor(rng: random.Random, loops: tuple[str, ...]) -> dict[str, i
     }
     for loop in loops:
         values[f"{loop}_count"] = rng.choice([0, 0, 1, 1, 2, 3])
-        values[f"{loop}_dy"] = rng.randint(-128, 127) if wide else rng.randint(-1, 2)
-        values[f"{loop}_dx"] = signed(rng.randrange(1 << 20), 20) if wide else rng.randint(-4, 4)
-        values[f"{loop}_da"] = signed(rng.randrange(1 << 20), 20)
+        far = signed(rng.randrange(1 << 20), 20)
+        if loop in ROW_LOOPS:
+            values[f"{loop}_dy"] = rng.randint(-128, 127) if wide else rng.randint(-1, 2)
+            values[f"{loop}_da"] = far
+        else:
+            values[f"{loop}_dx"] = far if wide else rng.randint(-4, 4)
     return values
 
 
@@ -44,7 +48,7 @@ def positions(
 
         def total(part: str, indices: tuple[int, ...] = indices) -> int:
             return sum(
-                index * descriptor[f"{loop}_{part}"]
+                index * descriptor.get(f"{loop}_{part}", 0)
                 for index, loop in zip(indices, loops, strict=True)
             )
 
@@ -55,7 +59,7 @@ def positions(
             {
                 "y": y,
                 "x": x,
-                "address": (descriptor["address"] + total("da")) % (1 << address_bits),
+                "address": (descriptor["address"] + total("da") + x) % (1 << address_bits),
                 "row_valid": int(0 <= y < descriptor["height"]),
                 "room": descriptor["width"] - x,
                 "last": sum(flag << k for k, flag in enumerate(last)),

@@ -11,7 +11,7 @@ from amaranth.hdl import Module, ResetInserter, Signal
 from amaranth.sim import Simulator
 from numpy.typing import NDArray
 
-from arch.commands import POST, POST_LOOPS, PostMode, PostSource
+from arch.commands import POST, POST_LOOPS, ROW_LOOPS, PostMode, PostSource
 from arch.config import AcceleratorConfig
 from arch.post_timing import (
     post_cycles,
@@ -104,9 +104,11 @@ def random_command(config: AcceleratorConfig, rng: np.random.Generator) -> Comma
     for loop, most in zip(POST_LOOPS, rng.choice([0, 2, 3], 4), strict=True):
         values |= {
             f"{loop}_count": between(0, int(most)),
-            f"{loop}_dy": between(-2, 3),
-            f"{loop}_dx": between(-3, 6),
-            f"{loop}_da": between(-(1 << 19), (1 << 19) - 1),
+            **(
+                {f"{loop}_dy": between(-2, 3), f"{loop}_da": between(-(1 << 19), (1 << 19) - 1)}
+                if loop in ROW_LOOPS
+                else {f"{loop}_dx": between(-3, 6)}
+            ),
         }
     # Biases begin at every 8th byte of the parameters.
     alignment = max(1, 8 // config.bus_bytes)
@@ -146,11 +148,11 @@ def positions(command: Command) -> list[tuple[int, int] | None]:
     for indices in product(*counts):
         y, x, address = (
             command[origin]
-            + sum(i * command[f"{p}_{step}"] for i, p in zip(indices, POST_LOOPS, strict=True))
+            + sum(i * command.get(f"{p}_{step}", 0) for i, p in zip(indices, POST_LOOPS, strict=True))
             for origin, step in (("y", "dy"), ("x", "dx"), ("address", "da"))
         )
         inside = 0 <= y < command["height"] and 0 <= x < command["width"]
-        found.append((address, y) if inside else None)
+        found.append((address + x, y) if inside else None)
     return found
 
 

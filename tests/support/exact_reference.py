@@ -11,7 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arch.layers import FeatureMap, Window
-from sim.network import Bytes, Conv, GlobalAveragePool, MaxPool
+from sim.network import (
+    Add,
+    AveragePool,
+    Bytes,
+    Concat,
+    Conv,
+    Layer,
+    MaxPool,
+    Multiply,
+    Slice,
+    Table,
+)
 
 SMALLEST_EXPONENT = -126
 FRACTION_BITS = 23
@@ -53,38 +64,118 @@ def exact_requantise(
     return min(max(round(product) + zero_point, clamp[0]), clamp[1])
 
 
-def exact_layer(layer: Conv | MaxPool | GlobalAveragePool, x: Bytes) -> NDArray[np.int64]:
+def exact_add_multipliers(scale_in: float, scale_other: float, scale_out: float) -> list[int]:
+    """Multiplier, other multiplier and shift: the last candidate shift that fits 24 bits."""
+    ratios = [Fraction(scale_in) / Fraction(scale_out), Fraction(scale_other) / Fraction(scale_out)]
+    return _fixed_point(ratios)
+
+
+def exact_product_multiplier(scale_in: float, scale_other: float, scale_out: float) -> list[int]:
+    """Multiplier and shift."""
+    return _fixed_point([Fraction(scale_in) * Fraction(scale_other) / Fraction(scale_out)])
+
+
+def exact_layer(layer: Layer, *maps: Bytes) -> NDArray[np.int64]:
     """The layer's output map [height, width, channels]."""
     ofmap = layer.output.shape
     y = np.zeros((ofmap.height, ofmap.width, ofmap.channels), np.int64)
     for row, column, channel in np.ndindex(y.shape):
-        y[row, column, channel] = exact_output(layer, x, row, column, channel)
+        y[row, column, channel] = exact_output(layer, maps, row, column, channel)
     return y
 
 
-def exact_output(
-    layer: Conv | MaxPool | GlobalAveragePool, x: Bytes, row: int, column: int, channel: int
-) -> int:
+def exact_output(layer: Layer, maps: tuple[Bytes, ...], row: int, column: int, channel: int) -> int:
     """One element of the layer's output map."""
+    x = maps[0]
+    match layer:
+        case Conv() | MaxPool() | AveragePool():
+            accumulator, multiplier = _accumulator(layer, x, row, column, channel)
+            zero_point = layer.output.zero_point
+            return exact_requantise(accumulator, multiplier, zero_point, layer.clamp)
+        case Add() | Multiply():
+            return _two_operands(layer, maps, row, column, channel)
+        case Table():
+            bits = int(layer.table[int(x[row, column, channel]) % 256])
+            return bits - 256 if layer.output.signed and bits > 127 else bits
+        case Concat():
+            return _concatenated(maps, row, column, channel)
+        case Slice():
+            y, left, first = layer.start
+            return int(x[y + row, left + column, first + channel])
+        case _:
+            return int(x.ravel()[(row * layer.output.shape.width + column) * x.shape[2] + channel])
+
+
+def _fixed_point(ratios: list[Fraction]) -> list[int]:
+    found: list[int] = []
+    for shift in range(41):
+        integers = [round(ratio * 2**shift) for ratio in ratios]
+        if all(integer < 2**24 for integer in integers):
+            found = [*integers, shift]
+    return found
+
+
+def _accumulator(
+    layer: Conv | MaxPool | AveragePool, x: Bytes, row: int, column: int, channel: int
+) -> tuple[int, Fraction]:
     if isinstance(layer, Conv):
-        accumulator = _conv(layer, x, row, column, channel)
-        multiplier = float(layer.multiplier[channel])
-    elif isinstance(layer, MaxPool):
-        taps = _taps(layer.input.shape, layer.shape.window, row, column)
-        largest = max(int(x[*pixel, channel]) for _, pixel in taps)
-        accumulator = largest - layer.input.zero_point
-        multiplier = float(layer.multiplier)
+        total = _conv(layer, x, row, column, channel)
+        return total, Fraction(float(layer.multiplier[channel]))
+    taps = list(_taps(layer.input.shape, layer.shape.window, row, column))
+    values = [int(x[*pixel, channel]) - layer.input.zero_point for _, pixel in taps]
+    if isinstance(layer, MaxPool):
+        return max(values), Fraction(float(layer.multiplier))
+    count = len(taps)
+    if layer.include_padding:
+        count = _padded_taps(layer, row, column)
+    scales = float(layer.input.scale), float(layer.output.scale)
+    return sum(values), exact_average_multiplier(*scales, count)
+
+
+def _padded_taps(layer: AveragePool, row: int, column: int) -> int:
+    """Taps on the map or its declared padding."""
+    window, ifmap = layer.shape.window, layer.input.shape
+    count = 0
+    for tap in np.ndindex(window.kernel):
+        y = row * window.stride[0] + tap[0] * window.dilation[0]
+        x = column * window.stride[1] + tap[1] * window.dilation[1]
+        below = window.padding[2] - layer.overhang[0]
+        beside = window.padding[3] - layer.overhang[1]
+        inside_y = y < window.padding[0] + ifmap.height + below
+        inside_x = x < window.padding[1] + ifmap.width + beside
+        count += inside_y and inside_x
+    return count
+
+
+def _two_operands(
+    layer: Add | Multiply, maps: tuple[Bytes, ...], row: int, column: int, channel: int
+) -> int:
+    at = (0, 0) if layer.broadcasts else (row, column)
+    first = int(maps[0][row, column, channel]) - layer.input.zero_point
+    second = int(maps[1][*at, channel]) - layer.other.zero_point
+    if isinstance(layer, Add):
+        total = first * layer.multiplier + second * layer.other_multiplier
     else:
-        values: list[int] = x[:, :, channel].ravel().tolist()
-        accumulator = sum(value - layer.input.zero_point for value in values)
-        multiplier = float(layer.multiplier)
-    return exact_requantise(accumulator, Fraction(multiplier), layer.output.zero_point, layer.clamp)
+        total = first * second * layer.multiplier
+    rounded = round(Fraction(total, 2**layer.shift)) + layer.output.zero_point
+    return min(max(rounded, layer.clamp[0]), layer.clamp[1])
+
+
+def _concatenated(maps: tuple[Bytes, ...], row: int, column: int, channel: int) -> int:
+    for each in maps:
+        if channel < each.shape[2]:
+            return int(each[row, column, channel])
+        channel -= each.shape[2]
+    raise IndexError(channel)
 
 
 def _conv(layer: Conv, x: Bytes, row: int, column: int, channel: int) -> int:
+    inputs = layer.shape.ifmap.channels // layer.shape.groups
+    outputs = layer.shape.out_channels // layer.shape.groups
+    first = channel // outputs * inputs
     total = int(layer.bias[channel])
     for tap, pixel in _taps(layer.input.shape, layer.shape.window, row, column):
-        values: list[int] = x[pixel].tolist()
+        values: list[int] = x[pixel].tolist()[first : first + inputs]
         weights: list[int] = layer.weights[channel, *tap].tolist()
         for value, weight in zip(values, weights, strict=True):
             total += (value - layer.input.zero_point) * weight

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from arch.commands import EXECUTE_LOOPS, FORMATS, Engine
+from arch.commands import EXECUTE_LOOPS, FORMATS, ROW_LOOPS, Engine
 from arch.config import AcceleratorConfig
 from arch.timing import ACCUMULATE_LATENCY, BUFFER_READ_LATENCY, array_latency, step_cycles
 
@@ -30,11 +30,12 @@ def positions(command: Fields, config: AcceleratorConfig) -> Iterator[Position]:
         y, x, address = (
             command[origin]
             + sum(
-                index * command[f"{loop}_{part}"]
+                index * command.get(f"{loop}_{part}", 0)
                 for loop, index in zip(EXECUTE_LOOPS, indices, strict=True)
             )
             for origin, part in (("y", "dy"), ("x", "dx"), ("address", "da"))
         )
+        address += x
         inside = 0 <= y < command["height"]
         lanes = tuple(
             lane for lane in range(config.rows) if inside and 0 <= x + lane < command["width"]
@@ -57,9 +58,11 @@ def random_command(rng: random.Random, config: AcceleratorConfig, former: Fields
     command = {field.name: 0 for field in FORMATS[Engine.EXECUTE].fields if field.name != "opcode"}
     for loop in EXECUTE_LOOPS:
         command[f"{loop}_count"] = rng.choice([0, 0, 1, 1, 2])
-        command[f"{loop}_dy"] = rng.randint(-1, 2)
-        command[f"{loop}_dx"] = rng.randint(-config.rows, config.rows)
-        command[f"{loop}_da"] = rng.randint(-100, 100)
+        if loop in ROW_LOOPS:
+            command[f"{loop}_dy"] = rng.randint(-1, 2)
+            command[f"{loop}_da"] = rng.randint(-100, 100)
+        else:
+            command[f"{loop}_dx"] = rng.randint(-config.rows, config.rows)
     if rng.random() < 0.3 or vectors(command) > config.accumulator_half_entries:
         command["oy_count"], command["ox_count"] = 0, config.accumulator_half_entries - 1
     command |= {
