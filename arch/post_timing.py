@@ -2,9 +2,11 @@
 
 A post command is taken in cycle p. Its events follow at fixed distances:
 
-- parameter word i is requested in p + 1 + i, for i in 0 ... ``parameter_block_words`` - 1;
+- word i of its parameters, and of its second operand's constants if it has one, is requested in
+  p + 1 + i, for i in 0 ... ``post_constant_words`` - 1;
 - position w of output j's window is requested in p + ``post_first_position`` + j * P + w, with
   P = ``post_interval``;
+- the second operand of group g of output j is requested in p + ``post_first_operand`` + j * P + g;
 - group g of output j is written in p + ``post_first_write`` + j * P + g;
 - ``done`` is high in p + ``post_cycles``, and the next command is taken in the cycle after it at
   the earliest.
@@ -14,11 +16,22 @@ from arch.config import AcceleratorConfig
 from arch.timing import BUFFER_READ_LATENCY
 
 REQUANTISE_LATENCY = 13
-"""From an accumulator and its multiplier to the output element."""
+"""From an accumulator and its multiplier to the requantised value."""
 
-POSITION_TO_WRITE = BUFFER_READ_LATENCY + 4 + REQUANTISE_LATENCY
+OPERAND_LATENCY = 11
+"""From a requantised value and its second operand to the output element."""
+
+TABLE_LATENCY = 3
+"""From an output element to what the table has for it."""
+
+POSITION_TO_WRITE = (
+    BUFFER_READ_LATENCY + 4 + REQUANTISE_LATENCY + OPERAND_LATENCY + TABLE_LATENCY
+)
 """From a window's last position to the write of its first group of columns: read, two stages of
-pooling, split into groups, bias, requantise."""
+pooling, split into groups, bias, requantise, second operand, table."""
+
+OPERAND_TO_WRITE = BUFFER_READ_LATENCY + OPERAND_LATENCY + TABLE_LATENCY
+"""From the request of a group's second operand to the group's write."""
 
 
 def post_groups(config: AcceleratorConfig) -> int:
@@ -32,22 +45,34 @@ def post_interval(config: AcceleratorConfig, window: int) -> int:
     return max(window, post_groups(config))
 
 
-def post_first_position(config: AcceleratorConfig) -> int:
+def post_constant_words(config: AcceleratorConfig, operand: bool) -> int:
+    """Words of constants that a command reads; ``operand``: it has a second operand."""
+    return config.parameter_block_words + (config.operand_block_words if operand else 0)
+
+
+def post_first_position(config: AcceleratorConfig, operand: bool) -> int:
     """From a command's taking to the request of its first position."""
-    return config.parameter_block_words + 2
+    return post_constant_words(config, operand) + 2
 
 
-def post_first_write(config: AcceleratorConfig, window: int) -> int:
+def post_first_write(config: AcceleratorConfig, window: int, operand: bool) -> int:
     """From a command's taking to the write of its first group."""
-    return post_first_position(config) + window - 1 + POSITION_TO_WRITE
+    return post_first_position(config, operand) + window - 1 + POSITION_TO_WRITE
 
 
-def post_cycles(config: AcceleratorConfig, outputs: int, window: int) -> int:
+def post_first_operand(config: AcceleratorConfig, window: int) -> int:
+    """From the taking of a command with a second operand to its first group's request."""
+    return post_first_write(config, window, True) - OPERAND_TO_WRITE
+
+
+def post_cycles(config: AcceleratorConfig, outputs: int, window: int, operand: bool) -> int:
     """From a command's taking to its ``done``, which follows the last group's write by one cycle.
 
-    ``outputs`` is the number of (py, px), ``window`` that of (wy, wx), both at least 1. Written
-    out: parameter_block_words + (outputs - 1) * max(window, G) + window + G + 21, with
-    G = cols / requantiser_lanes. Neither padding, the source nor the number of channels matters.
+    ``outputs`` is the number of (py, px), ``window`` that of (wy, wx), both at least 1;
+    ``operand``: it has a second operand. Written out: parameter_block_words + (operand_block_words
+    if operand) + (outputs - 1) * max(window, G) + window + G + 35, with
+    G = cols / requantiser_lanes. Neither padding, the source, the number of channels nor a table
+    matters.
     """
     last_output = (outputs - 1) * post_interval(config, window)
-    return post_first_write(config, window) + last_output + post_groups(config)
+    return post_first_write(config, window, operand) + last_output + post_groups(config)

@@ -6,8 +6,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from arch.config import OPERAND_BLOCK_BYTES, AcceleratorConfig
+from arch.config import OPERAND_BLOCK_BYTES, TABLE_BYTES, AcceleratorConfig
 from arch.errors import CompileError
+from arch.mapping import Mapping
 from compiler.geometry import Columns, column_groups, reductions
 from sim.network import Add, AveragePool, Conv, MaxPool, Multiply, Table
 
@@ -15,6 +16,41 @@ MapLayer = Conv | MaxPool | AveragePool | Add | Multiply | Table
 """The layers that run on the machine."""
 
 _INT32 = np.iinfo(np.int32)
+
+
+def constants(
+    layer: MapLayer, mapping: Mapping, config: AcceleratorConfig
+) -> dict[str, NDArray[np.uint8]]:
+    """The bytes of the layer's weights, parameters and table, as far as it has them."""
+    found = {"parameters": parameter_blocks(layer, config).ravel()}
+    if isinstance(layer, Conv):
+        tiles = [
+            weight_tiles(layer, columns, mapping.channel_block, config).ravel()
+            for columns in column_groups(layer.shape, config.cols)
+        ]
+        found["weights"] = np.concatenate(tiles).view(np.uint8)
+    if isinstance(layer, Table):
+        found["table"] = layer.table
+    return found
+
+
+def constant_sizes(layer: MapLayer, mapping: Mapping, config: AcceleratorConfig) -> dict[str, int]:
+    """The sizes of ``constants``, from shapes alone."""
+    blocks, sizes = 1, {}
+    if isinstance(layer, Conv):
+        groups = column_groups(layer.shape, config.cols)
+        blocks = len(groups)
+        tiles = sum(
+            each.tiles
+            for columns in groups
+            for each in reductions(layer.shape, columns, mapping.channel_block, config.rows)
+        )
+        sizes["weights"] = tiles * config.weight_tile_bytes
+    if isinstance(layer, AveragePool):
+        blocks = len(np.unique(_tap_counts(layer), axis=0))
+    if isinstance(layer, Table):
+        sizes["table"] = TABLE_BYTES
+    return {"parameters": blocks * block_words(layer, config) * config.bus_bytes, **sizes}
 
 
 def weight_tiles(

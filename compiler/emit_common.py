@@ -110,7 +110,7 @@ class Emission:
         address: int,
         pitch: int,
     ) -> Step:
-        """A load whose bytes in memory no command writes, or from the input map."""
+        """A load into the buffer ``target``."""
         extent = (rows - 1) * pitch + row_bytes
         unit = self._config.bus_bytes if target is LoadTarget.PARAMETER else 1
         values = {
@@ -122,9 +122,11 @@ class Emission:
             "buffer_address": address,
             "buffer_pitch": pitch,
         }
+        # Constants in memory are never written: only maps need an order.
+        maps = target is LoadTarget.ACTIVATION
         source = Region("memory", dram, dram + (rows - 1) * dram_pitch + row_bytes)
         written = Region(target.name.lower(), address // unit, (address + extent) // unit)
-        return self.step(Engine.LOAD, values, reads=(source,), writes=(written,))
+        return self.step(Engine.LOAD, values, reads=(source,) if maps else (), writes=(written,))
 
     def load_parameters(self, block: int, word: int) -> Step:
         """Load the layer's parameter block number ``block`` to ``word`` of the buffer."""

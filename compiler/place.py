@@ -6,11 +6,10 @@ from numpy.typing import NDArray
 from arch.commands import COMMAND_BYTES
 from arch.config import AcceleratorConfig
 from arch.mapping import Mapping
-from compiler.constants import MapLayer, parameter_blocks, weight_tiles
+from compiler.constants import MapLayer, constant_sizes, constants
 from compiler.emit_common import Placement
 from compiler.emit_conv import ConvEmitter
 from compiler.emit_map import MapEmitter, pool_shape
-from compiler.geometry import column_groups
 from compiler.memory_map import MapPlace, MemoryMap
 from compiler.prefetch import prefetch_constants
 from compiler.program import PlacedLayer, Program, pack_all
@@ -20,13 +19,21 @@ from compiler.waits import Step, add_waits
 from sim.network import Add, Alias, Concat, Conv, Multiply, Network, Slice, Table
 
 
-def place_network(network: Network, config: AcceleratorConfig) -> Program:
-    """Compile ``network`` for ``config``. Raises ``CompileError`` for a layer that does not fit."""
+def place_network(
+    network: Network, config: AcceleratorConfig, *, timing_only: bool = False
+) -> Program:
+    """Compile ``network`` for ``config``.
+
+    With ``timing_only``, weights are not looked at and the memory image stays empty: the program
+    can be timed, not run. Raises ``CompileError`` for a layer that does not fit.
+    """
     network = separate_views(network)
     layers = [layer for layer in network.layers if not isinstance(layer, Alias | Concat | Slice)]
     mappings = [choose_mapping(layer, config) for layer in layers]
     memory = MemoryMap()
-    constants = _place_constants(layers, mappings, memory, config)
+    for index, (layer, mapping) in enumerate(zip(layers, mappings, strict=True)):
+        for kind, size in constant_sizes(layer, mapping, config).items():
+            memory.place(f"{kind} {index}", size)
     maps = place_maps(network, memory)
     steps = [
         step
@@ -37,9 +44,11 @@ def place_network(network: Network, config: AcceleratorConfig) -> Program:
     commands = add_waits(steps, config)
     program_address = memory.place("program", len(commands) * COMMAND_BYTES)
     image = np.zeros(memory.size, np.uint8)
-    for name, data in constants.items():
-        _write(image, memory.address(name), data)
-    _write(image, program_address, np.frombuffer(pack_all(commands, config), np.uint8))
+    if not timing_only:
+        for index, (layer, mapping) in enumerate(zip(layers, mappings, strict=True)):
+            for kind, data in constants(layer, mapping, config).items():
+                _write(image, memory.address(f"{kind} {index}"), data)
+        _write(image, program_address, np.frombuffer(pack_all(commands, config), np.uint8))
     return Program(
         network=network,
         config=config,
@@ -62,26 +71,6 @@ def choose_mapping(layer: MapLayer, config: AcceleratorConfig) -> Mapping:
     if isinstance(layer, Add | Multiply):
         return map_elementwise(layer.name, pool_shape(layer), layer.broadcasts, config)
     return map_pool(layer.name, pool_shape(layer), config)
-
-
-def _place_constants(
-    layers: list[MapLayer], mappings: list[Mapping], memory: MemoryMap, config: AcceleratorConfig
-) -> dict[str, NDArray[np.uint8]]:
-    """Give every layer's constants an address; gives their bytes."""
-    constants = {}
-    for index, (layer, mapping) in enumerate(zip(layers, mappings, strict=True)):
-        if isinstance(layer, Conv):
-            tiles = [
-                weight_tiles(layer, columns, mapping.channel_block, config).ravel()
-                for columns in column_groups(layer.shape, config.cols)
-            ]
-            constants[f"weights {index}"] = np.concatenate(tiles).view(np.uint8)
-        if isinstance(layer, Table):
-            constants[f"table {index}"] = layer.table
-        constants[f"parameters {index}"] = parameter_blocks(layer, config).ravel()
-    for name, data in constants.items():
-        memory.place(name, data.size)
-    return constants
 
 
 def _placement(

@@ -1,7 +1,9 @@
 """Choosing a layer's mapping: every tiling that fits is priced, and the cheapest is taken."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import Enum
+from functools import lru_cache
 from itertools import product
 from typing import NoReturn
 
@@ -16,6 +18,14 @@ from compiler.geometry import Columns, Reduction, column_groups, halo_size, redu
 
 _COMMAND_CYCLES = 30
 """Rough start-up cost of a command, which keeps tiles from becoming needlessly small."""
+
+
+class _Operand(Enum):
+    """What second operand a layer has: none, a map, or one pixel for the whole map."""
+
+    NONE = 0
+    MAP = 1
+    PIXEL = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,9 +55,8 @@ def map_conv(name: str, shape: ConvShape, config: AcceleratorConfig) -> Mapping:
 
     Input channels are taken in as few blocks as fit.
     """
-    groups = column_groups(shape, config.cols)
     block = shape.ifmap.channels
-    while (mapping := _map_blocks(shape, groups, block, config)) is None:
+    while (mapping := _map_blocks(shape, block, config)) is None:
         if block <= config.rows:
             extent = halo_size(shape.window, shape.ifmap, 1, 1)
             _refuse(name, extent[0] * extent[1], block, config)
@@ -55,10 +64,10 @@ def map_conv(name: str, shape: ConvShape, config: AcceleratorConfig) -> Mapping:
     return mapping
 
 
-def _map_blocks(
-    shape: ConvShape, groups: list[Columns], block: int, config: AcceleratorConfig
-) -> Mapping | None:
+@lru_cache(maxsize=1024)
+def _map_blocks(shape: ConvShape, block: int, config: AcceleratorConfig) -> Mapping | None:
     """The cheapest mapping with ``block`` input channels on chip at a time, if one fits."""
+    groups = column_groups(shape, config.cols)
     work = _work(shape, groups, block, config)
     sizes = [columns.channels for columns in groups]
     best: tuple[float, Mapping] | None = None
@@ -89,8 +98,8 @@ def _work(shape: ConvShape, groups: list[Columns], block: int, config: Accelerat
 def map_pool(name: str, shape: PoolShape, config: AcceleratorConfig) -> Mapping:
     """The cheapest mapping of a layer without a second operand that needs no array. Raises
     ``CompileError`` if none fits."""
-    choices = ((inputs, None, outputs) for inputs, outputs in _slot_choices(config))
-    return _cheapest(name, shape, choices, False, config)
+    mapping = _map_operands(shape, _Operand.NONE, config)
+    return mapping or _refuse_pool(name, shape, config)
 
 
 def map_elementwise(
@@ -98,28 +107,20 @@ def map_elementwise(
 ) -> Mapping:
     """The cheapest mapping of a layer of two operands, the second perhaps one pixel for all.
     Raises ``CompileError`` if none fits."""
-    choices = (
-        (first, second, outputs)
-        for inputs, outputs in _slot_choices(config)
-        for first, second in _operand_choices(inputs, broadcasts)
-    )
-    return _cheapest(name, shape, choices, broadcasts, config)
+    operand = _Operand.PIXEL if broadcasts else _Operand.MAP
+    return _map_operands(shape, operand, config) or _refuse_pool(name, shape, config)
 
 
-def _cheapest(
-    name: str,
-    shape: PoolShape,
-    choices: Iterable[tuple[Slots, Slots | None, Slots]],
-    broadcasts: bool,
-    config: AcceleratorConfig,
-) -> Mapping:
+@lru_cache(maxsize=1024)
+def _map_operands(shape: PoolShape, operand: _Operand, config: AcceleratorConfig) -> Mapping | None:
+    """The cheapest mapping of a layer that needs no array, if one fits."""
     sizes = [channels for _, channels in spans(shape.ofmap.channels, config.cols)]
     best: tuple[float, Mapping] | None = None
-    for inputs, operands, outputs in choices:
+    for inputs, operands, outputs in _operand_choices(operand, config):
         for tile in _tiles(shape, sizes, LOOP_LIMIT):
             in_height, in_width = halo_size(shape.window, shape.ifmap, tile.height, tile.width)
             out_bytes = tile.height * tile.width * tile.channels
-            operand_bytes = tile.channels if broadcasts else out_bytes
+            operand_bytes = tile.channels if operand is _Operand.PIXEL else out_bytes
             fits = (
                 in_height * in_width * tile.channels <= slot_bytes(inputs, config)
                 and out_bytes <= slot_bytes(outputs, config)
@@ -130,10 +131,12 @@ def _cheapest(
                 if best is None or cost < best[0]:
                     mapping = _mapping(tile, tile.channels, (1, 1, 1), inputs, operands, outputs)
                     best = cost, mapping
-    if best is None:
-        extent = halo_size(shape.window, shape.ifmap, 1, 1)
-        _refuse(name, extent[0] * extent[1], min(config.cols, shape.ifmap.channels), config)
-    return best[1]
+    return None if best is None else best[1]
+
+
+def _refuse_pool(name: str, shape: PoolShape, config: AcceleratorConfig) -> NoReturn:
+    extent = halo_size(shape.window, shape.ifmap, 1, 1)
+    _refuse(name, extent[0] * extent[1], min(config.cols, shape.ifmap.channels), config)
 
 
 def _mapping(
@@ -178,16 +181,19 @@ def _slot_choices(config: AcceleratorConfig) -> Iterator[tuple[Slots, Slots]]:
             )
 
 
-def _operand_choices(inputs: Slots, broadcasts: bool) -> Iterator[tuple[Slots, Slots]]:
-    """Ways to give some of the inputs' banks to second operands: the post-processor reads both at
-    once, so they lie in different banks."""
-    least = range(1, 2) if broadcasts else range(1, inputs.banks)
-    for banks in least:
-        if inputs.banks > banks:
-            yield (
-                Slots(first=inputs.first, banks=inputs.banks - banks, count=inputs.count),
-                Slots(first=inputs.first + inputs.banks - banks, banks=banks, count=inputs.count),
-            )
+def _operand_choices(
+    operand: _Operand, config: AcceleratorConfig
+) -> Iterator[tuple[Slots, Slots | None, Slots]]:
+    """Ways to divide the banks among inputs, second operands and outputs: the post-processor
+    reads both operands at once, so they lie in different banks."""
+    for both, outputs in _slot_choices(config):
+        if operand is _Operand.NONE:
+            yield both, None, outputs
+            continue
+        for banks in range(1, 2 if operand is _Operand.PIXEL else both.banks):
+            if banks < both.banks:
+                inputs = Slots(first=0, banks=both.banks - banks, count=both.count)
+                yield inputs, Slots(first=inputs.banks, banks=banks, count=both.count), outputs
 
 
 def _split(reduction: Reduction, tiles: int, config: AcceleratorConfig) -> tuple[int, int, int]:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from arch.commands import COUNT_BITS, Command, Engine
 from arch.config import AcceleratorConfig
 
+_PAGE = 1 << 14
+
 _HORIZON = 1 << COUNT_BITS - 2
 """A wait never reaches further back than this, so that 16-bit counts compare rightly."""
 
@@ -94,10 +96,13 @@ def add_waits(steps: Iterable[Step], config: AcceleratorConfig) -> list[Command]
 def _accesses(step: Step, number: int, config: AcceleratorConfig) -> Iterator[tuple[str, _Access]]:
     for regions, writes in ((step.reads, False), (step.writes, True)):
         for region in regions:
-            yield (
-                region.storage,
-                _Access(region.start, region.stop, step.engine, number, exclusive=writes),
-            )
+            access = _Access(region.start, region.stop, step.engine, number, exclusive=writes)
+            if region.storage == "memory":
+                # In pages, so that a command meets few others.
+                for page in range(region.start // _PAGE, (region.stop - 1) // _PAGE + 1):
+                    yield f"memory {page}", access
+                continue
+            yield region.storage, access
             if region.storage == "activation":
                 port = "write port" if writes else "read port"
                 first = region.start // config.activation_bank_bytes

@@ -146,7 +146,8 @@ class AffineGenerator(wiring.Component):
             target = base
             if loop in moving:
                 # The innermost loop stands where the position is.
-                base = current if loop == moving[-1] else Signal.like(current, name=f"{loop}_{part}")
+                innermost = loop == moving[-1]
+                base = current if innermost else Signal.like(current, name=f"{loop}_{part}")
                 target = base + held[f"{loop}_{part}"]
             moved = Signal.like(current, name=f"{loop}_{part}_next")
             m.d.comb += moved.eq(Mux(goes_on[k], target, following))

@@ -6,8 +6,16 @@ from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from arch.commands import COMMAND_BITS, FORMATS, OPCODE_BITS, CommandFormat, Engine, LoadTarget
-from arch.config import AcceleratorConfig
+from arch.commands import (
+    COMMAND_BITS,
+    FORMATS,
+    OPCODE_BITS,
+    CommandFormat,
+    Engine,
+    LoadTarget,
+    PostOperand,
+)
+from arch.config import TABLES, AcceleratorConfig
 from hw.interfaces import command_layout, command_stream, counts_layout
 from hw.queue import behind, engine_flags
 
@@ -36,10 +44,10 @@ class CommandDecoder(wiring.Component):
     - a wait asks for more than has been dispatched to that engine before:
       (dispatched - wait) mod 2^16 >= 2^15;
     - LOAD, STORE: row_bytes is 0;
-    - LOAD: the target is 3; or it is the parameter buffer, and one of dram_address, row_bytes and
-      buffer_address (with more than one row, dram_pitch and buffer_pitch too) is not a multiple of
-      the bus's bytes per beat;
-    - POST: channels (that is, channels - 1) is ``cols`` or more.
+    - LOAD: the target is the parameter buffer or the tables, and one of dram_address, row_bytes
+      and buffer_address (with more than one row, dram_pitch and buffer_pitch too) is not a multiple
+      of the bus's bytes per beat;
+    - POST: channels (that is, channels - 1) is ``cols`` or more; operand or table is 3.
 
     Members:
         commands: commands as 512-bit words.
@@ -100,10 +108,12 @@ class CommandDecoder(wiring.Component):
         if engine in (Engine.LOAD, Engine.STORE):
             yield command.row_bytes == 0
         if engine is Engine.LOAD:
-            yield command.target > max(LoadTarget)
-            yield (command.target == LoadTarget.PARAMETER) & self._misaligned(command)
+            whole_words = (LoadTarget.PARAMETER, LoadTarget.TABLE)
+            yield command.target.matches(*whole_words) & self._misaligned(command)
         if engine is Engine.POST:
             yield command.channels >= self.config.cols
+            yield command.operand > max(PostOperand)
+            yield command.table > TABLES
 
     def _misaligned(self, command: data.View) -> Value:
         """Whether a row of a transfer begins or ends within a bus beat, at either end."""

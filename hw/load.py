@@ -5,10 +5,11 @@ from amaranth.lib import data, fifo, wiring
 from amaranth.lib.wiring import In, Out
 
 from arch.commands import Engine, LoadTarget
-from arch.config import TABLE_BYTES, TABLES, AcceleratorConfig
+from arch.config import AcceleratorConfig
 from arch.timing import BUFFER_WRITE_LATENCY
 from hw.burst import BurstSplitter, burst_layout, connect_transfers, valid_lanes
 from hw.interfaces import MemoryReader, WritePort, command_layout, command_stream
+from hw.table import ADDRESS_BITS as TABLE_ADDRESS_BITS
 
 _FROM_BURST = ("buffer_address", "first_lane", "last_lane", "last")
 
@@ -23,7 +24,7 @@ def _record_layout(config: AcceleratorConfig) -> data.StructLayout:
 
 
 class LoadEngine(wiring.Component):
-    """Copies rows of bytes from memory into the activation, weight or parameter buffer, or the tables.
+    """Copies rows of bytes from memory into a buffer or the tables.
 
     The addresses of a command may run ahead of the data of those before it; data and ``done`` come
     in order. With p(n) the cycle in which command n is taken, o(k) the first cycle in which burst k
@@ -41,14 +42,15 @@ class LoadEngine(wiring.Component):
     Members:
         commands: Load commands whose waits are over.
         memory: The read half of the bus. ``r`` is always ready.
-        activation, weight, parameter, table: Write ports of ``bus_bytes`` elements at any byte address.
+        activation, weight, parameter, table: Write ports of ``bus_bytes`` elements at any byte
+            address.
         abort: No burst is offered any more but one that is already offered.
         quiet: Nothing is on the bus, and with ``abort`` nothing will be.
         idle: All commands taken are done.
         done: Pulse: a command is complete, a read requested in the next cycle sees its bytes.
         error: Pulse, the cycle after a beat whose response was not OKAY.
-        read_beat: Event, one a cycle; so are
-        activation_write, weight_write, parameter_write, table_write.
+        read_beat, activation_write, weight_write, parameter_write, table_write: Events, one a
+            cycle.
     """
 
     def __init__(self, *, config: AcceleratorConfig) -> None:
@@ -57,7 +59,7 @@ class LoadEngine(wiring.Component):
             LoadTarget.ACTIVATION: config.activation_address_bits,
             LoadTarget.WEIGHT: config.weight_address_bits,
             LoadTarget.PARAMETER: config.parameter_buffer_bytes.bit_length() - 1,
-            LoadTarget.TABLE: (TABLES * TABLE_BYTES).bit_length() - 1,
+            LoadTarget.TABLE: TABLE_ADDRESS_BITS,
         }
         ports = {
             target.name.lower(): Out(WritePort(address_bits=bits, elements=config.bus_bytes))

@@ -1,20 +1,21 @@
-"""The post-processor: from accumulators or activations to pooled, requantised outputs."""
+"""The post-processor: from accumulators or activations to output bytes."""
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from arch.commands import POST_LOOPS, Engine, PostSource
+from arch.commands import POST_LOOPS, Engine, PostOperand, PostSource
 from arch.config import AcceleratorConfig
-from arch.post_timing import POSITION_TO_WRITE, REQUANTISE_LATENCY, post_groups
+from arch.post_timing import OPERAND_TO_WRITE, POSITION_TO_WRITE, post_groups
 from arch.timing import BUFFER_READ_LATENCY
 from hw.address import AffineGenerator
 from hw.delay import delayed
 from hw.interfaces import ReadPort, WritePort, command_layout, command_stream
 from hw.pool import Pool
-from hw.post_parameters import ParameterBlock
-from hw.post_writer import OutputWriter
-from hw.requantise import Requantiser
+from hw.post_groups import GroupWalker
+from hw.post_parameters import OperandBlock, ParameterBlock
+from hw.result_lanes import ResultLanes
+from hw.table import ADDRESS_BITS as TABLE_ADDRESS_BITS
 
 _POOL_LATENCY = 2
 
@@ -36,11 +37,12 @@ class DrainPort(wiring.Signature):
 
 
 class PostEngine(wiring.Component):
-    """Combines each window of source positions, adds the bias, requantises, clamps and writes.
+    """Combines each window of source positions, adds the bias, requantises and clamps, combines
+    the result with a second operand, looks it up in a table, and writes it.
 
     One command at a time, and never stalls: every event has its cycle, as arch/post_timing.py
-    states. A command taken in cycle p reads its block of parameters from p + 1 on, then issues a
-    position a cycle, output after output, each output taking the larger of its window and its
+    states. A command taken in cycle p reads its constants from p + 1 on, then issues a position a
+    cycle, output after output, each output taking the larger of its window and its
     groups of columns. Positions that are padding take their cycle, but are not requested.
 
     Members:
@@ -48,10 +50,13 @@ class PostEngine(wiring.Component):
         parameter: Read port of the parameter buffer; aligned words of ``bus_bytes``.
         drain: Read port of the accumulators.
         activation: Read port of ``cols`` elements; only the command's channels are requested.
-        write: Write port of ``requantiser_lanes`` elements of the activation buffer.
+        operand: Read port of ``requantiser_lanes`` elements of the activation buffer.
+        write: Write port of as many.
+        tables: Write port of the tables; aligned words of ``bus_bytes``.
         idle: No command is held.
         done: Pulse: from the next cycle on, read requests see all bytes of the command.
         position: Event, one a cycle: a position was issued, padding or not.
+        table_read: Event, one a cycle: a group was written that was looked up in a table.
     """
 
     def __init__(self, *, config: AcceleratorConfig) -> None:
@@ -67,10 +72,15 @@ class PostEngine(wiring.Component):
                     DrainPort(address_bits=config.accumulator_address_bits, columns=config.cols)
                 ),
                 "activation": Out(ReadPort(address_bits=activation_bits, elements=config.cols)),
+                "operand": Out(ReadPort(address_bits=activation_bits, elements=lanes)),
                 "write": Out(WritePort(address_bits=activation_bits, elements=lanes)),
+                "tables": In(
+                    WritePort(address_bits=TABLE_ADDRESS_BITS, elements=config.bus_bytes)
+                ),
                 "idle": Out(1),
                 "done": Out(1),
                 "position": Out(1),
+                "table_read": Out(1),
             }
         )
 
@@ -82,30 +92,26 @@ class PostEngine(wiring.Component):
             loops=POST_LOOPS,
             address_bits=max(config.activation_address_bits, config.accumulator_address_bits),
         )
-        m.submodules.parameters = parameters = ParameterBlock(config=config)
         m.submodules.pool = pool = Pool(columns=config.cols)
-        m.submodules.writer = writer = OutputWriter(config=config)
+        m.submodules.lanes = lanes = ResultLanes(config=config)
         command = Signal(command_layout(Engine.POST))
         issue, output_end = Signal(), Signal()
+        # The word that is requested in this cycle belongs to the second operand.
+        for_operand = Signal()
 
-        self._sequence(m, positions, command, issue=issue, output_end=output_end)
+        self._sequence(
+            m, positions, command, issue=issue, output_end=output_end, for_operand=for_operand
+        )
         self._request(m, positions, command, issue=issue)
         first = Signal(init=1)
         with m.If(issue):
             m.d.sync += first.eq(output_end)
         self._pool(m, pool, command, first=delayed(m, first, stages=1 + BUFFER_READ_LATENCY))
         take = delayed(m, output_end, stages=1 + BUFFER_READ_LATENCY + _POOL_LATENCY)
-        results = self._requantise(m, pool, parameters, command, take=take)
-
-        row_end = positions.last[1]
-        m.d.comb += [
-            writer.command.eq(command),
-            writer.load.eq(self.parameter.valid),
-            writer.start.eq(delayed(m, take, stages=1 + REQUANTISE_LATENCY)),
-            writer.row_end.eq(delayed(m, row_end, stages=POSITION_TO_WRITE)),
-            writer.results.eq(results),
-        ]
-        wiring.connect(m, writer.write, wiring.flipped(self.write))
+        self._feed(m, pool, lanes, take=take, for_operand=for_operand)
+        m.d.comb += lanes.command.eq(command)
+        wiring.connect(m, wiring.flipped(self.tables), lanes.tables)
+        self._walk_groups(m, command, lanes, output_end=output_end, row_end=positions.last[1])
         return m
 
     def _sequence(
@@ -116,13 +122,14 @@ class PostEngine(wiring.Component):
         *,
         issue: Signal,
         output_end: Signal,
+        for_operand: Signal,
     ) -> None:
-        """The life of a command; drives ``issue`` (a position goes out) and ``output_end`` (the
-        last one of its window)."""
+        """The life of a command; drives ``issue`` (a position goes out), ``output_end`` (the last
+        one of its window) and ``for_operand``."""
         config = self._config
         groups = post_groups(config)
         word = Signal(config.parameter_address_bits)
-        words_left = Signal(range(config.parameter_block_words))
+        words_left = Signal(range(max(config.parameter_block_words, config.operand_block_words)))
         # Cycle of the present output, up to the last that an output takes at least: left there
         # if windows take longer.
         slot = Signal(range(groups))
@@ -148,6 +155,14 @@ class PostEngine(wiring.Component):
                     m.next = "PARAMETERS"
             with m.State("PARAMETERS"):
                 m.d.comb += self.parameter.valid.eq(1)
+                m.d.sync += [word.eq(word + 1), words_left.eq(words_left - 1)]
+                with m.If(words_left == 0):
+                    m.d.sync += words_left.eq(config.operand_block_words - 1)
+                    m.next = "POSITIONS"
+                    with m.If(command.operand != PostOperand.NONE):
+                        m.next = "OPERAND"
+            with m.State("OPERAND"):
+                m.d.comb += [self.parameter.valid.eq(1), for_operand.eq(1)]
                 m.d.sync += [word.eq(word + 1), words_left.eq(words_left - 1)]
                 with m.If(words_left == 0):
                     m.next = "POSITIONS"
@@ -205,43 +220,71 @@ class PostEngine(wiring.Component):
             pool.first.eq(first),
         ]
 
-    def _requantise(
-        self,
-        m: Module,
-        pool: Pool,
-        parameters: ParameterBlock,
-        command: data.View,
-        *,
-        take: Value,
-    ) -> Value:
-        """Pooled columns through the requantisers, a group a cycle from the cycle after ``take``
-        on; gives the groups' results."""
-        config = self._config
-        lanes, groups = config.requantiser_lanes, post_groups(config)
+    def _feed(
+        self, m: Module, pool: Pool, lanes: ResultLanes, *, take: Value, for_operand: Value
+    ) -> None:
+        """Pooled columns and their constants into the lanes, a group a cycle from the second cycle
+        after ``take`` on."""
+        m.submodules.parameters = parameters = ParameterBlock(config=self._config)
+        m.submodules.operand_block = operand = OperandBlock(config=self._config)
+        groups = post_groups(self._config)
         columns = Signal.like(pool.pooled)
         groups_left = Signal(range(groups + 1))
-        m.d.sync += columns.eq(Mux(take, pool.pooled, columns.as_value() >> 32 * lanes))
+        shifted = columns.as_value() >> 32 * self._config.requantiser_lanes
+        m.d.sync += columns.eq(Mux(take, pool.pooled, shifted))
         with m.If(take):
             m.d.sync += groups_left.eq(groups)
         with m.Elif(groups_left != 0):
             m.d.sync += groups_left.eq(groups_left - 1)
+        arrived = delayed(m, self.parameter.valid, stages=BUFFER_READ_LATENCY)
+        arrived_for_operand = delayed(m, for_operand, stages=BUFFER_READ_LATENCY)
         m.d.comb += [
-            parameters.load.eq(delayed(m, self.parameter.valid, stages=BUFFER_READ_LATENCY)),
+            parameters.load.eq(arrived & ~arrived_for_operand),
             parameters.word.eq(self.parameter.data),
             parameters.rotate.eq(groups_left != 0),
+            operand.clear.eq(self.idle),
+            operand.load.eq(arrived_for_operand),
+            operand.word.eq(self.parameter.data),
+            lanes.constants.eq(operand.constants),
         ]
-        results = []
-        for lane in range(lanes):
-            requantiser = Requantiser()
-            m.submodules[f"requantiser{lane}"] = requantiser
+        for lane, parameter in enumerate(parameters.group):
             m.d.sync += [
-                requantiser.value.eq(columns[lane] + parameters.group[lane].bias),
-                requantiser.multiplier.eq(parameters.group[lane].multiplier),
+                lanes.values[lane].eq(columns[lane] + parameter.bias),
+                lanes.multipliers[lane].eq(parameter.multiplier),
             ]
+
+    def _walk_groups(
+        self,
+        m: Module,
+        command: data.View,
+        lanes: ResultLanes,
+        *,
+        output_end: Value,
+        row_end: Value,
+    ) -> None:
+        """Requests of second operands, and writes of results."""
+        m.submodules.operand_walker = operand = GroupWalker(config=self._config)
+        m.submodules.writer = writer = GroupWalker(config=self._config)
+        before_operand = POSITION_TO_WRITE - OPERAND_TO_WRITE
+        starts = delayed(m, Cat(output_end, row_end), stages=before_operand)
+        writes = delayed(m, starts, stages=OPERAND_TO_WRITE)
+        for walker, prefix, start in ((operand, "operand", starts), (writer, "out", writes)):
             m.d.comb += [
-                requantiser.zero_point.eq(command.zero_point),
-                requantiser.low.eq(command.low),
-                requantiser.high.eq(command.high),
+                walker.first.eq(command[f"{prefix}_address"]),
+                walker.to_row.eq(command[f"{prefix}_py"]),
+                walker.to_column.eq(command[f"{prefix}_px"]),
+                walker.channels.eq(command.channels),
+                walker.load.eq(self.parameter.valid),
+                Cat(walker.start, walker.row_end).eq(start),
             ]
-            results.append(requantiser.result)
-        return Cat(results)
+        m.d.comb += [
+            self.operand.valid.eq(operand.valid & (command.operand != PostOperand.NONE)),
+            self.operand.address.eq(operand.address),
+            self.operand.mask.eq(operand.mask),
+            lanes.operands.eq(self.operand.data),
+            self.write.valid.eq(writer.valid),
+            self.write.address.eq(writer.address),
+            self.write.mask.eq(writer.mask),
+            self.write.data.eq(lanes.results),
+            self.table_read.eq(writer.valid & (command.table != 0)),
+        ]

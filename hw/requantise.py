@@ -1,4 +1,4 @@
-"""The requantiser: from an int32 accumulator to an 8-bit output in exact float32 arithmetic."""
+"""The requantiser: from an int32 accumulator to a 9-bit value in exact float32 arithmetic."""
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
@@ -31,9 +31,9 @@ class Requantiser(wiring.Component):
         value: signed 32-bit accumulator, bias included.
         multiplier: bits of a float32.
         zero_point: signed, -256 ... 255, held while elements are in flight.
-        low: smallest output, signed, at most ``high``; held likewise.
-        high: largest output, signed; held likewise.
-        result: low 8 bits of the output, ``LATENCY`` cycles after its value.
+        low: smallest result, signed, at most ``high``; held likewise.
+        high: largest result, signed; held likewise.
+        result: signed, ``LATENCY`` cycles after its value.
     """
 
     LATENCY = REQUANTISE_LATENCY
@@ -46,7 +46,7 @@ class Requantiser(wiring.Component):
                 "zero_point": In(signed(9)),
                 "low": In(signed(9)),
                 "high": In(signed(9)),
-                "result": Out(8),
+                "result": Out(signed(9)),
             }
         )
 
@@ -81,13 +81,13 @@ class Requantiser(wiring.Component):
         return mantissa, shift - carry, delayed(m, self.value < 0, stages=4)
 
     def _finish(self, m: Module, magnitude: Value, negative: Value) -> None:
-        """Stages 12 and 13: from magnitude and sign to the output."""
+        """Stages 12 and 13: from magnitude and sign to the result."""
         # Stage 12: sign and zero point.
         offset = Signal(signed(11))
         m.d.sync += offset.eq(self.zero_point + Mux(negative, -magnitude, magnitude))
         # Stage 13: clamp.
         clamped = Mux(offset > self.high, self.high, Mux(offset < self.low, self.low, offset))
-        m.d.sync += self.result.eq(clamped[:8])
+        m.d.sync += self.result.eq(clamped)
 
 
 def _normalised(m: Module, value: Value, *, steps: tuple[int, ...]) -> tuple[Value, Value]:

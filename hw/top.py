@@ -176,7 +176,7 @@ class Accelerator(wiring.Component):
             lanes=config.activation_lanes,
             words=config.activation_words,
             banks=config.activation_banks,
-            readers=(config.rows, config.cols, bus),
+            readers=(config.rows, config.cols, config.requantiser_lanes, bus),
             writers=(bus, config.requantiser_lanes),
         )
         weight = BankedBuffer(
@@ -194,13 +194,15 @@ class Accelerator(wiring.Component):
         m.submodules.parameter_buffer = reset(parameter)
         wiring.connect(m, self._execute.activation, activation.read0)
         wiring.connect(m, self._post.activation, activation.read1)
-        wiring.connect(m, self._store.activation, activation.read2)
+        wiring.connect(m, self._post.operand, activation.read2)
+        wiring.connect(m, self._store.activation, activation.read3)
         wiring.connect(m, self._load.activation, activation.write0)
         wiring.connect(m, self._post.write, activation.write1)
         wiring.connect(m, self._execute.weight, weight.read0)
         wiring.connect(m, self._load.weight, weight.write0)
         wiring.connect(m, self._post.parameter, parameter.read0)
         wiring.connect(m, self._load.parameter, parameter.write0)
+        wiring.connect(m, self._load.table, self._post.tables)
 
     def _completion(self, m: Module) -> None:
         """How a run can end."""
@@ -236,6 +238,7 @@ class Accelerator(wiring.Component):
             "post_busy": post.position,
             "activation_read_execute": execute.activation_read,
             "activation_read_post": post.activation.valid,
+            "activation_read_operand": post.operand.valid,
             "activation_read_store": store.activation_read,
             "activation_write_load": load.activation_write,
             "activation_write_post": post.write.valid,
@@ -246,6 +249,8 @@ class Accelerator(wiring.Component):
             "accumulator_drain": post.drain.valid,
             "parameter_read": post.parameter.valid,
             "parameter_write": load.parameter_write,
+            "table_read": post.table_read,
+            "table_write": load.table_write,
             "memory_read_beats": self.m_axi_rvalid & self.m_axi_rready,
             "memory_write_beats": store.write_beat,
             "commands": self._decoder.dispatch.as_value().any(),

@@ -14,9 +14,11 @@ from compiler.place import place_network
 from compiler.program import Program
 from compiler.tiling import map_conv
 from sim.command.functional import Storage
-from sim.golden.run import run_layer
+from sim.golden.run import run_network
 from sim.network import Bytes, Layer, Network
-from tests.support.random_layers import SizeLimits, random_conv, random_layer
+from tests.support.random_convolutions import random_conv
+from tests.support.random_maps import SizeLimits
+from tests.support.random_networks import random_network
 
 LARGE = SizeLimits(max_height=20, max_width=20, max_channels=70, max_macs=3_000_000)
 
@@ -37,10 +39,11 @@ def execute(program: Program, x: Bytes) -> np.ndarray:
 @pytest.mark.parametrize("config", PRESETS.values(), ids=PRESETS)
 @pytest.mark.parametrize("seed", range(40))
 def test_random_layers(seed: int, config: AcceleratorConfig) -> None:
-    rng = np.random.default_rng(seed)
-    layer, x = random_layer(rng, LARGE)
-    program = place_network(one_layer(layer), config)
-    assert np.array_equal(execute(program, x), run_layer(layer, x)), program.layers[0].mapping
+    network, x = random_network(np.random.default_rng(seed), LARGE)
+    program = place_network(network, config)
+    golden = run_network(network, x)[network.outputs[0].name]
+    mappings = [placed.mapping for placed in program.layers]
+    assert np.array_equal(execute(program, x), golden), mappings
 
 
 def conv(channels: int, out_channels: int, size: int, kernel: int) -> ConvShape:

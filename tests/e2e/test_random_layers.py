@@ -10,7 +10,7 @@ import os
 
 import pytest
 
-from sim.network import Conv, GlobalAveragePool, MaxPool
+from sim.network import Add, AveragePool, Conv, MaxPool, Multiply, Table
 from tests.support.agreement import assert_agreement, random_case
 from tests.support.machines import CONFIGS, rtl_machine
 
@@ -39,8 +39,10 @@ def test_seed(name: str) -> None:
 def test_the_fixed_seeds_are_worth_it(name: str) -> None:
     """Every kind of layer is there, and at least half do not divide by the array."""
     config = CONFIGS[name]
-    layers = [random_case(seed, config).program.layers[0].layer for seed in FIXED_SEEDS]
-    assert {type(layer) for layer in layers} == {Conv, MaxPool, GlobalAveragePool}
+    layers = [
+        placed.layer for seed in FIXED_SEEDS for placed in random_case(seed, config).program.layers
+    ]
+    assert {type(layer) for layer in layers} == {Conv, MaxPool, AveragePool, Add, Multiply, Table}
     uneven = [
         layer
         for layer in layers

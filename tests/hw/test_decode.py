@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from amaranth.lib import data
 
-from arch.commands import COMMAND_BITS, COUNT_BITS, FORMATS, Command, Engine
+from arch.commands import COMMAND_BITS, COUNT_BITS, FORMATS, Command, Engine, LoadTarget
 from arch.config import AcceleratorConfig
 from arch.presets import PRESETS
 from hw.decode import CommandDecoder, unused_bits
@@ -226,13 +226,12 @@ def test_an_empty_row_is_illegal(engine: Engine) -> None:
     assert not illegal(engine, row_bytes=1)
 
 
-def test_a_load_into_no_buffer_is_illegal() -> None:
-    assert illegal(Engine.LOAD, target=3)
-    assert not illegal(Engine.LOAD, target=1)
+@pytest.mark.parametrize("name", ["operand", "table"])
+def test_an_unknown_operand_or_table_is_illegal(name: str) -> None:
+    assert [illegal(Engine.POST, **{name: value}) for value in range(4)] == [False] * 3 + [True]
 
 
 ALIGNED = {
-    "target": 2,
     "dram_address": 0xFFFF_FFC0,
     "row_bytes": 64,
     "buffer_address": 0x40,
@@ -246,20 +245,27 @@ ALIGNED = {
 @pytest.mark.parametrize(
     "name", ["dram_address", "row_bytes", "buffer_address", "dram_pitch", "buffer_pitch"]
 )
-def test_a_misaligned_load_of_parameters_is_illegal(config: AcceleratorConfig, name: str) -> None:
-    assert not illegal_in(config, Engine.LOAD, **ALIGNED)
+@pytest.mark.parametrize("target", [LoadTarget.PARAMETER, LoadTarget.TABLE])
+def test_a_misaligned_load_of_parameters_or_a_table_is_illegal(
+    target: LoadTarget, config: AcceleratorConfig, name: str
+) -> None:
+    aligned = ALIGNED | {"target": target}
+    assert not illegal_in(config, Engine.LOAD, **aligned)
     bit = 1
     while bit < config.bus_bytes:
-        assert illegal_in(config, Engine.LOAD, **ALIGNED | {name: ALIGNED[name] + bit})
+        assert illegal_in(config, Engine.LOAD, **aligned | {name: ALIGNED[name] + bit})
         bit *= 2
 
 
 @pytest.mark.parametrize("name", ["dram_pitch", "buffer_pitch"])
-def test_the_pitch_of_a_single_row_of_parameters_may_be_anything(name: str) -> None:
-    assert not illegal(Engine.LOAD, **ALIGNED | {name: 1, "rows": 0})
+@pytest.mark.parametrize("target", [LoadTarget.PARAMETER, LoadTarget.TABLE])
+def test_the_pitch_of_a_single_row_of_parameters_or_a_table_may_be_anything(
+    target: LoadTarget, name: str
+) -> None:
+    assert not illegal(Engine.LOAD, **ALIGNED | {"target": target, name: 1, "rows": 0})
 
 
-@pytest.mark.parametrize("target", [0, 1])
+@pytest.mark.parametrize("target", [LoadTarget.ACTIVATION, LoadTarget.WEIGHT])
 def test_other_loads_may_be_misaligned(target: int) -> None:
     odd = {name: value + 1 for name, value in ALIGNED.items()}
     assert not illegal(Engine.LOAD, **odd | {"target": target})

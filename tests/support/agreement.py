@@ -11,9 +11,10 @@ from compiler.program import Program
 from sim.command.functional import Storage
 from sim.command.timeline import Timeline, TimelineSimulator
 from sim.golden.run import run_network
-from sim.network import Bytes, Layer, Network
+from sim.network import Bytes
 from sim.rtl.machine import RtlMachine, RunResult
-from tests.support.random_layers import SizeLimits, random_layer
+from tests.support.random_maps import SizeLimits
+from tests.support.random_networks import NETWORK_KINDS, random_network
 
 LIMITS = SizeLimits(max_height=12, max_width=12, max_channels=40, max_macs=300_000)
 
@@ -31,15 +32,15 @@ class Case:
         return TimelineSimulator(self.program.config).run(self.program.commands)
 
 
-def single_layer(layer: Layer) -> Network:
-    """A network of one layer."""
-    return Network(name="one_layer", input=layer.input, layers=(layer,), outputs=(layer.output,))
+def random_case(
+    seed: int, config: AcceleratorConfig, kinds: tuple[str, ...] = NETWORK_KINDS
+) -> Case:
+    """A random network of one of ``kinds`` placed on ``config``.
 
-
-def random_case(seed: int, config: AcceleratorConfig) -> Case:
-    """A random layer placed on ``config``. Raises ``CompileError`` if it does not fit."""
-    layer, image = random_layer(np.random.default_rng(seed), LIMITS)
-    return Case(program=place_network(single_layer(layer), config), image=image)
+    Raises ``CompileError`` if it does not fit.
+    """
+    network, image = random_network(np.random.default_rng(seed), LIMITS, kinds)
+    return Case(program=place_network(network, config), image=image)
 
 
 def run_rtl(machine: RtlMachine, case: Case) -> RunResult:

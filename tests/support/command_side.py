@@ -15,9 +15,10 @@ from arch.commands import (
     Engine,
     Field,
     LoadTarget,
+    PostOperand,
     pack,
 )
-from arch.config import AcceleratorConfig
+from arch.config import TABLES, AcceleratorConfig
 from arch.presets import PRESETS
 from hw.control import ERRORS, RunControl
 from hw.decode import CommandDecoder
@@ -58,6 +59,8 @@ def random_command(
         values["target"] = random.choice([LoadTarget.ACTIVATION, LoadTarget.WEIGHT])
     if engine is Engine.POST:
         values["channels"] = random.randrange(config.cols)
+        values["operand"] = random.choice(list(PostOperand))
+        values["table"] = random.randint(0, TABLES)
     return Command(engine, values)
 
 

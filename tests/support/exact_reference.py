@@ -103,7 +103,8 @@ def exact_output(layer: Layer, maps: tuple[Bytes, ...], row: int, column: int, c
             y, left, first = layer.start
             return int(x[y + row, left + column, first + channel])
         case _:
-            return int(x.ravel()[(row * layer.output.shape.width + column) * x.shape[2] + channel])
+            shape = layer.output.shape
+            return int(x.ravel()[(row * shape.width + column) * shape.channels + channel])
 
 
 def _fixed_point(ratios: list[Fraction]) -> list[int]:

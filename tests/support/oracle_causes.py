@@ -15,34 +15,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.golden.convolution import accumulate
-from sim.golden.pooling import window_maximum
+from sim.golden.pooling import window_maximum, window_sums
 from sim.golden.requantise import requantise
-from sim.network import Bytes, Conv, GlobalAveragePool, MaxPool
+from sim.network import Add, AveragePool, Bytes, Conv, Layer, MaxPool, Multiply, TensorSpec
 from tests.support.exact_reference import exact_output
+from tests.support.random_maps import Maps
 from tests.support.saturating_products import accumulate_saturating
 
-AnyLayer = Conv | MaxPool | GlobalAveragePool
+OneInput = Conv | MaxPool | AveragePool
+TwoInputs = Add | Multiply
 Outputs = NDArray[np.int32]
 Prediction = tuple[Outputs, Outputs]  # lowest and highest output
-Cause = tuple[str, Callable[..., Prediction]]  # name, prediction for (layer, x)
+Cause = tuple[str, Callable[..., Prediction]]  # name, prediction for (layer, *maps)
 UNEXPLAINED = "unexplained"
 # The largest relative error of one float32 rounding: half a step at 1.0.
 FLOAT32_ERROR = 2.0**-24
 
 
 def count_causes(
-    causes: tuple[Cause, ...], layer: AnyLayer, x: Bytes, golden: Outputs, oracle: Outputs
+    causes: tuple[Cause, ...], layer: Layer, maps: Maps, golden: Outputs, oracle: Outputs
 ) -> Counter[str]:
     """Elements in which ``oracle`` differs from ``golden``, by cause."""
     counts: Counter[str] = Counter()
     remaining = golden != oracle
     for position in np.argwhere(remaining):
-        if golden[*position] != exact_output(layer, x, *position):
+        if golden[*position] != exact_output(layer, maps, *position):
             remaining[*position] = False
             counts[UNEXPLAINED] += 1
     for name, predict in causes:
         if remaining.any():
-            low, high = predict(layer, x)
+            low, high = predict(layer, *maps)
             explained = remaining & (low <= oracle) & (oracle <= high)
             counts[name] += int(explained.sum())
             remaining &= ~explained
@@ -50,18 +52,18 @@ def count_causes(
     return +counts
 
 
-def _float64_product(layer: AnyLayer, x: Bytes) -> Prediction:
-    product = _accumulator(layer, x).astype(np.float64) * layer.multiplier
+def _float64_product(layer: OneInput, x: Bytes) -> Prediction:
+    product = _accumulator(layer, x).astype(np.float64) * _multiplier(layer)
     return _exactly(_clamp(layer, np.rint(product) + layer.output.zero_point))
 
 
-def _zero_point_before_rounding(layer: AnyLayer, x: Bytes) -> Prediction:
-    product = _accumulator(layer, x).astype(np.float32) * layer.multiplier
+def _zero_point_before_rounding(layer: OneInput, x: Bytes) -> Prediction:
+    product = _accumulator(layer, x).astype(np.float32) * _multiplier(layer)
     return _exactly(_clamp(layer, np.rint(product.astype(np.float64) + layer.output.zero_point)))
 
 
-def _float64_product_and_zero_point_before_rounding(layer: AnyLayer, x: Bytes) -> Prediction:
-    product = _accumulator(layer, x).astype(np.float64) * layer.multiplier
+def _float64_product_and_zero_point_before_rounding(layer: OneInput, x: Bytes) -> Prediction:
+    product = _accumulator(layer, x).astype(np.float64) * _multiplier(layer)
     return _exactly(_clamp(layer, np.rint(product + layer.output.zero_point)))
 
 
@@ -76,30 +78,61 @@ def _real_value_divided(layer: MaxPool, x: Bytes) -> Prediction:
     return _exactly(_quantised(layer, real))
 
 
-def _mean_of_real_values(layer: GlobalAveragePool, x: Bytes) -> Prediction:
+def _mean_of_real_values(layer: AveragePool, x: Bytes) -> Prediction:
     real = (x.astype(np.float32) - np.float32(layer.input.zero_point)) * layer.input.scale
     planes = np.ascontiguousarray(real.transpose(2, 0, 1))  # the order of summation is NCHW's
     mean = np.average(planes, axis=(1, 2)).astype(np.float32)
     return _exactly(_quantised(layer, mean[None, None, :]))
 
 
-def _float32_sums(layer: AnyLayer, x: Bytes) -> Prediction:
+def _float32_sums(layer: OneInput, x: Bytes) -> Prediction:
     """What float32 rounding may make of the sum, whatever its order.
 
     Rounding errors of n operations grow as sqrt(n), except with a probability that a factor of 6
     makes negligible (Higham and Mary, SIAM J. Sci. Comput. 41, 2019); the worst case, n, would
     allow too much on long sums.
     """
-    value = _accumulator(layer, x) * layer.multiplier.astype(np.float64)
+    multiplier = _multiplier(layer).astype(np.float64)
+    value = _accumulator(layer, x) * multiplier
     terms, magnitude = _sum_terms(layer, x)
     # Scales, products, the division and the multiplier round too: fewer than 10 times a term.
     roundings = 6 * np.sqrt(terms) + 10
-    error = magnitude * layer.multiplier.astype(np.float64) * roundings * FLOAT32_ERROR
-    zero_point = layer.output.zero_point
-    return (
-        _clamp(layer, np.rint(value - error) + zero_point),
-        _clamp(layer, np.rint(value + error) + zero_point),
+    return _within(layer, value, magnitude * multiplier * roundings * FLOAT32_ERROR)
+
+
+def _overhang_counts(layer: AveragePool, x: Bytes) -> Prediction:
+    return _float32_sums(replace(layer, overhang=(0, 0)), x)
+
+
+def _real_values_of_two(layer: TwoInputs, x: Bytes, other: Bytes) -> Prediction:
+    """Sum or product of dequantised values, divided by the output's scale, all in float32."""
+    first, second = (
+        (values.astype(np.float32) - np.float32(spec.zero_point)) * spec.scale
+        for values, spec in zip((x, other), layer.inputs, strict=True)
     )
+    return _exactly(_quantised(layer, first + second if isinstance(layer, Add) else first * second))
+
+
+def _float32_of_two(layer: TwoInputs, x: Bytes, other: Bytes) -> Prediction:
+    """What float32 rounding may make of it, whatever the order of the operations.
+
+    Quotients of scales may be multiplied with raw values, and zero points added before rounding:
+    every one of these terms counts.
+    """
+    scale = float(layer.output.scale)
+    zero = abs(layer.output.zero_point)
+    reals = [_real(spec, values) for spec, values in zip(layer.inputs, (x, other), strict=True)]
+    if isinstance(layer, Add):
+        value = (reals[0] + reals[1]) / scale
+        raw = [
+            (np.abs(values.astype(np.float64)) + abs(spec.zero_point)) * float(spec.scale)
+            for spec, values in zip(layer.inputs, (x, other), strict=True)
+        ]
+        magnitude = (raw[0] + raw[1]) / scale + zero
+    else:
+        value = reals[0] * reals[1] / scale
+        magnitude = np.abs(value) + zero
+    return _within(layer, value, magnitude * 10 * FLOAT32_ERROR)
 
 
 REFERENCE_CONV_CAUSES: tuple[Cause, ...] = (
@@ -118,23 +151,42 @@ REFERENCE_AVERAGE_CAUSES: tuple[Cause, ...] = (
     ("mean of real values in float32", _mean_of_real_values),
 )
 FLOAT_AVERAGE_CAUSES: tuple[Cause, ...] = (("mean of real values in float32", _float32_sums),)
+INTEGER_AVERAGE_CAUSES: tuple[Cause, ...] = (
+    *FLOAT_AVERAGE_CAUSES,
+    ("taps beyond the padding count", _overhang_counts),
+)
+REFERENCE_BINARY_CAUSES: tuple[Cause, ...] = (
+    ("real values in float32, divided by the scale", _real_values_of_two),
+)
+FLOAT_BINARY_CAUSES: tuple[Cause, ...] = (("scales in float32, not fixed point", _float32_of_two),)
 
 
-def _accumulator(layer: AnyLayer, x: Bytes) -> NDArray[np.int32]:
+def _accumulator(layer: OneInput, x: Bytes) -> NDArray[np.int32]:
     if isinstance(layer, Conv):
         return accumulate(layer, x)
     if isinstance(layer, MaxPool):
         return window_maximum(layer, x) - np.int32(layer.input.zero_point)
-    difference = x.astype(np.int32) - layer.input.zero_point
-    return np.asarray(difference.sum(axis=(0, 1), keepdims=True), np.int32)
+    return window_sums(layer, x)
 
 
-def _sum_terms(layer: AnyLayer, x: Bytes) -> tuple[int, NDArray[np.float64]]:
+def _multiplier(layer: OneInput) -> NDArray[np.float32]:
+    """The multiplier of each output, in a shape that broadcasts."""
+    if not isinstance(layer, AveragePool):
+        return np.asarray(layer.multiplier)
+    each = [[layer.multiplier(int(count)) for count in row] for row in layer.taps]
+    return np.array(each, np.float32)[:, :, None]
+
+
+def _sum_terms(layer: OneInput, x: Bytes) -> tuple[int, NDArray[np.float64]]:
     """How many terms each sum has, and the sum of their magnitudes in accumulator units."""
     size = np.abs(x.astype(np.int32) - layer.input.zero_point).astype(np.uint8)
     if isinstance(layer, Conv):
         return layer.shape.reduction + 1, _magnitudes(layer, size)
-    return x.shape[0] * x.shape[1], size.sum(axis=(0, 1), keepdims=True).astype(np.float64)
+    if isinstance(layer, MaxPool):
+        return 1, np.abs(_accumulator(layer, x)).astype(np.float64)
+    source = replace(layer.input, signed=False, zero_point=0)
+    sums = window_sums(replace(layer, input=source), size).astype(np.float64)
+    return int(layer.taps.max()), sums
 
 
 def _magnitudes(layer: Conv, size: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -147,11 +199,25 @@ def _magnitudes(layer: Conv, size: NDArray[np.uint8]) -> NDArray[np.float64]:
     )
 
 
-def _quantised(layer: AnyLayer, real: NDArray[np.float32]) -> Outputs:
+def _real(spec: TensorSpec, values: Bytes) -> NDArray[np.float64]:
+    return (values.astype(np.float64) - spec.zero_point) * float(spec.scale)
+
+
+def _within(
+    layer: OneInput | TwoInputs, value: NDArray[np.float64], error: NDArray[np.float64]
+) -> Prediction:
+    zero_point = layer.output.zero_point
+    return (
+        _clamp(layer, np.rint(value - error) + zero_point),
+        _clamp(layer, np.rint(value + error) + zero_point),
+    )
+
+
+def _quantised(layer: OneInput | TwoInputs, real: NDArray[np.float32]) -> Outputs:
     return _clamp(layer, np.rint(real / layer.output.scale) + layer.output.zero_point)
 
 
-def _clamp(layer: AnyLayer, values: NDArray[np.floating]) -> Outputs:
+def _clamp(layer: OneInput | TwoInputs, values: NDArray[np.floating]) -> Outputs:
     return np.asarray(np.clip(values, *layer.clamp), np.int32)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from sim.golden.run import run_layer
 from tests.support.oracle_causes import UNEXPLAINED, count_causes
-from tests.support.oracles import oracles_of
+from tests.support.oracle_table import oracles_of
 from tests.support.random_layers import random_layer
 
 
@@ -31,11 +31,11 @@ def compare(seeds: Iterable[int]) -> dict[str, Comparison]:
     """By oracle, the comparison over ``random_layer`` of each seed."""
     comparisons: dict[str, Comparison] = {}
     for seed in seeds:
-        layer, x = random_layer(np.random.default_rng(seed))
-        golden = run_layer(layer, x).astype(np.int32)
+        layer, maps = random_layer(np.random.default_rng(seed))
+        golden = run_layer(layer, *maps).astype(np.int32)
         for oracle in oracles_of(layer):
-            outputs = oracle.outputs(layer, x)
-            counts = count_causes(oracle.causes, layer, x, golden, outputs)
+            outputs = oracle.outputs(layer, maps)
+            counts = count_causes(oracle.causes, layer, maps, golden, outputs)
             comparison = comparisons.setdefault(oracle.name, Comparison())
             comparison.layers += 1
             comparison.elements += golden.size

@@ -15,12 +15,29 @@ INT16_LIMITS = (-(1 << 15), (1 << 15) - 1)
 def accumulate_saturating(layer: Conv, x: Bytes) -> NDArray[np.int32]:
     """As ``sim.golden.convolution.accumulate``, with saturating pairs of products.
 
-    Pairs are neighbours in the order kernel row, kernel column, input channel.
+    Pairs are neighbours in the order kernel row, kernel column, input channel of the group.
     """
+    groups = layer.shape.groups
     shift = 128 if layer.input.signed else 0
+    parts = zip(
+        np.split(x.astype(np.int32) + shift, groups, axis=2),
+        np.split(layer.weights, groups),
+        np.split(layer.bias, groups),
+        strict=True,
+    )
     zero_point = layer.input.zero_point + shift
-    rows = _window_rows(layer, x.astype(np.int32) + shift, zero_point)
-    weights = layer.weights.reshape(len(layer.bias), -1).astype(np.int32)
+    return np.concatenate([_one_group(layer, *part, zero_point) for part in parts], axis=2)
+
+
+def _one_group(
+    layer: Conv,
+    x: NDArray[np.int32],
+    group_weights: NDArray[np.int8],
+    bias: NDArray[np.int32],
+    zero_point: int,
+) -> NDArray[np.int32]:
+    rows = _window_rows(layer, x, zero_point)
+    weights = group_weights.reshape(len(bias), -1).astype(np.int32)
     spare = rows.shape[-1] % 2
     rows = np.pad(rows, ((0, 0), (0, 0), (0, spare)))
     padded_weights = np.pad(weights, ((0, 0), (0, spare)))
@@ -28,7 +45,7 @@ def accumulate_saturating(layer: Conv, x: Bytes) -> NDArray[np.int32]:
     for first in range(0, rows.shape[-1], 2):
         pair = rows[..., first : first + 2] @ padded_weights[:, first : first + 2].T
         total += np.clip(pair, *INT16_LIMITS)
-    return np.asarray(total - zero_point * weights.sum(axis=1) + layer.bias, np.int32)
+    return np.asarray(total - zero_point * weights.sum(axis=1) + bias, np.int32)
 
 
 def _window_rows(layer: Conv, x: NDArray[np.int32], zero_point: int) -> NDArray[np.int32]:

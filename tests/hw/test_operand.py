@@ -1,0 +1,185 @@
+"""The operand unit against exact integers."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from math import floor
+from random import Random
+from typing import Any
+
+import pytest
+
+from arch.post_timing import OPERAND_LATENCY
+from hw.operand import PASSING, OperandUnit, constants_layout
+from tests.support.amaranth_sim import simulate, to_verilog
+
+SHIFTS = range(64)
+MOST = (1 << 24) - 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What the unit holds while elements are in flight."""
+
+    multiply: int
+    operand_unsigned: int
+    multiplier: int
+    operand_multiplier: int
+    shift: int
+    operand_zero_point: int
+    zero_point: int
+    low: int
+    high: int
+
+    @property
+    def constants(self) -> dict[str, int]:
+        return {name: getattr(self, name) for name in constants_layout.members if name[0] != "_"}
+
+    def total(self, value: int, byte: int) -> int:
+        signed = byte - 256 if byte >= 128 and not self.operand_unsigned else byte
+        b = signed - self.operand_zero_point
+        if self.multiply:
+            return value * b * self.multiplier
+        return value * self.multiplier + b * self.operand_multiplier
+
+    def result(self, value: int, byte: int) -> int:
+        # Python rounds halves to even.
+        rounded = round(Fraction(self.total(value, byte), 1 << self.shift))
+        return min(max(rounded + self.zero_point, self.low), self.high)
+
+
+def random_setting(rng: Random, shift: int) -> Setting:
+    """Multipliers that bring most results of this shift within their limits, or any."""
+
+    def limit() -> int:
+        return rng.choice([-256, -255, -128, 0, 127, 255, rng.randint(-256, 255)])
+
+    multiply = rng.randrange(2)
+    fitting = min(MOST, 1 << max(0, shift - 8 * multiply + rng.randint(-2, 2)))
+    multipliers = [fitting, rng.randint(1, fitting), MOST, rng.randint(0, MOST), 0]
+    low, high = (-256, 255) if rng.random() < 0.6 else sorted((limit(), limit()))
+    return Setting(
+        multiply=multiply,
+        operand_unsigned=rng.randrange(2),
+        multiplier=rng.choices(multipliers, [4, 4, 1, 1, 1])[0],
+        operand_multiplier=rng.choices(multipliers, [4, 4, 1, 1, 1])[0],
+        shift=shift,
+        operand_zero_point=limit() if rng.random() < 0.5 else 0,
+        zero_point=limit() if rng.random() < 0.5 else 0,
+        low=low,
+        high=high,
+    )
+
+
+def random_elements(rng: Random, count: int) -> list[tuple[int, int]]:
+    ends = [(value, byte) for value in (-256, -1, 0, 1, 255) for byte in (0, 1, 127, 128, 255)]
+    return ends + [(rng.randint(-256, 255), rng.randrange(256)) for _ in range(count)]
+
+
+def simulated(setting: dict[str, Any], elements: list[tuple[int, int]]) -> list[int]:
+    """One element in every cycle; results as they stand LATENCY cycles after their elements."""
+    dut = OperandUnit()
+    results: list[int] = []
+
+    async def bench(ctx: Any) -> None:
+        for name, held in setting.items():
+            ctx.set(getattr(dut, name), held)
+        for cycle in range(len(elements) + OPERAND_LATENCY):
+            if cycle < len(elements):
+                ctx.set(dut.value, elements[cycle][0])
+                ctx.set(dut.operand, elements[cycle][1])
+            if cycle >= OPERAND_LATENCY:
+                results.append(ctx.get(dut.result))
+            await ctx.tick()
+
+    simulate(dut, bench)
+    return results
+
+
+def check(setting: Setting, elements: list[tuple[int, int]]) -> None:
+    held = {
+        "multiply": setting.multiply,
+        "operand_unsigned": setting.operand_unsigned,
+        "constants": setting.constants,
+    }
+    found = simulated(held, elements)
+    assert found == [setting.result(*element) for element in elements], setting
+
+
+@pytest.mark.parametrize("shift", SHIFTS)
+def test_random_elements_of_every_shift(shift: int) -> None:
+    rng = Random(shift)
+    for _ in range(6):
+        check(random_setting(rng, shift), random_elements(rng, 200))
+
+
+@pytest.mark.parametrize("shift", [1, 2, 3, 4, 5, 12, 15, 16, 17, 23, 24])
+def test_ties_and_their_neighbours(shift: int) -> None:
+    """Totals of every value around a half of the last place kept: value * 2^(shift - 1) + b."""
+    rng = Random(shift)
+    for unsigned, step in ((0, 1), (1, 1), (0, MOST >> 10)):
+        setting = Setting(
+            multiply=0,
+            operand_unsigned=unsigned,
+            multiplier=1 << shift - 1,
+            operand_multiplier=step,
+            shift=shift,
+            operand_zero_point=0,
+            zero_point=0,
+            low=-256,
+            high=255,
+        )
+        near = [0, 1, 255] if not unsigned else [0, 1, 2]
+        elements = [(value, byte) for value in range(-256, 256) for byte in near]
+        totals = [setting.total(*element) for element in elements]
+        halves = sum(2 * total % (1 << shift + 1) == 1 << shift for total in totals)
+        assert halves >= 128
+        check(setting, elements + random_elements(rng, 50))
+
+
+@pytest.mark.parametrize("shift", [0, 17, 31, 32, 33, 40])
+@pytest.mark.parametrize("unsigned", [0, 1])
+@pytest.mark.parametrize("zero_point", [-256, -255, 255])
+def test_the_largest_products(unsigned: int, zero_point: int, shift: int) -> None:
+    for multiply in (0, 1):
+        setting = Setting(
+            multiply=multiply,
+            operand_unsigned=unsigned,
+            multiplier=MOST,
+            operand_multiplier=MOST,
+            shift=shift,
+            operand_zero_point=zero_point,
+            zero_point=0,
+            low=-256,
+            high=255,
+        )
+        check(setting, random_elements(Random(shift), 50))
+
+
+def test_the_reference_rounds_half_to_even() -> None:
+    setting = Setting(
+        multiply=0,
+        operand_unsigned=0,
+        multiplier=1,
+        operand_multiplier=0,
+        shift=1,
+        operand_zero_point=0,
+        zero_point=0,
+        low=-256,
+        high=255,
+    )
+    for value in range(-256, 256):
+        below = floor(value / 2)
+        even = below + (value % 2 and below % 2)
+        assert setting.result(value, 0) == even
+
+
+@pytest.mark.parametrize("unsigned", [0, 1])
+def test_passing_constants_give_out_every_value_itself(unsigned: int) -> None:
+    rng = Random(unsigned)
+    elements = [(value, rng.randrange(256)) for value in range(-256, 256)]
+    held = {"multiply": 0, "operand_unsigned": unsigned, "constants": PASSING}
+    assert simulated(held, elements) == [value for value, _ in elements]
+
+
+def test_it_converts_to_verilog() -> None:
+    assert "module dut" in to_verilog(OperandUnit())
