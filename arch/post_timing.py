@@ -24,9 +24,7 @@ OPERAND_LATENCY = 11
 TABLE_LATENCY = 3
 """From an output element to what the table has for it."""
 
-POSITION_TO_WRITE = (
-    BUFFER_READ_LATENCY + 4 + REQUANTISE_LATENCY + OPERAND_LATENCY + TABLE_LATENCY
-)
+POSITION_TO_WRITE = BUFFER_READ_LATENCY + 4 + REQUANTISE_LATENCY + OPERAND_LATENCY + TABLE_LATENCY
 """From a window's last position to the write of its first group of columns: read, two stages of
 pooling, split into groups, bias, requantise, second operand, table."""
 

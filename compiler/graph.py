@@ -16,6 +16,7 @@ from compiler.names import node_label, printable
 Attribute = int | float | str | tuple[int, ...] | tuple[float, ...] | NDArray[Any]
 Shape = tuple[int, ...]
 
+ONNX_DOMAINS = ("", "ai.onnx")
 _CONSTANT_TYPES = {
     TensorProto.FLOAT,
     TensorProto.INT8,
@@ -75,11 +76,13 @@ class Node:
 class Graph:
     """Nodes in topological order, between one input and the outputs.
 
-    ``shapes`` and ``types`` (onnx ``TensorProto`` data types) know every tensor that is no
-    constant. ``outputs`` gives for each output of the model the tensor that it shows.
+    ``opset`` is the version of ONNX that says what the operators mean. ``shapes`` and ``types``
+    (onnx ``TensorProto`` data types) know every tensor that is no constant. ``outputs`` gives for
+    each output of the model the tensor that it shows.
     """
 
     name: str
+    opset: int
     nodes: tuple[Node, ...]
     input: str
     outputs: dict[str, str]
@@ -120,7 +123,7 @@ def build_graph(model: onnx.ModelProto) -> Graph:
     Raises ``ModelError`` if it has not exactly one input, or an unsupported constant.
     """
     graph = model.graph
-    constants = {tensor.name: _array(tensor) for tensor in graph.initializer}
+    constants = {tensor.name: constant_array(tensor) for tensor in graph.initializer}
     inputs = [item for item in graph.input if item.name not in constants]
     if len(inputs) != 1:
         raise ModelError(
@@ -131,6 +134,7 @@ def build_graph(model: onnx.ModelProto) -> Graph:
     tensors = {name: item.type.tensor_type for name, item in infos.items()}
     return Graph(
         name=graph.name,
+        opset=next(item.version for item in model.opset_import if item.domain in ONNX_DOMAINS),
         nodes=tuple(_node(node) for node in graph.node),
         input=inputs[0].name,
         outputs={item.name: item.name for item in graph.output},
@@ -156,7 +160,7 @@ def _node(node: onnx.NodeProto) -> Node:
 def _attribute(item: onnx.AttributeProto) -> Attribute:
     value = helper.get_attribute_value(item)
     if isinstance(value, TensorProto):
-        return _array(value)
+        return constant_array(value)
     if isinstance(value, bytes):
         return value.decode(errors="replace")
     if isinstance(value, int | float):
@@ -164,8 +168,11 @@ def _attribute(item: onnx.AttributeProto) -> Attribute:
     return tuple(value)
 
 
-def _array(tensor: TensorProto) -> NDArray[Any]:
-    """The tensor's numbers; its claimed sizes were capped when the file was opened."""
+def constant_array(tensor: TensorProto) -> NDArray[Any]:
+    """The numbers of a tensor whose claimed sizes were capped when the file was opened.
+
+    Raises ``ModelError`` for another type than float32, integers and booleans, or too few numbers.
+    """
     shown = printable(tensor.name)
     if tensor.data_type not in _CONSTANT_TYPES:
         supported = ", ".join(sorted(TensorProto.DataType.Name(item) for item in _CONSTANT_TYPES))

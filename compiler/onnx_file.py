@@ -13,6 +13,7 @@ from google.protobuf.message import DecodeError, Message
 from onnx import checker
 
 from arch.errors import ModelError
+from compiler.graph import ONNX_DOMAINS
 from compiler.names import printable
 from compiler.wire import check_entries
 
@@ -24,7 +25,6 @@ MAX_ELEMENTS = 1 << 28
 MAX_ATTRIBUTE_VALUES = 64
 # Per-axis quantisation came with opset 13; every supported operator is unchanged to opset 25.
 OPSETS = range(13, 26)
-_DOMAIN_NAMES = ("", "ai.onnx")
 
 
 def read_onnx(path: Path) -> onnx.ModelProto:
@@ -167,7 +167,7 @@ def _check_nodes(model: onnx.ModelProto) -> None:
 
 
 def _check_opset(model: onnx.ModelProto) -> None:
-    versions = [item.version for item in model.opset_import if item.domain in _DOMAIN_NAMES]
+    versions = [item.version for item in model.opset_import if item.domain in ONNX_DOMAINS]
     if len(versions) != 1 or versions[0] not in OPSETS:
         raise ModelError(
             f"the model's opset must be {OPSETS.start} to {OPSETS.stop - 1}, "

@@ -1,7 +1,8 @@
 """Fourth step: the graph is cut where activations are 8-bit.
 
-A segment is what lies between one DequantizeLinear and the next QuantizeLinear: a chain of
-operators that ONNX defines on real numbers, and that becomes one or a few integer layers.
+A segment is what lies between DequantizeLinear and the next QuantizeLinear: a chain of operators
+that ONNX defines on real numbers, and that becomes one or a few integer layers. The first of the
+chain may read several 8-bit tensors.
 """
 
 from dataclasses import dataclass
@@ -9,21 +10,39 @@ from dataclasses import dataclass
 from arch.errors import ModelError
 from compiler.graph import Graph, Node
 from compiler.names import printable
+from compiler.operators import LAYOUT
 from compiler.quantisation import Quantisation, activation_quantisation, real_constant
 
 _QUANTISE_TOO = "quantise that tensor too (run quantize_static on the whole model)"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Step:
+    """One operator on the way, and which of its outputs the next one reads."""
+
+    node: Node
+    tensor: str
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Operand:
+    """An 8-bit tensor and the operators that give it another shape before it is used."""
+
+    source: str
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Segment:
-    """``nodes`` read 8-bit tensor ``source`` and make ``target``, quantised as ``quantisation``.
+    """``steps`` read the ``operands`` and make ``target``, quantised as ``quantisation``.
 
     ``name`` is how the user knows the target: the model's output, or the tensor before quantising.
+    Only the first step may read more than one operand.
     """
 
     name: str
-    source: str
-    nodes: tuple[Node, ...]
+    operands: tuple[Operand, ...]
+    steps: tuple[Step, ...]
     quantisation: Quantisation
     quantizer: Node
 
@@ -50,10 +69,14 @@ class Segments:
 def cut(graph: Graph) -> Segments:
     """The segments of a graph that passed the support rules.
 
-    Raises ``ModelError`` where activations stay real: the input, an output, or a tensor that more
-    than one node reads.
+    Raises ``ModelError`` where activations stay real: the input, an output, an operand of a sum,
+    product or concatenation, or a tensor that more than one node reads.
     """
-    quantizers = [node for node in graph.nodes if node.operator == "QuantizeLinear"]
+    quantizers = [
+        node
+        for node in graph.nodes
+        if node.operator == "QuantizeLinear" and node.input(0) not in graph.constants
+    ]
     entries = [node for node in quantizers if node.input(0) == graph.input]
     others = [node for node in quantizers if node.input(0) != graph.input]
     exits = {name: _exit(graph, name, tensor) for name, tensor in graph.outputs.items()}
@@ -79,19 +102,41 @@ def _entry_quantisation(graph: Graph, entries: list[Node]) -> Quantisation:
 
 
 def _segment(graph: Graph, quantizer: Node, name: str) -> Segment:
-    chain: list[Node] = []
+    chain: list[Step] = []
     tensor = quantizer.input(0)
-    while (node := _producer(graph, tensor)).operator != "DequantizeLinear":
-        chain.append(node)
-        _check_single_reader(graph, node)
-        tensor = _activation_input(graph, node)
+    operands: tuple[Operand, ...] = ()
+    while not operands:
+        node = _producer(graph, tensor)
+        if node.operator == "DequantizeLinear":
+            operands = (Operand(source=_dequantised(graph, node), steps=()),)
+            break
+        chain.append(Step(node=node, tensor=tensor))
+        if node.operator not in LAYOUT:
+            _check_single_reader(graph, node, tensor)
+        inputs = _activations(graph, node)
+        if len(inputs) > 1:
+            operands = tuple(_operand(graph, node, each) for each in inputs)
+        tensor = inputs[0]
     return Segment(
         name=name,
-        source=_dequantised(graph, node),
-        nodes=tuple(reversed(chain)),
+        operands=operands,
+        steps=tuple(reversed(chain)),
         quantisation=activation_quantisation(graph, quantizer),
         quantizer=quantizer,
     )
+
+
+def _operand(graph: Graph, reader: Node, tensor: str) -> Operand:
+    steps: list[Step] = []
+    while (node := _producer(graph, tensor)).operator in LAYOUT:
+        steps.append(Step(node=node, tensor=tensor))
+        tensor = node.input(0)
+    if node.operator != "DequantizeLinear":
+        raise ModelError(
+            f"{reader.label}: its inputs must be quantised, got the float output of "
+            f"{node.label}; quantise the whole model with quantize_static"
+        )
+    return Operand(source=_dequantised(graph, node), steps=tuple(reversed(steps)))
 
 
 def _producer(graph: Graph, tensor: str) -> Node:
@@ -105,16 +150,19 @@ def _producer(graph: Graph, tensor: str) -> Node:
     return node
 
 
-def _activation_input(graph: Graph, node: Node) -> str:
-    """The input that is no constant parameter."""
-    if node.operator == "Add" and real_constant(graph, node.input(0)) is not None:
-        return node.input(1)
-    return node.input(0)
+def _activations(graph: Graph, node: Node) -> list[str]:
+    """The inputs that are no constant parameters; the first, if all are."""
+    found = [name for name in node.inputs if name and not _is_parameter(graph, name)]
+    return found or [node.input(0)]
 
 
-def _check_single_reader(graph: Graph, node: Node) -> None:
-    readers = len(graph.consumers(node.output))
-    readers += list(graph.outputs.values()).count(node.output)
+def _is_parameter(graph: Graph, name: str) -> bool:
+    return name in graph.constants or real_constant(graph, name) is not None
+
+
+def _check_single_reader(graph: Graph, node: Node, tensor: str) -> None:
+    readers = len(graph.consumers(tensor))
+    readers += list(graph.outputs.values()).count(tensor)
     if readers != 1:
         raise ModelError(
             f"{node.label}: an output that is not quantised must have one reader, "

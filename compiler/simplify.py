@@ -10,8 +10,11 @@ from compiler.graph import Graph, Node
 
 
 def simplify(graph: Graph) -> Graph:
-    """An equal graph without Constant, constant QuantizeLinear, Identity, Dropout, dead nodes."""
-    return _prune(_fold_constants(_bypass(graph)))
+    """An equal graph without Constant, constant QuantizeLinear, Identity, Dropout, dead nodes.
+
+    Of QuantizeLinear nodes that do the same, one is left.
+    """
+    return _prune(_merge_quantizers(_fold_constants(_bypass(graph))))
 
 
 def _bypass(graph: Graph) -> Graph:
@@ -58,6 +61,33 @@ def _constant_value(node: Node, constants: dict[str, NDArray[Any]]) -> NDArray[A
     if node.operator == "QuantizeLinear" and all(name in constants for name in node.inputs if name):
         return _quantised(node, [constants[name] for name in node.inputs if name])
     return None
+
+
+def _merge_quantizers(graph: Graph) -> Graph:
+    """Readers of a QuantizeLinear that an earlier one equals read that one instead."""
+    first: dict[tuple[object, ...], str] = {}
+    source: dict[str, str] = {}
+    nodes = []
+    for node in graph.nodes:
+        moved = replace(node, inputs=tuple(source.get(name, name) for name in node.inputs))
+        if node.operator == "QuantizeLinear":
+            known = first.setdefault(_signature(graph, moved), node.output)
+            if known != node.output:
+                source[node.output] = known
+                continue
+        nodes.append(moved)
+    outputs = {name: source.get(tensor, tensor) for name, tensor in graph.outputs.items()}
+    return replace(graph, nodes=tuple(nodes), outputs=outputs)
+
+
+def _signature(graph: Graph, node: Node) -> tuple[object, ...]:
+    """What a QuantizeLinear does: its input, its parameters by value, its attributes."""
+    constants = [graph.constants.get(name) for name in node.inputs[1:]]
+    parameters = [
+        name if value is None else (value.dtype.str, value.shape, value.tobytes())
+        for name, value in zip(node.inputs[1:], constants, strict=True)
+    ]
+    return node.input(0), *parameters, *sorted(node.attributes.items())
 
 
 def _holds_floats(node: Node) -> bool:

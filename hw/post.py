@@ -74,9 +74,7 @@ class PostEngine(wiring.Component):
                 "activation": Out(ReadPort(address_bits=activation_bits, elements=config.cols)),
                 "operand": Out(ReadPort(address_bits=activation_bits, elements=lanes)),
                 "write": Out(WritePort(address_bits=activation_bits, elements=lanes)),
-                "tables": In(
-                    WritePort(address_bits=TABLE_ADDRESS_BITS, elements=config.bus_bytes)
-                ),
+                "tables": In(WritePort(address_bits=TABLE_ADDRESS_BITS, elements=config.bus_bytes)),
                 "idle": Out(1),
                 "done": Out(1),
                 "position": Out(1),

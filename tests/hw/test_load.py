@@ -1,13 +1,14 @@
 """The load engine on a memory: bytes, and every cycle in which it does something."""
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
 from arch.commands import LoadTarget
-from arch.config import AcceleratorConfig
+from arch.config import TABLE_BYTES, TABLES, AcceleratorConfig
 from arch.presets import PRESETS
 from arch.timing import BUFFER_WRITE_LATENCY
 from hw.load import LoadEngine
@@ -31,7 +32,13 @@ CONFIGS = {
     "single beats": variant("tiny", burst_beats=1),
 }
 MEMORY_BYTES = 1 << 16
-STROBES = ("done", "error", "read_beat", "activation_write", "weight_write", "parameter_write")
+BUFFER_BYTES: dict[LoadTarget, Callable[[AcceleratorConfig], int]] = {
+    LoadTarget.ACTIVATION: lambda config: config.activation_buffer_bytes,
+    LoadTarget.WEIGHT: lambda config: config.weight_buffer_bytes,
+    LoadTarget.PARAMETER: lambda config: config.parameter_buffer_bytes,
+    LoadTarget.TABLE: lambda _: TABLES * TABLE_BYTES,
+}
+STROBES = ("done", "error", "read_beat", *(f"{target.name.lower()}_write" for target in LoadTarget))
 
 
 @dataclass(frozen=True)
@@ -99,7 +106,8 @@ def random_loads(rng: random.Random, config: AcceleratorConfig, number: int) -> 
     loads = []
     for _ in range(number):
         target = rng.choice(list(LoadTarget))
-        make = parameter_transfer if target == LoadTarget.PARAMETER else random_transfer
+        whole_words = target in (LoadTarget.PARAMETER, LoadTarget.TABLE)
+        make = parameter_transfer if whole_words else random_transfer
         loads.append(Load(target, make(rng, config)))
     return loads
 
@@ -172,7 +180,7 @@ def check_writes(result: Run) -> None:
         name = target.name.lower()
         assert trace["written"][cycle] == trace[f"{name}_valid"][cycle] == 1
         assert trace[f"{name}_mask"][cycle] == beat.mask
-        size = getattr(result.config, f"{name}_buffer_bytes")
+        size = BUFFER_BYTES[target](result.config)
         for lane, place in beat.lanes.items():
             assert (trace[f"{name}_address"][cycle] + lane) % size == place % size
             data = trace[f"{name}_data"][cycle] >> 8 * lane & 0xFF

@@ -11,10 +11,12 @@ from amaranth.hdl import Module, ResetInserter, Signal
 from amaranth.sim import Simulator
 from numpy.typing import NDArray
 
-from arch.commands import POST, POST_LOOPS, ROW_LOOPS, PostMode, PostSource
-from arch.config import AcceleratorConfig
+from arch.commands import POST, POST_LOOPS, ROW_LOOPS, PostMode, PostOperand, PostSource
+from arch.config import TABLE_BYTES, TABLES, AcceleratorConfig
 from arch.post_timing import (
+    post_constant_words,
     post_cycles,
+    post_first_operand,
     post_first_position,
     post_first_write,
     post_groups,
@@ -56,6 +58,8 @@ class Memories:
     accumulators: NDArray[np.int32]
     """[entries, cols]."""
     parameters: Bytes
+    tables: Bytes
+    """[tables, entries]."""
 
 
 @dataclass
@@ -67,8 +71,10 @@ class Log:
     positions: list[int] = field(default_factory=list)
     drains: list[tuple[int, int]] = field(default_factory=list)
     activations: list[tuple[int, int, int]] = field(default_factory=list)
+    operands: list[tuple[int, int, int]] = field(default_factory=list)
     writes: list[tuple[int, int, bytes]] = field(default_factory=list)
     """Address of the first byte written, and the bytes."""
+    table_reads: list[int] = field(default_factory=list)
     done: list[int] = field(default_factory=list)
     idle: list[int] = field(default_factory=list)
 
@@ -85,11 +91,35 @@ def random_memories(config: AcceleratorConfig, rng: np.random.Generator) -> Memo
     words[0::2] = rng.integers(-2000, 2000, len(words) // 2).astype(np.int32).view(np.uint32)
     multipliers = np.exp2(rng.uniform(-14, 1, len(words) // 2)).astype(np.float32)
     words[1::2] = multipliers.view(np.uint32)
+    parameters = words.view(np.uint8)
+    size = slot_words(config) * config.bus_bytes
+    for slot in range(0, len(parameters) - size + 1, size):
+        start = slot + config.parameter_block_words * config.bus_bytes
+        constants = operand_constants(rng)
+        parameters[start : start + len(constants)] = np.frombuffer(constants, np.uint8)
     return Memories(
         activations=rng.integers(0, 256, config.activation_buffer_bytes, np.uint8),
         accumulators=accumulators.astype(np.int32),
-        parameters=words.view(np.uint8),
+        parameters=parameters,
+        tables=rng.integers(0, 256, (TABLES, TABLE_BYTES), np.uint8),
     )
+
+
+def slot_words(config: AcceleratorConfig) -> int:
+    """Words of one command's constants; biases begin at every 8th byte of the parameters."""
+    alignment = max(1, 8 // config.bus_bytes)
+    return -(-post_constant_words(config, True) // alignment) * alignment
+
+
+def operand_constants(rng: np.random.Generator) -> bytes:
+    """Constants that bring most outputs into their range, one or the other kind of operand."""
+    shift = int(rng.integers(10, 33))
+    factors = np.exp2(shift - rng.uniform(0, 10, 2))
+    multiplier, operand_multiplier = (min(int(factor), (1 << 24) - 1) for factor in factors)
+    low, high = sorted(int(limit) for limit in rng.integers(-256, 256, 2))
+    operand_zero_point, zero_point = rng.integers(-255, 256), rng.integers(-128, 256)
+    words = np.array([multiplier | shift << 24, operand_multiplier], "<u4")
+    return words.tobytes() + np.array([operand_zero_point, zero_point, low, high], "<i2").tobytes()
 
 
 def random_command(config: AcceleratorConfig, rng: np.random.Generator) -> Command:
@@ -98,7 +128,7 @@ def random_command(config: AcceleratorConfig, rng: np.random.Generator) -> Comma
     def between(low: int, high: int) -> int:
         return int(rng.integers(low, high + 1))
 
-    low, high = sorted((between(-128, 255), between(-128, 255)))
+    low, high = sorted((between(-256, 255), between(-256, 255)))
     # The fields that the engine does not look at, and the loops.
     values = {field.name: 0 for field in POST.fields}
     for loop, most in zip(POST_LOOPS, rng.choice([0, 2, 3], 4), strict=True):
@@ -110,9 +140,7 @@ def random_command(config: AcceleratorConfig, rng: np.random.Generator) -> Comma
                 else {f"{loop}_dx": between(-3, 6)}
             ),
         }
-    # Biases begin at every 8th byte of the parameters.
-    alignment = max(1, 8 // config.bus_bytes)
-    blocks = (config.parameter_words - config.parameter_block_words) // alignment
+    slots = config.parameter_words // slot_words(config)
     return values | {
         "address": between(0, (1 << 20) - 1),
         "y": between(-3, 2),
@@ -122,7 +150,7 @@ def random_command(config: AcceleratorConfig, rng: np.random.Generator) -> Comma
         "source": between(0, 1),
         "mode": between(0, 1),
         "unsigned": between(0, 1),
-        "parameter_address": alignment * between(0, blocks),
+        "parameter_address": slot_words(config) * between(0, slots - 1),
         "channels": between(0, config.cols - 1),
         "zero_point": between(-128, 255),
         "low": low,
@@ -130,6 +158,12 @@ def random_command(config: AcceleratorConfig, rng: np.random.Generator) -> Comma
         "out_address": between(0, config.activation_buffer_bytes - 1),
         "out_py": between(0, (1 << 20) - 1),
         "out_px": between(0, (1 << 20) - 1),
+        "operand": between(0, 2),
+        "operand_unsigned": between(0, 1),
+        "operand_address": between(0, config.activation_buffer_bytes - 1),
+        "operand_py": between(0, (1 << 20) - 1),
+        "operand_px": between(0, (1 << 20) - 1),
+        "table": between(0, TABLES),
     }
 
 
@@ -148,7 +182,9 @@ def positions(command: Command) -> list[tuple[int, int] | None]:
     for indices in product(*counts):
         y, x, address = (
             command[origin]
-            + sum(i * command.get(f"{p}_{step}", 0) for i, p in zip(indices, POST_LOOPS, strict=True))
+            + sum(
+                i * command.get(f"{p}_{step}", 0) for i, p in zip(indices, POST_LOOPS, strict=True)
+            )
             for origin, step in (("y", "dy"), ("x", "dx"), ("address", "da"))
         )
         inside = 0 <= y < command["height"] and 0 <= x < command["width"]
@@ -158,12 +194,30 @@ def positions(command: Command) -> list[tuple[int, int] | None]:
 
 def requantised(
     sums: NDArray[np.int64], columns: NDArray[np.void], command: Command
-) -> NDArray[np.uint8]:
-    """Bytes of one output from its pooled sums, as NumPy computes them in float32."""
+) -> NDArray[np.int64]:
+    """Values of one output from its pooled sums, as NumPy computes them in float32."""
     values = (sums + columns["bias"]).astype(np.int32)
     rounded = np.rint(values.astype(np.float32) * columns["multiplier"]).astype(np.int64)
     clamped = np.clip(rounded + command["zero_point"], command["low"], command["high"])
-    return np.asarray(clamped & 255, np.uint8)
+    return np.asarray(clamped, np.int64)
+
+
+def combined(
+    values: NDArray[np.int64], operands: Bytes, constants: Bytes, command: Command
+) -> NDArray[np.int64]:
+    """Values of one output combined with its second operand, in plain integers."""
+    first, second = (int(word) for word in constants.view(np.uint32)[:2])
+    multiplier, shift = first & 0xFF_FFFF, first >> 24
+    operand_zero_point, zero_point, low, high = (int(half) for half in constants.view(np.int16)[4:])
+    signed = operands if command["operand_unsigned"] else operands.view(np.int8)
+    b = signed.astype(np.int64) - operand_zero_point
+    if command["operand"] == PostOperand.MULTIPLY:
+        total = values * b * multiplier
+    else:
+        total = values * multiplier + b * (second & 0xFF_FFFF)
+    # Half to even: exact, as totals are below 2^53.
+    rounded = np.rint(total / 2.0**shift).astype(np.int64)
+    return np.clip(rounded + zero_point, low, high)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,34 +254,63 @@ class Model:
     def outputs(self, command: Command) -> list[bytes]:
         size, every = window_size(command), positions(command)
         windows = [every[start : start + size] for start in range(0, len(every), size)]
-        columns, channels = self.columns(command), command["channels"] + 1
+        columns = self.columns(command)
         return [
-            requantised(self.pooled(command, window), columns, command)[:channels].tobytes()
-            for window in windows
+            self._finish(
+                command, output, requantised(self.pooled(command, window), columns, command)
+            )
+            for output, window in enumerate(windows)
         ]
+
+    def _finish(self, command: Command, output: int, values: NDArray[np.int64]) -> bytes:
+        """From requantised values to the bytes of output number ``output``."""
+        config, memories = self.config, self.memories
+        if command["operand"] != PostOperand.NONE:
+            start = (command["parameter_address"] + config.parameter_block_words) * config.bus_bytes
+            constants = memories.parameters[start : start + 16]
+            where = self.address(command, "operand", output) + np.arange(config.cols)
+            operands = memories.activations[where % config.activation_buffer_bytes]
+            values = combined(values, operands, constants, command)
+        found = np.asarray(values & 255, np.uint8)
+        if command["table"]:
+            found = memories.tables[command["table"] - 1][found]
+        return bytes(found[: command["channels"] + 1].tobytes())
+
+    def address(self, command: Command, prefix: str, output: int) -> int:
+        """Of the first byte of output number ``output``, or of its second operand."""
+        row, column = divmod(output, command["px_count"] + 1)
+        steps = row * command[f"{prefix}_py"] + column * command[f"{prefix}_px"]
+        return command[f"{prefix}_address"] + steps
 
     def log(self, command: Command, taken: int, into: Log) -> None:
         """Add what ``command``, taken in cycle ``taken``, does."""
         config, window = self.config, window_size(command)
-        outputs = output_count(command)
+        outputs, operand = output_count(command), command["operand"] != PostOperand.NONE
         into.taken.append(taken)
-        for index in range(config.parameter_block_words):
+        for index in range(post_constant_words(config, operand)):
             word = command["parameter_address"] + index
             into.parameters.append((taken + 1 + index, word * config.bus_bytes))
         for index, position in enumerate(positions(command)):
             output, offset = divmod(index, window)
             cycle = output * post_interval(config, window) + offset
-            self._position(command, taken + post_first_position(config) + cycle, position, into)
+            first = post_first_position(config, operand)
+            self._position(command, taken + first + cycle, position, into)
         for output, data in enumerate(self.outputs(command)):
-            cycle = taken + post_first_write(config, window)
-            cycle += output * post_interval(config, window)
-            row, column = divmod(output, command["px_count"] + 1)
-            address = command["out_address"] + row * command["out_py"] + column * command["out_px"]
+            begin = taken + output * post_interval(config, window)
             for start in range(0, len(data), config.requantiser_lanes):
-                where = (address + start) % config.activation_buffer_bytes
+                cycle = begin + start // config.requantiser_lanes
                 group = data[start : start + config.requantiser_lanes]
-                into.writes.append((cycle + start // config.requantiser_lanes, where, group))
-        into.done.append(taken + post_cycles(config, outputs, window))
+                place = self.address(command, "out", output) + start
+                written = cycle + post_first_write(config, window, operand)
+                into.writes.append((written, place % config.activation_buffer_bytes, group))
+                if command["table"]:
+                    into.table_reads.append(written)
+                if operand:
+                    place = self.address(command, "operand", output) + start
+                    where = place % config.activation_buffer_bytes
+                    mask = (1 << len(group)) - 1
+                    into.operands.append((cycle + post_first_operand(config, window), where, mask))
+        into.done.append(taken + post_cycles(config, outputs, window, operand))
 
     def _position(
         self, command: Command, cycle: int, position: tuple[int, int] | None, into: Log
@@ -251,9 +334,7 @@ class Bench:
         self.model, self.rng = model, rng
         self.log, self.cycle = Log(), 0
         # Addresses requested 1, 2 and 3 cycles ago, of each port.
-        self.requests: deque[tuple[int | None, ...]] = deque(
-            [(None, None, None)] * (BUFFER_READ_LATENCY - 1)
-        )
+        self.requests: deque[list[int | None]] = deque([[None] * 4] * (BUFFER_READ_LATENCY - 1))
         self.clear = Signal()
 
     def run(self, commands: list[Command], gaps: list[int], *, clear_at: int | None = None) -> Log:
@@ -265,6 +346,7 @@ class Bench:
         m.submodules.dut = ResetInserter(self.clear)(self.dut)
 
         async def testbench(ctx: Any) -> None:
+            await self._load_tables(ctx)
             if clear_at is not None:
                 await self._program(ctx, commands, gaps, until=clear_at)
                 ctx.set(self.clear, 1)
@@ -278,6 +360,17 @@ class Bench:
         simulator.add_testbench(testbench)
         simulator.run()
         return self.log
+
+    async def _load_tables(self, ctx: Any) -> None:
+        port, bus = self.dut.tables, self.model.config.bus_bytes
+        content = self.model.memories.tables.tobytes()
+        ctx.set(port.valid, 1)
+        for address in range(0, len(content), bus):
+            ctx.set(port.address, address)
+            ctx.set(port.mask, (1 << bus) - 1)
+            ctx.set(port.data, little(content[address : address + bus]))
+            await ctx.tick()
+        ctx.set(port.valid, 0)
 
     async def _program(
         self, ctx: Any, commands: list[Command], gaps: list[int], *, until: int | None
@@ -306,10 +399,10 @@ class Bench:
     def _observe(self, ctx: Any) -> None:
         dut, log, cycle = self.dut, self.log, self.cycle
         request: list[int | None] = []
-        for port in (dut.parameter, dut.drain, dut.activation):
+        for port in (dut.parameter, dut.drain, dut.activation, dut.operand):
             request.append(ctx.get(port.address) if ctx.get(port.valid) else None)
-        parameter, drain, activation = request
-        self.requests.append((parameter, drain, activation))
+        parameter, drain, activation, operand = request
+        self.requests.append(request)
         if parameter is not None:
             assert ctx.get(dut.parameter.mask) == (1 << self.model.config.bus_bytes) - 1
             log.parameters.append((cycle, parameter))
@@ -321,9 +414,12 @@ class Bench:
             (dut.position, log.positions),
             (dut.done, log.done),
             (dut.idle, log.idle),
+            (dut.table_read, log.table_reads),
         ):
             if ctx.get(event):
                 cycles.append(cycle)
+        if operand is not None:
+            log.operands.append((cycle, operand, ctx.get(dut.operand.mask)))
         if ctx.get(dut.write.valid):
             length = ctx.get(dut.write.mask).bit_count()
             assert ctx.get(dut.write.mask) == (1 << length) - 1
@@ -331,12 +427,17 @@ class Bench:
             log.writes.append((cycle, ctx.get(dut.write.address), data[:length]))
 
     def _answer(
-        self, ctx: Any, parameter: int | None, drain: int | None, activation: int | None
+        self,
+        ctx: Any,
+        parameter: int | None,
+        drain: int | None,
+        activation: int | None,
+        operand: int | None,
     ) -> None:
         """Data of the requests of BUFFER_READ_LATENCY cycles ago; noise where there was none."""
         config, memories = self.model.config, self.model.memories
         words, entry = self.rng.bytes(config.bus_bytes), self.rng.bytes(4 * config.cols)
-        vector = self.rng.bytes(config.cols)
+        vector, group = self.rng.bytes(config.cols), self.rng.bytes(config.requantiser_lanes)
         if parameter is not None:
             words = memories.parameters[parameter : parameter + config.bus_bytes].tobytes()
         if drain is not None:
@@ -344,6 +445,10 @@ class Bench:
         if activation is not None:
             where = (activation + np.arange(config.cols)) % len(memories.activations)
             vector = memories.activations[where].tobytes()
+        if operand is not None:
+            where = (operand + np.arange(config.requantiser_lanes)) % len(memories.activations)
+            group = memories.activations[where].tobytes()
+        ctx.set(self.dut.operand.data, little(group))
         ctx.set(self.dut.parameter.data, little(words))
         ctx.set(self.dut.drain.data.as_value(), little(entry))
         ctx.set(self.dut.activation.data, little(vector))
@@ -416,6 +521,18 @@ def test_windows_around_the_number_of_groups(
     check(model, [command], 6)
 
 
+@pytest.mark.parametrize("table", range(TABLES + 1))
+@pytest.mark.parametrize("operand", PostOperand)
+@pytest.mark.parametrize("name", ["tiny", "odd"])
+def test_operands_and_tables(name: str, operand: PostOperand, table: int) -> None:
+    seed = 10 * operand + table
+    model, rng = random_model(name, seed)
+    commands = [
+        random_command(model.config, rng) | {"operand": operand, "table": table} for _ in range(4)
+    ]
+    check(model, commands, seed)
+
+
 def test_a_window_of_padding_alone() -> None:
     model, rng = random_model("small", 7)
     empty = random_command(model.config, rng) | {"height": 0, "low": -128, "high": 127}
@@ -432,11 +549,12 @@ def test_the_first_command_after_a_clear_in_mid_run_is_exact(clear_at: int) -> N
 def test_the_duration_as_written_out() -> None:
     for config in CONFIGS.values():
         groups = config.cols // config.requantiser_lanes
-        for outputs, window in product((1, 2, 9), (1, 3, 4, 9, 64)):
-            assert post_cycles(config, outputs, window) == (
+        for outputs, window, operand in product((1, 2, 9), (1, 3, 4, 9, 64), (False, True)):
+            assert post_cycles(config, outputs, window, operand) == (
                 config.parameter_block_words
+                + (config.operand_block_words if operand else 0)
                 + (outputs - 1) * max(window, groups)
                 + window
                 + groups
-                + 21
+                + 35
             )

@@ -122,7 +122,8 @@ def long_transfer(config: AcceleratorConfig, beats: int, address: int = 0) -> Tr
 
 
 def parameter_transfer(rng: random.Random, config: AcceleratorConfig) -> Transfer:
-    """A transfer all of whose fields are multiples of the bus, as loads of parameters must be."""
+    """A transfer all of whose fields are multiples of the bus, as loads of parameters and tables
+    must be."""
     beat = config.bus_bytes
     return Transfer(
         dram_address=rng.getrandbits(32) // beat * beat,

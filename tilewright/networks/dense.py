@@ -84,7 +84,7 @@ ENTRIES = (
         (Quantity.PARAMETERS, "20,013,928", "torchvision densenet201"),
         (Quantity.MACS, "4.29 G", "torchvision densenet201"),
     ),
-    _entry(264, (6, 12, 64, 48), (Quantity.PARAMETERS, "33.3 M", f"{_SOURCE}, figure 3")),
+    _entry(264, (6, 12, 64, 48)),
     NetworkEntry(
         name="densenet-block",
         family=Family.DENSE,

@@ -185,7 +185,6 @@ ENTRIES = (
             Figure(
                 quantity=Quantity.PARAMETERS, printed="42,679,816", source="timm inception_v4"
             ),
-            Figure(quantity=Quantity.MACS, printed="12.28 G", source="timm inception_v4"),
         ),
     ),
 )

@@ -148,7 +148,6 @@ ENTRIES = (
                 printed="55,843,464",
                 source="timm inception_resnet_v2",
             ),
-            Figure(quantity=Quantity.MACS, printed="13.18 G", source="timm inception_resnet_v2"),
         ),
     ),
     NetworkEntry(
@@ -160,7 +159,7 @@ ENTRIES = (
         define=dpn92,
         figures=(
             Figure(quantity=Quantity.PARAMETERS, printed="37.67 M", source="timm dpn92"),
-            Figure(quantity=Quantity.MACS, printed="6.5 G", source=f"{_CHEN}, table 2"),
+            Figure(quantity=Quantity.MACS, printed="6.5 G", source=_CHEN),
         ),
         note="Batch-norms of concatenated maps are depthwise 1x1 convolutions, as in DenseNet.",
     ),
@@ -174,8 +173,13 @@ ENTRIES = (
             resnet, depths=(3, 4, 6, 3), branch=selective_bottleneck, expansion=4
         ),
         figures=(
-            Figure(quantity=Quantity.PARAMETERS, printed="27.5 M", source=f"{_LI}, table 2"),
-            Figure(quantity=Quantity.MACS, printed="4.47 G", source=f"{_LI}, table 2"),
+            Figure(quantity=Quantity.PARAMETERS, printed="27.5 M", source=_LI),
+            Figure(
+                quantity=Quantity.MACS,
+                printed="4.47 G",
+                source=_LI,
+                why="The two products with the attention count too, 2.8 M each: 4.468 G.",
+            ),
         ),
         note="The softmax over its two branches is a sigmoid of the difference, which is equal.",
     ),

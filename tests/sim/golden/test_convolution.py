@@ -59,6 +59,30 @@ def test_weights_are_indexed_out_kernel_in() -> None:
     assert sums[..., 0].tolist() == [[0 * 1 + 1 * 2 + 2 * 3 + 3 * 4], [4 + 5 * 2 + 6 * 3 + 7 * 4]]
 
 
+def grouped(groups: int, outputs: int, weights: list[int]) -> Conv:
+    """A 1x1 convolution of a 1x1 map of four channels."""
+    layer = conv(window=Window(kernel=(1, 1)), size=1, channels=4)
+    shape = replace(layer.shape, out_channels=outputs, groups=groups)
+    return replace(
+        layer,
+        shape=shape,
+        output=replace(layer.output, shape=shape.ofmap),
+        weights=np.array(weights, np.int8).reshape(outputs, 1, 1, 4 // groups),
+        bias=np.zeros(outputs, np.int32),
+        multiplier=np.ones(outputs, np.float32),
+    )
+
+
+def test_a_group_sees_its_own_channels_alone() -> None:
+    x = np.array([1, 2, 3, 4], np.uint8).reshape(1, 1, 4)
+    two_groups = grouped(2, 4, [1, 0, 0, 1, 1, 1, 10, 0])
+    assert accumulate(two_groups, x)[0, 0].tolist() == [1, 2, 3 + 4, 30]
+    depthwise = grouped(4, 4, [1, 2, 3, 4])
+    assert accumulate(depthwise, x)[0, 0].tolist() == [1, 4, 9, 16]
+    with_multiplier = grouped(4, 8, [1, -1, 1, -2, 1, -3, 1, -4])
+    assert accumulate(with_multiplier, x)[0, 0].tolist() == [1, -1, 2, -4, 3, -9, 4, -16]
+
+
 def test_bias_and_clamp() -> None:
     layer = conv(window=Window(kernel=(1, 1)), size=2)
     layer = replace(layer, bias=np.array([-1], np.int32), clamp=(1, 2))

@@ -17,26 +17,23 @@ import pytest
 from arch.layers import ConvShape, FeatureMap, Window
 from sim.golden.convolution import accumulate
 from sim.golden.run import run_layer
-from sim.network import Bytes, Conv, TensorSpec
-from tests.support.oracle_causes import UNEXPLAINED, AnyLayer, Outputs, count_causes
-from tests.support.oracle_models import qdq_conv_model, qdq_gemm_model, qdq_global_average_model
+from sim.network import Conv, Layer, TensorSpec
+from tests.support.elementwise_models import qdq_binary_model
+from tests.support.oracle_causes import UNEXPLAINED, OneInput, Outputs, TwoInputs, count_causes
+from tests.support.oracle_models import (
+    qdq_average_model,
+    qdq_conv_model,
+    qdq_gemm_model,
+    qdq_global_average_model,
+)
 from tests.support.oracle_report import compare, table
-from tests.support.oracles import (
-    ORACLES,
-    Signs,
-    both_uint8,
-    input_type,
-    oracles_of,
-    session_options,
-    with_signs,
-)
-from tests.support.random_layers import (
-    SizeLimits,
-    random_conv,
-    random_fully_connected,
-    random_global_average,
-    random_layer,
-)
+from tests.support.oracle_table import ORACLES, oracles_of
+from tests.support.oracles import Signs, both_uint8, input_type, session_options, with_signs
+from tests.support.random_convolutions import random_conv, random_fully_connected
+from tests.support.random_elementwise import random_add, random_multiply
+from tests.support.random_layers import random_layer
+from tests.support.random_maps import Maps, SizeLimits
+from tests.support.random_pools import random_average, random_global_average
 from tests.support.saturating_products import accumulate_saturating
 
 LAYERS = 500
@@ -63,14 +60,15 @@ def test_every_difference_of_many_random_layers_is_explained() -> None:
     assert_all_explained(range(LAYERS, LAYERS + SOAK_LAYERS))
 
 
-def moderate_layers() -> Iterator[tuple[AnyLayer, Bytes, Outputs]]:
-    """Layers of every kind with their golden outputs, small enough for tight error intervals."""
-    for seed in range(60):
-        layer, x = random_layer(np.random.default_rng(seed), SizeLimits(max_macs=5000))
-        yield layer, x, run_layer(layer, x).astype(np.int32)
+def moderate_layers() -> Iterator[tuple[OneInput | TwoInputs, Maps, Outputs]]:
+    """Layers that requantise with their golden outputs, small enough for tight error intervals."""
+    for seed in range(120):
+        layer, maps = random_layer(np.random.default_rng(seed), SizeLimits(max_macs=5000))
+        if isinstance(layer, OneInput | TwoInputs):
+            yield layer, maps, run_layer(layer, *maps).astype(np.int32)
 
 
-def moved(y: Outputs, layer: AnyLayer) -> Outputs:
+def moved(y: Outputs, layer: OneInput | TwoInputs) -> Outputs:
     """``y`` with its first element moved to the farther end of the clamp."""
     low, high = layer.clamp
     wrong = y.copy()
@@ -80,20 +78,20 @@ def moved(y: Outputs, layer: AnyLayer) -> Outputs:
 
 
 def test_a_wrong_golden_output_has_no_cause() -> None:
-    for layer, x, golden in moderate_layers():
+    for layer, maps, golden in moderate_layers():
         if layer.clamp[0] < layer.clamp[1]:
             wrong = moved(golden, layer)
             for oracle in oracles_of(layer):
-                counts = count_causes(oracle.causes, layer, x, wrong, golden)
+                counts = count_causes(oracle.causes, layer, maps, wrong, golden)
                 assert counts == {UNEXPLAINED: 1}, oracle.name
 
 
 def test_a_wrong_oracle_output_has_no_cause() -> None:
-    for layer, x, golden in moderate_layers():
+    for layer, maps, golden in moderate_layers():
         if layer.clamp[1] - layer.clamp[0] > 8:
             wrong = moved(golden, layer)
             for oracle in oracles_of(layer):
-                counts = count_causes(oracle.causes, layer, x, golden, wrong)
+                counts = count_causes(oracle.causes, layer, maps, golden, wrong)
                 assert counts == {UNEXPLAINED: 1}, oracle.name
 
 
@@ -103,11 +101,14 @@ def test_a_wrong_oracle_output_has_no_cause() -> None:
         (random_conv, qdq_conv_model, both_uint8, "QLinearConv"),
         (random_fully_connected, qdq_gemm_model, input_type, "QGemm"),
         (random_global_average, qdq_global_average_model, input_type, "QLinearGlobalAveragePool"),
+        (random_average, qdq_average_model, input_type, "QLinearAveragePool"),
+        (random_add, qdq_binary_model, input_type, "QLinearAdd"),
+        (random_multiply, qdq_binary_model, input_type, "QLinearMul"),
     ],
 )
 def test_onnx_runtime_computes_qdq_layers_of_one_type_in_integers(
-    draw: Callable[[np.random.Generator], tuple[AnyLayer, Bytes]],
-    build: Callable[[AnyLayer], onnx.ModelProto],
+    draw: Callable[[np.random.Generator], tuple[Layer, Maps]],
+    build: Callable[[Layer], onnx.ModelProto],
     signs: Signs,
     operator: str,
     tmp_path: Path,
@@ -159,6 +160,6 @@ def test_saturating_pairs_shift_signed_inputs() -> None:
 
 def test_unsaturated_pairs_equal_exact_sums() -> None:
     for seed in range(30):
-        layer, x = random_conv(np.random.default_rng(seed), SizeLimits(max_macs=5000))
+        layer, (x,) = random_conv(np.random.default_rng(seed), SizeLimits(max_macs=5000))
         small = replace(layer, weights=layer.weights // 4)  # pairs of 255 * 32 fit 16 bits
         assert np.array_equal(accumulate_saturating(small, x), accumulate(small, x))

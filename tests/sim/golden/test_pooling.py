@@ -1,12 +1,15 @@
 """Pooling by hand-made cases; random ones are in test_run.py."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from arch.errors import ShapeError
 from arch.layers import FeatureMap, PoolShape, Window
-from sim.golden.pooling import global_average_pool, max_pool
-from sim.network import GlobalAveragePool, MaxPool, TensorSpec
+from sim.golden.pooling import average_pool, max_pool, window_sums
+from sim.multipliers import average_multiplier
+from sim.network import AveragePool, MaxPool, TensorSpec
 
 
 def spec(name: str, shape: FeatureMap, zero_point: int) -> TensorSpec:
@@ -28,13 +31,19 @@ def pool(window: Window, size: int, *, multiplier: float = 1.0, zero_points: int
     )
 
 
-def average(height: int, width: int, multiplier: float) -> GlobalAveragePool:
-    pooled = FeatureMap(height=1, width=1, channels=2)
-    return GlobalAveragePool(
-        name="g",
-        input=spec("x", FeatureMap(height=height, width=width, channels=2), -3),
-        output=spec("y", pooled, 7),
-        multiplier=np.float32(multiplier),
+def average(
+    window: Window, size: int, *, include_padding: bool, overhang: tuple[int, int] = (0, 0)
+) -> AveragePool:
+    """Of a square map of zero point -3, to scale 1/4 and zero point 7."""
+    ifmap = FeatureMap(height=size, width=size, channels=1)
+    shape = PoolShape(ifmap=ifmap, window=window)
+    return AveragePool(
+        name="a",
+        input=spec("x", ifmap, -3),
+        output=replace(spec("y", shape.ofmap, 7), scale=np.float32(0.25)),
+        shape=shape,
+        include_padding=include_padding,
+        overhang=overhang,
         clamp=(-128, 127),
     )
 
@@ -64,6 +73,63 @@ def test_a_window_of_padding_alone_is_an_error() -> None:
         max_pool(pool(window, 1), np.zeros((1, 1, 1), np.int8))
 
 
+EDGES = Window(kernel=(2, 3), padding=(1, 1, 0, 1))
+
+
+def test_taps_that_count() -> None:
+    outside = average(EDGES, 2, include_padding=False)
+    assert outside.taps.tolist() == [[2, 2], [4, 4]]
+    assert average(EDGES, 2, include_padding=True).taps.tolist() == [[6, 6], [6, 6]]
+
+
+def test_what_hangs_over_never_counts() -> None:
+    """ONNX: kernel 3, stride 2, padding 1 and ceil_mode on 6 pixels, along each axis."""
+    window = Window(kernel=(3, 3), stride=(2, 2), padding=(1, 1, 2, 2))
+    rounded = average(window, 6, include_padding=True, overhang=(1, 1))
+    assert rounded.taps[0].tolist() == [9, 9, 9, 6]
+    assert rounded.taps[3].tolist() == [6, 6, 6, 4]
+    assert average(window, 6, include_padding=False).taps[3].tolist() == [2, 3, 3, 1]
+
+
+def test_dilated_taps() -> None:
+    window = Window(kernel=(2, 1), dilation=(2, 1), padding=(1, 0, 1, 0))
+    assert average(window, 3, include_padding=False).taps.tolist() == [[1] * 3, [2] * 3, [1] * 3]
+
+
+def test_padding_adds_nothing_to_an_average() -> None:
+    x = np.array([[-3, 0], [-1, 5]], np.int8).reshape(2, 2, 1)  # differences 0, 3, 2, 8
+    layer = average(EDGES, 2, include_padding=False)
+    assert window_sums(layer, x)[..., 0].tolist() == [[3, 3], [13, 13]]
+    # Means 1.5 and 3.25 in steps of a quarter, and the zero point.
+    assert average_pool(layer, x)[..., 0].tolist() == [[13, 13], [20, 20]]
+    layer = average(EDGES, 2, include_padding=True)
+    assert average_pool(layer, x)[..., 0].tolist() == [[9, 9], [16, 16]]  # 0.5 and 2.1667
+
+
+def test_each_window_has_the_multiplier_of_its_taps() -> None:
+    layer = average(EDGES, 2, include_padding=False)
+    expected = average_multiplier(np.float32(1), np.float32(0.25), 2)
+    assert layer.multiplier(2) == expected == np.float32(2)
+
+
 def test_each_channel_is_averaged_by_itself() -> None:
+    ifmap = FeatureMap(height=1, width=2, channels=2)
+    shape = PoolShape(ifmap=ifmap, window=Window(kernel=(1, 2)))
+    layer = AveragePool(
+        name="g",
+        input=spec("x", ifmap, -3),
+        output=spec("y", shape.ofmap, 7),
+        shape=shape,
+        include_padding=False,
+        clamp=(-128, 127),
+    )
     x = np.array([[[-3, 0], [-3, 2]]], np.int8)  # differences 0, 3, 0, 5
-    assert global_average_pool(average(1, 2, 0.5), x).tolist() == [[[7, 11]]]
+    assert average_pool(layer, x).tolist() == [[[7, 11]]]
+
+
+def test_a_window_without_taps_is_an_error() -> None:
+    window = Window(kernel=(2, 1), dilation=(2, 1), padding=(1, 0, 1, 0))
+    with pytest.raises(
+        ShapeError, match=r"^layer a: every window of an average pool must hold an input"
+    ):
+        average_pool(average(window, 1, include_padding=False), np.zeros((1, 1, 1), np.int8))

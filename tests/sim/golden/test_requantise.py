@@ -10,20 +10,9 @@ from hypothesis import strategies as st
 
 from arch.errors import CompileError, ModelError
 from arch.layers import FeatureMap
-from sim.golden.requantise import (
-    average_multiplier,
-    check_accumulator,
-    conv_multiplier,
-    pool_multiplier,
-    requantise,
-)
+from sim.golden.requantise import check_accumulator, requantise
 from sim.network import TensorSpec
-from tests.support.exact_reference import (
-    exact_average_multiplier,
-    exact_conv_multiplier,
-    exact_pool_multiplier,
-    exact_requantise,
-)
+from tests.support.exact_reference import exact_requantise
 
 PIXEL = FeatureMap(height=1, width=1, channels=1)
 INT32 = st.one_of(
@@ -33,7 +22,6 @@ INT32 = st.one_of(
     st.integers(2**24 - 8, 2**24 + 8),
     st.integers(2**31 - 300, 2**31 - 1),
 )
-SCALES = st.floats(2.0**-20, 2.0**20, width=32)
 MULTIPLIERS = st.one_of(
     st.floats(2.0**-40, 2.0**8, width=32),
     # Halves, quarters ...: products on rounding ties.
@@ -113,29 +101,6 @@ def test_unsigned_outputs() -> None:
     )
     assert y.dtype == np.uint8
     assert y.tolist() == [0, 105, 255]
-
-
-@given(SCALES, SCALES, SCALES)
-def test_conv_multiplier_rounds_twice(scale_in: float, weights: float, scale_out: float) -> None:
-    multiplier = conv_multiplier(
-        np.float32(scale_in), np.array([weights], np.float32), np.float32(scale_out)
-    )
-    assert multiplier.dtype == np.float32
-    assert Fraction(float(multiplier[0])) == exact_conv_multiplier(scale_in, weights, scale_out)
-
-
-@given(SCALES, SCALES)
-def test_pool_multiplier_rounds_once(scale_in: float, scale_out: float) -> None:
-    multiplier = pool_multiplier(np.float32(scale_in), np.float32(scale_out))
-    assert isinstance(multiplier, np.float32)
-    assert Fraction(float(multiplier)) == exact_pool_multiplier(scale_in, scale_out)
-
-
-@given(SCALES, SCALES, st.integers(1, 2**16))
-def test_average_multiplier_rounds_twice(scale_in: float, scale_out: float, pixels: int) -> None:
-    multiplier = average_multiplier(np.float32(scale_in), np.float32(scale_out), pixels)
-    assert isinstance(multiplier, np.float32)
-    assert Fraction(float(multiplier)) == exact_average_multiplier(scale_in, scale_out, pixels)
 
 
 def test_int32_holds_its_limits_and_no_more() -> None:

@@ -10,7 +10,9 @@ from arch.layers import FeatureMap, PoolShape, Window
 from sim.golden.run import run_layer, run_network
 from sim.network import Alias, MaxPool, Network, TensorSpec
 from tests.support.exact_reference import exact_layer
-from tests.support.random_layers import SizeLimits, random_layer
+from tests.support.random_layers import random_layer
+from tests.support.random_maps import SizeLimits
+from tests.support.random_networks import random_network
 
 LAYERS = 600
 LIMITS = SizeLimits(max_height=8, max_width=8, max_channels=8, max_macs=8000)
@@ -18,10 +20,10 @@ LIMITS = SizeLimits(max_height=8, max_width=8, max_channels=8, max_macs=8000)
 
 def test_random_layers_equal_exact_rational_arithmetic() -> None:
     for seed in range(LAYERS):
-        layer, x = random_layer(np.random.default_rng(seed), LIMITS)
-        y = run_layer(layer, x)
+        layer, maps = random_layer(np.random.default_rng(seed), LIMITS)
+        y = run_layer(layer, *maps)
         assert y.dtype == layer.output.dtype
-        differing = int((y != exact_layer(layer, x)).sum())
+        differing = int((y != exact_layer(layer, *maps)).sum())
         assert differing == 0, f"random_layer(np.random.default_rng({seed}), LIMITS): {layer.name}"
 
 
@@ -62,6 +64,22 @@ def test_a_layer_must_follow_what_it_reads() -> None:
     message = "layer to_b reads tensor a before it is made; list the layers in topological order"
     with pytest.raises(InputError, match=f"^{message}$"):
         run_network(network, IMAGE)
+
+
+def test_a_layer_gets_one_map_for_each_operand() -> None:
+    message = "layer to_a must get 1 maps, got 2; give one for each operand"
+    with pytest.raises(InputError, match=f"^{message}$"):
+        run_layer(doubling(X, spec("a")), IMAGE, IMAGE)
+
+
+def test_random_branches_meet_in_the_right_order() -> None:
+    """Every tensor of a network is what the layer that makes it gives for its operands."""
+    for seed in range(50):
+        network, image = random_network(np.random.default_rng(seed), LIMITS)
+        maps = {network.input.name: image} | run_network(network, image)
+        for layer in network.layers:
+            expected = exact_layer(layer, *(maps[each.name] for each in layer.inputs))
+            assert np.array_equal(maps[layer.output.name], expected), f"seed {seed}"
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ def assert_exact(result: RunResult, blocks: int, *, latency: int, interval: int)
     expected = responses_by_law(blocks, latency=latency, interval=interval)
     assert result.status == Status.OK
     assert result.snapshots == expected
-    assert result.counters == {name: 0 for name in COUNTER_NAMES} | {
+    assert result.counters == dict.fromkeys(COUNTER_NAMES, 0) | {
         "cycles": expected[blocks] + 2,
         "memory_read_beats": blocks * BEATS,
         "memory_write_beats": blocks * BEATS,

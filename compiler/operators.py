@@ -1,0 +1,16 @@
+"""What kinds of operators there are, once they work on real numbers between 8-bit tensors."""
+
+LINEAR = {"Conv", "Gemm", "MatMul"}
+JOINS = {"Add", "Concat", "Mul"}
+"""May read two or more activations."""
+ARITHMETIC = {"Add", "Div", "Mul", "Sub"}
+"""With a constant, they continue a linear operator, or are a function of one number."""
+LAYOUT = {"Flatten", "Reshape", "Squeeze", "Transpose", "Unsqueeze"}
+"""Give the same elements another shape."""
+CLAMPS = {"Clip", "Relu"}
+FUNCTIONS = {
+    "Abs", "Ceil", "Celu", "Cos", "Elu", "Erf", "Exp", "Floor", "Gelu", "HardSigmoid", "HardSwish",
+    "LeakyRelu", "Log", "Mish", "Neg", "PRelu", "Reciprocal", "Round", "Selu", "Sigmoid", "Sign",
+    "Sin", "Softplus", "Softsign", "Sqrt", "Swish", "Tanh", "ThresholdedRelu",
+}  # fmt: skip
+"""Functions of one number: they become tables."""
