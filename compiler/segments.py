@@ -13,6 +13,7 @@ from compiler.names import printable
 from compiler.operators import LAYOUT
 from compiler.quantisation import Quantisation, activation_quantisation, real_constant
 
+_MAX_STEPS = 100
 _QUANTISE_TOO = "quantise that tensor too (run quantize_static on the whole model)"
 
 
@@ -111,7 +112,9 @@ def _segment(graph: Graph, quantizer: Node, name: str) -> Segment:
             operands = (Operand(source=_dequantised(graph, node), steps=()),)
             break
         chain.append(Step(node=node, tensor=tensor))
-        if node.operator not in LAYOUT:
+        if node.operator in LAYOUT:
+            _check_length(node, chain)
+        else:
             _check_single_reader(graph, node, tensor)
         inputs = _activations(graph, node)
         if len(inputs) > 1:
@@ -130,6 +133,7 @@ def _operand(graph: Graph, reader: Node, tensor: str) -> Operand:
     steps: list[Step] = []
     while (node := _producer(graph, tensor)).operator in LAYOUT:
         steps.append(Step(node=node, tensor=tensor))
+        _check_length(node, steps)
         tensor = node.input(0)
     if node.operator != "DequantizeLinear":
         raise ModelError(
@@ -158,6 +162,15 @@ def _activations(graph: Graph, node: Node) -> list[str]:
 
 def _is_parameter(graph: Graph, name: str) -> bool:
     return name in graph.constants or real_constant(graph, name) is not None
+
+
+def _check_length(node: Node, steps: list[Step]) -> None:
+    """Many segments may share what only reshapes: that must not multiply the work."""
+    if len(steps) > _MAX_STEPS:
+        raise ModelError(
+            f"{node.label}: at most {_MAX_STEPS} operators may follow one another without a "
+            "QuantizeLinear where one of them reshapes, got more; simplify the model"
+        )
 
 
 def _check_single_reader(graph: Graph, node: Node, tensor: str) -> None:

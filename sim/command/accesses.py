@@ -4,9 +4,30 @@ from collections import Counter
 
 import numpy as np
 
-from arch.commands import EXECUTE_LOOPS, POST_LOOPS, Command, LoadTarget, PostOperand, PostSource
+from arch.commands import (
+    EXECUTE_LOOPS,
+    POST_LOOPS,
+    Command,
+    Engine,
+    LoadTarget,
+    PostOperand,
+    PostSource,
+)
 from arch.config import AcceleratorConfig, ceil_div
 from sim.command.affine import loop_counts
+from sim.command.bursts import burst_beats
+
+
+def command_accesses(command: Command, config: AcceleratorConfig) -> Counter[str]:
+    """Counts of any command, its own fetch left out."""
+    if command.engine is Engine.EXECUTE:
+        return execute_accesses(command, config)
+    if command.engine is Engine.POST:
+        return post_accesses(command, config)
+    beats = sum(burst_beats(command, config))
+    if command.engine is Engine.LOAD:
+        return load_accesses(command, beats)
+    return store_accesses(beats)
 
 
 def execute_accesses(command: Command, config: AcceleratorConfig) -> Counter[str]:

@@ -1,6 +1,7 @@
 """Timing laws of the four engines and of the read bus."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -141,10 +142,10 @@ class ExecuteTiming:
         self.counters.update(execute_accesses(command, config))
         return last + vectors - 1 + BUFFER_READ_LATENCY + array_latency(config) + ACCUMULATE_LATENCY
 
-    def note_wait(self, head: int, waits: dict[Engine, int]) -> None:
+    def note_wait(self, head: int, waits: Sequence[tuple[Engine, int]]) -> None:
         """The next command is at hand from cycle ``head`` on; count the cycles it waits."""
         start = head
-        for engine, met in waits.items():
+        for engine, met in waits:
             if met > start:
                 self._stalls[f"stall_{engine.name.lower()}"] += self._free_cycles(start, met)
                 start = met

@@ -134,7 +134,8 @@ class Storage:
             total = a * multiplier + b * other_multiplier
         else:
             total = a * b * multiplier
-        return np.clip(rounded_shift(total, int(shift)) + zero, low, high)
+        clipped = np.clip(rounded_shift(total, int(shift)) + zero, low, high)
+        return np.asarray(clipped, np.int64)
 
     def _pool(self, command: Command, channels: int) -> NDArray[np.int64]:
         """[py, px, channels]: the windows' maxima or sums, padding left out."""

@@ -27,6 +27,12 @@ from sim.command.engines import (
 
 _HALF = 1 << COUNT_BITS - 1
 
+_WAIT_FIELDS = {
+    engine: [(other, f"wait_{other.name.lower()}") for other in Engine if other is not engine]
+    for engine in Engine
+}
+"""For each engine, the others and the fields of their counts."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Timeline:
@@ -41,18 +47,28 @@ class Timeline:
     counters: dict[str, int]
 
 
+@dataclass(slots=True)
+class _Waiting:
+    """A dispatched command: its number in the program, when it came, and what it waits for."""
+
+    index: int
+    command: Command
+    pushed: int
+    waits: list[tuple[Engine, int]]
+    """Engines, and how many commands each must have completed."""
+
+
 class _Queue:
-    """Commands dispatched to one engine and not yet taken by it."""
+    """Commands dispatched to one engine, and when it took them."""
 
     def __init__(self, depth: int) -> None:
         self.depth = depth
-        self.commands: list[tuple[int, Command]] = []
-        self.pushed: list[int] = []
+        self.commands: list[_Waiting] = []
         self.taken: list[int] = []
 
     def room_from(self) -> int | None:
         """First cycle with room for one more command; None while that is not known."""
-        index = len(self.pushed) - self.depth
+        index = len(self.commands) - self.depth
         if index < 0:
             return 0
         return self.taken[index] + 1 if index < len(self.taken) else None
@@ -85,11 +101,9 @@ class TimelineSimulator:
         """The timeline of ``commands``. Raises ``RunError`` if they wait forever."""
         total = len(commands)
         while len(self._spans) < total:
-            progress = self._dispatch(commands) | self._take()
-            if len(self._spans) == total:
-                break
-            progress |= self._grant(total, wait=progress)
-            if not progress:
+            if self._dispatch(commands) | self._take() or len(self._spans) == total:
+                continue
+            if not self._grant(total):
                 raise RunError(
                     f"a command must wait only for commands before it: command "
                     f"{len(self._dispatched)} of {total} can never be dispatched"
@@ -107,63 +121,57 @@ class TimelineSimulator:
         progress = False
         while len(self._dispatched) < len(self._arrived):
             index = len(self._dispatched)
-            queue = self._queues[commands[index].engine]
+            command = commands[index]
+            queue = self._queues[command.engine]
             room = queue.room_from()
             if room is None:
                 break
             previous = self._dispatched[-1] if index else -2
             time = max(self._arrived[index] + 2, previous + 2, room)
             self._dispatched.append(time)
-            queue.pushed.append(time)
-            queue.commands.append((index, commands[index]))
+            queue.commands.append(_Waiting(index, command, time, self._waits(command)))
             progress = True
         return progress
+
+    def _waits(self, command: Command) -> list[tuple[Engine, int]]:
+        """What ``command`` waits for: 16-bit counts, nearest to what has been dispatched."""
+        waits = []
+        for other, field in _WAIT_FIELDS[command.engine]:
+            dispatched = len(self._queues[other].commands)
+            behind = (dispatched - command.values[field]) % (2 * _HALF)
+            number = dispatched - behind if behind < _HALF else dispatched - behind + 2 * _HALF
+            waits.append((other, number))
+        return waits
 
     def _take(self) -> bool:
         """Let engines take commands whose waits are known to be met."""
         progress = False
         for engine, timing in self._engines.items():
             queue = self._queues[engine]
-            while len(queue.taken) < len(queue.commands) and timing.ready is not None:
+            while timing.ready is not None and len(queue.taken) < len(queue.commands):
                 number = len(queue.taken)
-                index, command = queue.commands[number]
-                waits = self._waits(engine, command)
-                if waits is None:
+                waiting = queue.commands[number]
+                if any(count > len(self._done[other]) for other, count in waiting.waits):
                     break
-                head = max(queue.pushed[number], queue.taken[-1] if number else -1) + 1
+                met = [
+                    (other, self._done[other][count - 1] + 1 if count > 0 else 0)
+                    for other, count in waiting.waits
+                ]
+                head = max(waiting.pushed, queue.taken[-1] if number else -1) + 1
                 if engine is Engine.EXECUTE:
-                    self._execute.note_wait(head, waits)
-                time = max(head, timing.ready, *waits.values())
+                    self._execute.note_wait(head, met)
+                time = max(head, timing.ready, *(cycle for _, cycle in met))
                 queue.taken.append(time)
-                done = timing.take(time, command)
+                done = timing.take(time, waiting.command)
                 if done is None:
-                    self._load.owner = index
+                    self._load.owner = waiting.index
                 else:
-                    self._record(index, engine, time, done)
+                    self._record(waiting.index, engine, time, done)
                 progress = True
         return progress
 
-    def _waits(self, engine: Engine, command: Command) -> dict[Engine, int] | None:
-        """For each other engine, the cycle from which its count suffices; None if not known."""
-        waits = {}
-        for other in Engine:
-            if other is engine:
-                continue
-            done = self._done[other]
-            target = command[f"wait_{other.name.lower()}"]
-            # The count nearest to what has been dispatched, from its 16 low bits.
-            dispatched = len(self._queues[other].commands)
-            behind = (dispatched - target) % (1 << COUNT_BITS)
-            number = dispatched - behind if behind < _HALF else dispatched - behind + 2 * _HALF
-            if number > len(done):
-                return None
-            waits[other] = done[number - 1] + 1 if number > 0 else 0
-        return waits
-
-    def _grant(self, total: int, *, wait: bool) -> bool:
-        """Grant the earliest address on the read bus, unless more may become known first."""
-        if wait:
-            return False
+    def _grant(self, total: int) -> bool:
+        """Grant the earliest address on the read bus; all else that can be known is known."""
         fetch, load = self._fetch_offer(total), self._load.offer
         if fetch is None and load is None:
             return False
