@@ -1,6 +1,7 @@
 """How often each command touches each storage: closed forms of the command's fields."""
 
 from collections import Counter
+from math import prod
 
 import numpy as np
 
@@ -16,8 +17,7 @@ def execute_accesses(command: Command, config: AcceleratorConfig) -> Counter[str
     overwritten = 0 if command["accumulate"] else vectors
     return Counter(
         array_busy=tiles * vectors,
-        activation_read_execute=_rows_inside(command, ("ky", "oy"))
-        * _offsets_inside(command, ("kx", "kc", "ox"), config.rows),
+        activation_read_execute=_positions_inside(command, EXECUTE_LOOPS, config.rows),
         weight_read=tiles * config.rows,
         accumulator_read=tiles * vectors - overwritten,
         accumulator_write=tiles * vectors,
@@ -27,7 +27,7 @@ def execute_accesses(command: Command, config: AcceleratorConfig) -> Counter[str
 def post_accesses(command: Command, config: AcceleratorConfig) -> Counter[str]:
     """Counts of a post command."""
     py, px, wy, wx = loop_counts(command, POST_LOOPS)
-    inside = _rows_inside(command, ("py", "wy")) * _offsets_inside(command, ("px", "wx"), 1)
+    inside = _positions_inside(command, POST_LOOPS, 1)
     source = "activation_read_post" if command["source"] == PostSource.ACTIVATION else None
     groups = ceil_div(command["channels"] + 1, config.requantiser_lanes)
     return Counter(
@@ -56,19 +56,26 @@ def store_accesses(beats: int) -> Counter[str]:
     return Counter(memory_write_beats=beats, activation_read_store=beats)
 
 
-def _rows_inside(command: Command, loops: tuple[str, ...]) -> int:
-    """Iterations of the loops that move y for which it lies inside the map."""
-    y = _walk(command, "y", "dy", loops)
-    return int(((y >= 0) & (y < command["height"])).sum())
+def _positions_inside(command: Command, loops: tuple[str, ...], lanes: int) -> int:
+    """Positions that lie in a row of the map, and one of whose ``lanes`` lanes lies inside the row.
+
+    A compiled program's loops move either y or x, so that rows and offsets are counted apart; only
+    loops that move both are walked through.
+    """
+    down = {loop for loop in loops if command[f"{loop}_dy"]}
+    along = {loop for loop in loops if command[f"{loop}_dx"]}
+    both = [loop for loop in loops if loop in down & along]
+    y = _walk(command, "y", "dy", [*both, *sorted(down - along)])
+    x = _walk(command, "x", "dx", [*both, *sorted(along - down)])
+    apart = tuple(range(len(both), y.ndim)), tuple(range(len(both), x.ndim))
+    rows = ((y >= 0) & (y < command["height"])).sum(axis=apart[0])
+    offsets = ((x > -lanes) & (x < command["width"])).sum(axis=apart[1])
+    still = prod(command[f"{loop}_count"] + 1 for loop in loops if loop not in down | along)
+    return still * int((rows * offsets).sum())
 
 
-def _offsets_inside(command: Command, loops: tuple[str, ...], lanes: int) -> int:
-    """Iterations of the loops that move x for which one of ``lanes`` lanes lies inside the row."""
-    x = _walk(command, "x", "dx", loops)
-    return int(((x > -lanes) & (x < command["width"])).sum())
-
-
-def _walk(command: Command, origin: str, step: str, loops: tuple[str, ...]) -> np.ndarray:
+def _walk(command: Command, origin: str, step: str, loops: list[str]) -> np.ndarray:
+    """Every value of ``origin`` as ``loops`` move it, loops as axes."""
     total = np.array(command[origin], np.int64)
     for loop in loops:
         total = (
