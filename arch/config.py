@@ -303,7 +303,8 @@ def _require(holds: bool, field: str, rule: str, config: AcceleratorConfig) -> N
 
 def _explain(error: ValidationError) -> str:
     """One line for the first broken rule: field, rule, value, and the nearest valid key."""
-    first = error.errors()[0]
+    # An unknown field before a missing one: it may be that one, misspelt.
+    first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
     field = ".".join(str(part) for part in first["loc"])
     if first["type"] == "value_error":
         return str(first["ctx"]["error"])

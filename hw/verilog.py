@@ -9,7 +9,8 @@ from hw.top import Accelerator
 
 _ZERO_WORDS = re.compile(
     r"  initial begin\n"
-    r"(?P<words>    (?P<name>\w+)\[0\] = (?P<zero>\d+'h0+);\n(?:    (?P=name)\[\d+\] = (?P=zero);\n)*)"
+    r"(?P<words>    (?P<name>\w+)\[0\] = (?P<zero>\d+'h0+);\n"
+    r"(?:    (?P=name)\[\d+\] = (?P=zero);\n)*)"
     r"  end\n"
 )
 
