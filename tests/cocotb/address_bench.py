@@ -38,9 +38,7 @@ class AddressModel:
     def __init__(self, loops: tuple[str, ...], address_bits: int) -> None:
         self._loops, self._address_bits = loops, address_bits
         self._engine = next(
-            engine
-            for engine, format_ in FORMATS.items()
-            if f"{loops[0]}_count" in format_.offsets
+            engine for engine, format_ in FORMATS.items() if f"{loops[0]}_count" in format_.offsets
         )
         self._steps: Iterator[Place] = iter(())
         self.here: Place | None = None

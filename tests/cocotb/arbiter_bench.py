@@ -3,6 +3,7 @@
 import random
 from collections import deque
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import cocotb
@@ -109,7 +110,7 @@ async def each_reader_gets_its_own(dut: Any) -> None:
     monitors = {number: StreamMonitor(dut, f"{reader}__ar") for reader, number in READERS.items()}
     bus = StreamMonitor(dut, "bus__ar")
     for number, monitor in monitors.items():
-        monitor.listeners.append(lambda payload, number=number: model.hear(number, payload))
+        monitor.listeners.append(partial(model.hear, number))
     memory = InterleavingMemory(dut, rng, random_stalls(rng))
     bus.listeners.append(memory.accept)
     StreamSink(dut, "bus__ar", random_stalls(rng))

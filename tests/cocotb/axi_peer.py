@@ -54,7 +54,7 @@ class _Faults:
             raise BadAddressError
 
 
-class _ReadSide(AxiRamRead):  # type: ignore[misc]  # untyped library
+class _ReadSide(AxiRamRead):
     faults: _Faults
 
     async def _read(self, address: int, length: int) -> bytes:
@@ -62,7 +62,7 @@ class _ReadSide(AxiRamRead):  # type: ignore[misc]  # untyped library
         return bytes(await super()._read(address, length))
 
 
-class _WriteSide(AxiRamWrite):  # type: ignore[misc]  # untyped library
+class _WriteSide(AxiRamWrite):
     faults: _Faults
 
     async def _write(self, address: int, data: bytes) -> None:

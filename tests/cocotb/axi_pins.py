@@ -63,7 +63,7 @@ class MemoryPins(Component):
         super().__init__({**members, **(_read_pins if reads else _write_pins)(config)})
         self._others = members
 
-    def elaborate(self, platform: object) -> Module:
+    def elaborate(self, _platform: object) -> Module:
         m = Module()
         m.submodules.component = component = self._component
         connect_others(m, self, component, self._others)
@@ -99,14 +99,14 @@ class RegisterPins(Component):
         for channel, _ in channels:
             del members[channel]
         self._others = members
-        pins = {}
+        pins: dict[str, Member] = {}
         for (channel, flow), fields in channels.items():
             prefix = f"s_axi_{channel}"
             pins |= {f"{prefix}{field}": flow(bits) for field, bits in fields.items()}
             pins |= _handshake(prefix, flow)
         super().__init__({**members, **pins})
 
-    def elaborate(self, platform: object) -> Module:
+    def elaborate(self, _platform: object) -> Module:
         m = Module()
         m.submodules.registers = registers = self._registers
         connect_others(m, self, registers, self._others)

@@ -38,9 +38,7 @@ class Shape:
             for element in range(mask.bit_length())
             if mask >> element & 1
         ]
-        return {
-            place: (place // (self.lanes * self.words), place % self.lanes) for place in places
-        }
+        return {place: (place // (self.lanes * self.words), place % self.lanes) for place in places}
 
 
 def clashing(accesses: list[dict[int, tuple[int, int]]]) -> set[tuple[int, int]]:
@@ -67,7 +65,7 @@ class BufferModel:
         self._read_clash, self._write_clash = deque(quiet[:READ_CONFLICT]), deque(quiet)
 
     def hear(self, pins: Pins) -> tuple[list[list[int | None] | None] | None, bool]:
-        """The requests of a cycle; gives its data by reader (None: no request), and ``conflict``."""
+        """The requests of a cycle; gives its data by reader (None: none asked), ``conflict``."""
         reads = self._accesses(pins, "read", len(self._shape.readers))
         self._expected.append(self._read(pins, reads))
         self._write(pins)
@@ -89,9 +87,7 @@ class BufferModel:
         bad = clashing(accesses)
         self._read_clash.append(bool(bad))
         found: list[list[int | None] | None] = []
-        for index, (access, elements) in enumerate(
-            zip(accesses, self._shape.readers, strict=True)
-        ):
+        for index, (access, elements) in enumerate(zip(accesses, self._shape.readers, strict=True)):
             if not pins[f"read{index}__valid"]:
                 found.append(None)
                 continue
@@ -158,7 +154,7 @@ class Driver:
             getattr(self._dut, f"{port}__{pin}").value = value
 
 
-def check(shape: Shape, model: BufferModel, pins: Pins) -> int:
+def check(model: BufferModel, pins: Pins) -> int:
     """Compare one cycle; gives how many bytes were compared."""
     data, conflict = model.hear(pins)
     assert pins["conflict"] == conflict
@@ -187,7 +183,7 @@ async def reads_see_what_was_written(dut: Any) -> None:
     ]
     monitor, model = PinMonitor(dut, [*names, "conflict"]), BufferModel(shape)
     compared: list[int] = []
-    monitor.listeners.append(lambda pins: compared.append(check(shape, model, pins)))
+    monitor.listeners.append(lambda pins: compared.append(check(model, pins)))
     driver = Driver(dut, shape, rng)
     for name in names:
         getattr(dut, name).value = 0

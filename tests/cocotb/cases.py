@@ -1,5 +1,6 @@
 """Small programs for the whole accelerator under cocotb."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from compiler.driver import compile_file
 from compiler.place import place_network
 from tests.support.agreement import Case, single_layer
 from tests.support.random_layers import (
+    RandomLayer,
     SizeLimits,
     random_conv,
     random_fully_connected,
@@ -17,7 +19,7 @@ from tests.support.random_layers import (
 )
 
 LIMITS = SizeLimits(max_height=8, max_width=8, max_channels=10, max_macs=4_000)
-KINDS = {
+KINDS: dict[str, Callable[[np.random.Generator, SizeLimits], RandomLayer]] = {
     "conv": random_conv,
     "fully_connected": random_fully_connected,
     "pool": random_pool,

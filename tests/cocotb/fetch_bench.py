@@ -6,7 +6,7 @@ import cocotb
 from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge
 
 from arch.commands import COMMAND_BYTES
-from hw.fetch import FETCH_AHEAD
+from arch.timing import FETCH_AHEAD
 from tests.cocotb.axi_peer import ChannelMonitor, Memory
 from tests.cocotb.watch import PinMonitor, Pins, until
 from tests.support.machines import CONFIGS
@@ -112,7 +112,7 @@ class Bench:
         assert len(self.model.commands) == len(self.model.addresses)
 
 
-def words(memory: bytes, addresses: list[int]) -> list[int]:
+def words(memory: bytearray, addresses: list[int]) -> list[int]:
     """The commands that lie at ``addresses``."""
     return [
         int.from_bytes(memory[address : address + COMMAND_BYTES], "little") for address in addresses

@@ -1,4 +1,4 @@
-"""The load engine between random stalls: bytes, order and errors, against transfers byte by byte."""
+"""The load engine between random stalls: bytes, order, errors, against transfers byte by byte."""
 
 import random
 from typing import Any
@@ -109,9 +109,12 @@ class Bench:
         self.memory = Memory(dut, bytearray(self.content), lambda: random_stalls(self.rng))
         self.model = LoadModel(self.writes.buffers, self.content)
         self.done, self.was_bad = 0, False
-        self.commands.listeners.append(lambda payload: self.model.hear(payload))
+        self.commands.listeners.append(self.hear)
         self.pins.listeners += [self.check_done, self.writes.hear, self.check_errors]
         dut.abort.value = 0
+
+    def hear(self, payload: int) -> None:
+        self.model.hear(payload)
 
     def check_done(self, pins: Pins) -> None:
         """With ``done``, the writes requested in the cycles before are those of the command."""

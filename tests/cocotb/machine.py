@@ -4,7 +4,6 @@ import random
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import cocotb
 import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, RisingEdge
@@ -59,7 +58,7 @@ class Machine:
         ChannelMonitor(dut, "m_axi_w", ("data", "strb", "last"))
         self.memory = Memory(dut, bytearray(MEMORY_BYTES), stalls)
         self._registers = RegisterMaster(dut, stalls).bus
-        cocotb.start_soon(Clock(dut.aclk, CLOCK_NS, unit="ns").start())
+        Clock(dut.aclk, CLOCK_NS, unit="ns").start()
 
     async def reset(self) -> None:
         """At any time; the memory keeps its bytes."""
@@ -69,7 +68,9 @@ class Machine:
         await RisingEdge(self._dut.aclk)
 
     async def write(self, register: str, value: int) -> None:
-        result = await self._registers.write(REGISTER_ADDRESS[register], value.to_bytes(4, "little"))
+        result = await self._registers.write(
+            REGISTER_ADDRESS[register], value.to_bytes(4, "little")
+        )
         assert result.resp == 0
 
     async def read(self, register: str) -> int:

@@ -120,13 +120,13 @@ class Bench:
 
     def read_activation(self, address: int) -> bytes:
         buffer = self.storage.activation
-        return np.roll(buffer, -address)[: self.config.cols].tobytes()
+        return bytes(np.roll(buffer, -address)[: self.config.cols])
 
     def read_accumulators(self, entry: int) -> bytes:
-        return self.storage.accumulator[entry].tobytes()
+        return bytes(self.storage.accumulator[entry])
 
     def read_parameters(self, address: int) -> bytes:
-        return self.storage.parameter[address : address + self.config.bus_bytes].tobytes()
+        return bytes(self.storage.parameter[address : address + self.config.bus_bytes])
 
     def hear(self, payload: int) -> None:
         self.model.hear(self.commands.cycles[-1], payload)

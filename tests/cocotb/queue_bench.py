@@ -64,7 +64,7 @@ class Bench:
         self.dut, self.depth = dut, parameters["depth"]
         self.engine, self.config = Engine(parameters["engine"]), CONFIGS["tiny"]
         self.model = QueueModel(self.engine)
-        # Created before the monitor that fills the model: a command is in it from the next cycle on.
+        # Made before the monitor that fills the model: checks see a command from the next cycle on.
         self.pins = PinMonitor(
             dut, ("i__ready", "o__valid", "o__ready", "o__payload", "counts", "waits_for")
         )

@@ -1,4 +1,4 @@
-"""The store engine between random stalls: bytes, order and errors, against transfers byte by byte."""
+"""The store engine between random stalls: bytes, order, errors, against transfers byte by byte."""
 
 import random
 from typing import Any
@@ -42,7 +42,7 @@ def random_store(rng: random.Random, config: AcceleratorConfig) -> int:
 class StoreModel:
     """What the memory holds after each command heard, and which bytes the command wrote."""
 
-    def __init__(self, memory: bytes, buffer: bytes) -> None:
+    def __init__(self, memory: bytearray, buffer: bytes) -> None:
         self.after, self.written = [bytes(memory)], [set[int]()]
         self._buffer = buffer
 
@@ -76,9 +76,12 @@ class Bench:
         ReadResponder(dut, "activation", self.read, self.rng)
         self.model = StoreModel(content, self.buffer)
         self.done, self.was_bad = 0, False
-        self.commands.listeners.append(lambda payload: self.model.hear(payload))
+        self.commands.listeners.append(self.hear)
         self.pins.listeners += [self.check_done, self.check_events]
         dut.abort.value = 0
+
+    def hear(self, payload: int) -> None:
+        self.model.hear(payload)
 
     def read(self, address: int) -> bytes:
         """A vector of the buffer."""

@@ -36,16 +36,19 @@ def parameter_buffer(config: AcceleratorConfig) -> dict[str, int | str]:
 @pytest.mark.parametrize("seed", seeds(1))
 @pytest.mark.parametrize(
     "parameters",
-    [activation_buffer(CONFIGS["tiny"]), activation_buffer(CONFIGS["uneven"])]
-    + [parameter_buffer(CONFIGS["small"])],
+    [
+        activation_buffer(CONFIGS["tiny"]),
+        activation_buffer(CONFIGS["uneven"]),
+        parameter_buffer(CONFIGS["small"]),
+    ],
     ids=["activation-tiny", "activation-uneven", "parameter-small"],
 )
 def test_buffer(parameters: dict[str, int | str], seed: int) -> None:
-    sizes = {key: int(parameters[key]) for key in ("lanes", "words", "banks")}
-    ports = {
-        key: tuple(map(int, str(parameters[key]).split())) for key in ("readers", "writers")
-    }
-    buffer = BankedBuffer(**sizes, **ports)
+    lanes, words, banks = (int(parameters[key]) for key in ("lanes", "words", "banks"))
+    readers, writers = (
+        tuple(map(int, str(parameters[key]).split())) for key in ("readers", "writers")
+    )
+    buffer = BankedBuffer(lanes=lanes, words=words, banks=banks, readers=readers, writers=writers)
     run_cocotb(buffer, "tests.cocotb.buffer_bench", seed=seed, parameters=parameters)
 
 
