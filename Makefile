@@ -16,7 +16,7 @@ MAKEOVERRIDES :=
 unexport MAKEFLAGS MFLAGS CONFIG OUT N
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench soak verilog clean
+.PHONY: help setup demo test lint bench soak verilog docs clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -43,6 +43,9 @@ soak: $(STAMP) ## run N random layers (N=2000)
 
 verilog: $(STAMP) ## write the Verilog of one configuration (CONFIG=small OUT=build/verilog)
 	$(VENV)/bin/tilewright generate --config $(CONFIG) --out $(OUT)
+
+docs: $(STAMP) ## write the generated pages of docs/, and the outputs that the docs show
+	$(PY) -m tilewright.docs
 
 clean: ## remove what the verbs wrote, the environment excepted
 	rm -rf build sim_build results.xml .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

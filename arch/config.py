@@ -66,25 +66,32 @@ class AcceleratorConfig(BaseModel):
     """Lower-case identifier; names the generated Verilog module."""
 
     dataflow: Dataflow = Dataflow.WEIGHT_STATIONARY
+    """What stays in the PEs while the rest streams past."""
     rows: Annotated[int, Field(ge=2, le=64)]
     """PE rows: elements of the reduction taken per cycle."""
     cols: Annotated[int, Field(ge=2, le=64)]
     """PE columns: output channels computed side by side."""
 
     activation_bits: Annotated[int, Field(ge=8, le=8)] = 8
+    """Width of an activation, signed or unsigned."""
     weight_bits: Annotated[int, Field(ge=8, le=8)] = 8
+    """Width of a weight, signed."""
     accumulator_bits: Annotated[int, Field(ge=32, le=32)] = 32
+    """Width of a sum, signed."""
 
     activation_buffer_bytes: _Size
+    """Input and output tiles of feature maps; a power of two."""
     activation_banks: Annotated[int, Field(ge=2, le=16)] = 4
     """Banks of the activation buffer; each can be read by one unit and written by one per cycle."""
     weight_buffer_bytes: _Size
+    """Tiles of ``rows`` x ``cols`` weights; a power of two, at least two tiles."""
     accumulator_buffer_bytes: _Size
     """Both halves of the double-buffered accumulators."""
     parameter_buffer_bytes: _Size
     """Biases and multipliers of the output channels, 8 bytes each."""
 
     requantiser: Requantiser = Requantiser.FLOAT32
+    """How an accumulator becomes an output element: an exact float32 product."""
     requantiser_lanes: Annotated[int, Field(ge=1, le=64)]
     """Output channels requantised per cycle; divides ``cols``."""
 
@@ -311,7 +318,8 @@ def _require(holds: bool, field: str, rule: str, config: AcceleratorConfig) -> N
 
 def _explain(error: ValidationError) -> str:
     """One line for the first broken rule: field, rule, value, and the nearest valid key."""
-    first = error.errors()[0]
+    # An unknown field before a missing one: it may be that one, misspelt.
+    first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
     field = ".".join(str(part) for part in first["loc"])
     if first["type"] == "value_error":
         return str(first["ctx"]["error"])

@@ -8,27 +8,25 @@ import numpy as np
 
 from compiler.graph import Graph, Node
 from compiler.quantisation import real_constant
-from compiler.windows import window_of
-
-_LINEAR = {"Conv", "Gemm", "MatMul"}
+from compiler.windows import sliding_window, spatial_size
 
 
 def reads_a_map(graph: Graph, node: Node) -> str | None:
-    """The input must be a map [1, C, H, W]; reshape 1-D and 3-D data to 2-D maps."""
+    """The input must be one map [1, C, H, W] or line [1, C, L]; reshape 3-D data to 2-D maps."""
     shape = graph.shape(node.input(0))
-    return None if len(shape) == 4 else str(list(shape))
+    return None if len(shape) in (3, 4) and shape[0] == 1 else str(list(shape))
 
 
-def reads_a_vector(graph: Graph, node: Node) -> str | None:
-    """The input must be a vector [1, F]; put a Flatten before it."""
+def reads_rows(graph: Graph, node: Node) -> str | None:
+    """The input must be rows [M, K]; put a Flatten before it."""
     shape = graph.shape(node.input(0))
     return None if len(shape) == 2 else str(list(shape))
 
 
-def has_one_group(_graph: Graph, node: Node) -> str | None:
-    """The attribute group must be 1; replace a grouped or depthwise Conv by ordinary ones."""
-    group = node.integer("group", 1)
-    return None if group == 1 else str(group)
+def has_channels(graph: Graph, node: Node) -> str | None:
+    """The input must be one map [1, C, ...]; normalise its second axis."""
+    shape = graph.shape(node.input(0))
+    return None if len(shape) >= 2 and shape[0] == 1 else str(list(shape))
 
 
 def pads_one_way(_graph: Graph, node: Node) -> str | None:
@@ -39,10 +37,12 @@ def pads_one_way(_graph: Graph, node: Node) -> str | None:
     return f"auto_pad {auto_pad} and pads {list(node.integers('pads', ()))}"
 
 
-def rounds_sizes_down(_graph: Graph, node: Node) -> str | None:
-    """The attribute ceil_mode must be 0; export with ceil_mode=False, or give explicit pads."""
-    mode = node.integer("ceil_mode", 0)
-    return None if mode == 0 else str(mode)
+def rounds_given_pads(_graph: Graph, node: Node) -> str | None:
+    """The attribute ceil_mode may be 1 only with auto_pad NOTSET; give explicit pads."""
+    auto_pad = node.text("auto_pad", "NOTSET")
+    if auto_pad == "NOTSET" or not node.integer("ceil_mode", 0):
+        return None
+    return f"ceil_mode 1 and auto_pad {auto_pad}"
 
 
 def gives_no_indices(_graph: Graph, node: Node) -> str | None:
@@ -53,16 +53,24 @@ def gives_no_indices(_graph: Graph, node: Node) -> str | None:
 
 def has_no_empty_window(graph: Graph, node: Node) -> str | None:
     """Every window must hold at least one pixel that is no padding; reduce the pads."""
-    window = window_of(graph, node)
-    pads, kernel = window.padding, window.kernel
-    for axis, size in enumerate(graph.shape(node.input(0))[2:]):
-        before, step = pads[axis], window.dilation[axis]
-        taps = np.arange(kernel[axis]) * step
-        starts = np.arange(graph.shape(node.output)[2 + axis]) * window.stride[axis] - before
+    window, size = sliding_window(graph, node).window, spatial_size(graph, node)
+    for axis, outputs in enumerate(window.output_size(*size)):
+        taps = np.arange(window.kernel[axis]) * window.dilation[axis]
+        starts = np.arange(outputs) * window.stride[axis] - window.padding[axis]
         at = starts[:, None] + taps
-        if not np.all(np.any((at >= 0) & (at < size), axis=1)):
-            return f"pads {list(pads)} for kernel {list(kernel)}"
+        if not np.all(np.any((at >= 0) & (at < size[axis]), axis=1)):
+            return f"pads {list(window.padding)} for kernel {list(window.kernel)}"
     return None
+
+
+def averages_the_map(graph: Graph, node: Node) -> str | None:
+    """All axes but the batch and one other must be reduced; use AveragePool or Conv instead."""
+    axes = reduced_axes(graph, node)
+    if axes is None:
+        return "axes computed at run time, or none"
+    kept = [axis for axis in range(len(graph.shape(node.input(0)))) if axis not in axes]
+    has_batch = graph.shape(node.input(0))[0] == 1 and kept[:1] == [0]
+    return None if has_batch and len(kept) == 2 else f"axes {axes}"
 
 
 def is_not_transposed(_graph: Graph, node: Node) -> str | None:
@@ -77,33 +85,29 @@ def is_not_scaled(_graph: Graph, node: Node) -> str | None:
     return None if alpha == beta == 1.0 else f"alpha {alpha:g}, beta {beta:g}"
 
 
-def does_not_add_activations(graph: Graph, node: Node) -> str | None:
-    """One input must be constant: adding two activations (a residual connection) is not supported \
-    yet; use a network without residual connections."""
+def has_finite_constants(graph: Graph, node: Node) -> str | None:
+    """Constants must be finite numbers; train again."""
+    for name in node.inputs:
+        values = real_constant(graph, name)
+        if values is not None and not np.isfinite(values).all():
+            return f"'{name}'"
+    return None
+
+
+def has_one_constant(graph: Graph, node: Node) -> str | None:
+    """One input must be constant; for a - b of activations use a Neg of b and an Add."""
     constants = [name for name in node.inputs if real_constant(graph, name) is not None]
     return None if len(constants) == 1 else f"{len(constants)} constants"
 
 
-def adds_a_bias(graph: Graph, node: Node) -> str | None:
-    """An Add of a constant must follow a Conv, Gemm or MatMul, with no QuantizeLinear between; \
-    run onnxruntime.quantization.preprocess before quantising, which fuses them."""
-    return _follows_linear(graph, node)
-
-
-def adds_per_channel(graph: Graph, node: Node) -> str | None:
-    """The added constant must have one value, or one for each channel; train with such a bias."""
-    shape = graph.shape(node.output)
-    constant = next(name for name in node.inputs if real_constant(graph, name) is not None)
-    added = graph.shape(constant)
-    padded = (1,) * (len(shape) - len(added)) + added
-    fits = set(padded[:1] + padded[2:]) <= {1} and padded[1] in (1, shape[1])
-    return None if fits else str(list(added))
-
-
-def normalises_a_layer(graph: Graph, node: Node) -> str | None:
-    """A BatchNormalization must follow a Conv, Gemm or MatMul, with no QuantizeLinear between; \
-    run onnxruntime.quantization.preprocess before quantising, which folds it."""
-    return _follows_linear(graph, node)
+def joins_activations(graph: Graph, node: Node) -> str | None:
+    """No input may be constant; make the constant part of the layers before and after."""
+    constants = [
+        name
+        for name in node.inputs
+        if name in graph.constants or real_constant(graph, name) is not None
+    ]
+    return f"'{constants[0]}'" if constants else None
 
 
 def has_constant_statistics(graph: Graph, node: Node) -> str | None:
@@ -132,12 +136,27 @@ def has_constant_bounds(graph: Graph, node: Node) -> str | None:
     return None if low <= high else f"{low:g} to {high:g}"
 
 
-def keeps_order(graph: Graph, node: Node) -> str | None:
-    """A reshape must make a vector [1, F] or [1, F, 1, 1], or change nothing; remove the others."""
-    before, after = graph.shape(node.input(0)), graph.shape(node.output)
-    if after == before or len(after) == 2 or (len(after) == 4 and after[2:] == (1, 1)):
-        return None if after[0] == 1 else f"{list(before)} to {list(after)}"
-    return f"{list(before)} to {list(after)}"
+def has_one_slope(graph: Graph, node: Node) -> str | None:
+    """The slope of a PRelu must be one finite constant; train with one slope for all channels."""
+    slope = real_constant(graph, node.input(1))
+    if slope is None:
+        return "a slope computed at run time"
+    if slope.size != 1 or not np.isfinite(slope).all():
+        return f"{slope.size} slopes" if slope.size != 1 else "a slope that is not finite"
+    return None
+
+
+def has_constant_ranges(graph: Graph, node: Node) -> str | None:
+    """Starts, ends, axes and steps of a Slice must be constants; make them initialisers."""
+    variable = [name for name in node.inputs[1:] if name and name not in graph.constants]
+    return f"'{variable[0]}'" if variable else None
+
+
+def takes_steps_of_one(graph: Graph, node: Node) -> str | None:
+    """The steps of a Slice must be 1; use a Conv or MaxPool with a stride instead."""
+    steps = graph.constants[node.input(4)] if node.input(4) else np.ones(1)
+    wrong = steps.reshape(-1)[steps.reshape(-1) != 1]
+    return str(wrong[0]) if wrong.size else None
 
 
 def clip_bounds(graph: Graph, node: Node) -> tuple[float, float] | None:
@@ -152,11 +171,12 @@ def clip_bounds(graph: Graph, node: Node) -> tuple[float, float] | None:
     return bounds[0], bounds[1]
 
 
-def _follows_linear(graph: Graph, node: Node) -> str | None:
-    """None if the node continues a linear layer, else what it follows."""
-    activation = next((name for name in node.inputs if real_constant(graph, name) is None), "")
-    before = graph.producer(activation)
-    if before is None:
-        return "the model's input or a constant"
-    continues = before.operator in (_LINEAR | {"Add", "BatchNormalization"})
-    return None if continues else before.operator
+def reduced_axes(graph: Graph, node: Node) -> list[int] | None:
+    """The axes of a ReduceMean, counted from the front; None if they are not constant."""
+    axes: tuple[int, ...] = node.integers("axes", ())
+    if node.input(1):
+        if node.input(1) not in graph.constants:
+            return None
+        axes = tuple(int(axis) for axis in graph.constants[node.input(1)].reshape(-1))
+    rank = len(graph.shape(node.input(0)))
+    return sorted({axis % rank for axis in axes}) or None

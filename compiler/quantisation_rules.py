@@ -73,7 +73,7 @@ def fits_its_constant(graph: Graph, node: Node) -> str | None:
 
 
 def has_quantised_weights(graph: Graph, node: Node) -> str | None:
-    """The weights must be an int8 constant behind a DequantizeLinear; quantise this node too."""
+    """The weights must be an 8-bit constant behind a DequantizeLinear; quantise this node too."""
     if quantised_constant(graph, node.input(1)) is not None:
         return None
     if real_constant(graph, node.input(1)) is not None:
@@ -82,17 +82,19 @@ def has_quantised_weights(graph: Graph, node: Node) -> str | None:
 
 
 def has_int8_weights(graph: Graph, node: Node) -> str | None:
-    """The weights must be int8; quantise with weight_type=QuantType.QInt8."""
-    dtype = expect_quantised(graph, node.input(1)).values.dtype
-    return None if dtype == np.int8 else str(dtype)
-
-
-def has_symmetric_weights(graph: Graph, node: Node) -> str | None:
-    """The zero point of the weights must be 0; quantise with extra_options={'WeightSymmetric': \
-    True}."""
-    zero_point = expect_quantised(graph, node.input(1)).zero_point
-    wrong = zero_point[zero_point != 0]
-    return str(wrong[0]) if wrong.size else None
+    """The weights must be 8-bit, and less their zero point fit int8; quantise with \
+    weight_type=QuantType.QInt8 and extra_options={'WeightSymmetric': True}."""
+    weights = expect_quantised(graph, node.input(1))
+    if weights.values.dtype not in (np.int8, np.uint8):
+        return str(weights.values.dtype)
+    along_axis = [1] * weights.values.ndim
+    if weights.zero_point.size > 1:
+        along_axis[weights.axis] = weights.zero_point.size
+    zero_point = weights.zero_point.astype(np.int16).reshape(along_axis)
+    difference = weights.values.astype(np.int16) - zero_point
+    limits = np.iinfo(np.int8)
+    outside = difference[(difference < limits.min) | (difference > limits.max)]
+    return str(outside[0]) if outside.size else None
 
 
 def scales_output_channels(graph: Graph, node: Node) -> str | None:
@@ -105,18 +107,20 @@ def scales_output_channels(graph: Graph, node: Node) -> str | None:
 
 
 def fits_its_weights(graph: Graph, node: Node) -> str | None:
-    """The weights must fit the input channels and the kernel_shape; export the model again."""
-    channels, shape = (
-        graph.shape(node.input(0))[1],
-        list(expect_quantised(graph, node.input(1)).values.shape),
-    )
+    """The weights must fit the input channels, the groups and the kernel_shape; export the model \
+    again."""
+    source = graph.shape(node.input(0))
+    shape = list(expect_quantised(graph, node.input(1)).values.shape)
     if node.operator != "Conv":
         reduction = 1 if node.integer("transB", 0) else 0
-        fits = len(shape) == 2 and shape[reduction] == channels
-    else:
-        kernel = list(node.integers("kernel_shape", tuple(shape[2:])))
-        fits = len(shape) == 4 and shape[1] == channels and shape[2:] == kernel
-    return None if fits else f"weights {shape} for {channels} channels"
+        fits = len(shape) == 2 and shape[reduction] == source[-1]
+        return None if fits else f"weights {shape} for {source[-1]} channels"
+    group = node.integer("group", 1)
+    kernel = list(node.integers("kernel_shape", tuple(shape[2:])))
+    fits = len(shape) == len(source) and group >= 1 and shape[2:] == kernel
+    if fits and shape[1] * group == source[1] and shape[0] % group == 0:
+        return None
+    return f"weights {shape} for {source[1]} channels and group {group}"
 
 
 def has_constant_bias(graph: Graph, node: Node) -> str | None:

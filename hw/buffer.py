@@ -117,22 +117,26 @@ class BankedBuffer(wiring.Component):
     def _locate(self, m: Module, lanes: Value, address: Value, name: str) -> _Access:
         """The rows of an access at ``address`` that wants ``lanes`` in them."""
         low, first = address[: self._lane_bits], address[self._lane_bits :]
-        second = Signal(len(first), name=f"{name}_second")
+        word, bank_of = first[: self._word_bits], first[self._word_bits :]
+        next_word = Signal.like(word, name=f"{name}_next_word")
+        # Not from a carry: banks decide on the way to the memories' addresses. No signal: that of a
+        # single bank would have no bits, which Verilog cannot say.
+        next_bank = (bank_of + word.all())[: len(bank_of)]
         wraps = Signal(self.lanes, name=f"{name}_wraps")
-        m.d.comb += [second.eq(first + 1), wraps.eq(~(Const((1 << self.lanes) - 1) << low))]
-        word_bits = self._word_bits
-        banks = first[word_bits:], second[word_bits:]
+        m.d.comb += [
+            next_word.eq(word + 1),
+            wraps.eq(~(Const((1 << self.lanes) - 1) << low)),
+        ]
         hits, words = [], []
         for bank in range(self.banks):
             hit = Signal(self.lanes, name=f"{name}_bank{bank}")
-            in_first = Mux(banks[0] == bank, lanes & ~wraps, 0)
-            m.d.comb += hit.eq(in_first | Mux(banks[1] == bank, lanes & wraps, 0))
+            in_first = Mux(bank_of == bank, lanes & ~wraps, 0)
+            m.d.comb += hit.eq(in_first | Mux(next_bank == bank, lanes & wraps, 0))
             hits.append(hit)
         for lane in range(self.lanes):
-            word = Signal(word_bits, name=f"{name}_word{lane}")
-            m.d.comb += word.eq(Mux(wraps[lane], second[:word_bits], first[:word_bits]))
-            words.append(word)
-        return _Access(hits=hits, words=words, banks=banks)
+            words.append(Signal.like(next_word, name=f"{name}_word{lane}"))
+            m.d.comb += words[-1].eq(Mux(wraps[lane], next_word, word))
+        return _Access(hits=hits, words=words, banks=(bank_of, next_bank))
 
     def _read(self, m: Module, memories: list[list[Memory]]) -> list[_Access]:
         ports = [getattr(self, f"read{index}") for index in range(len(self.readers))]

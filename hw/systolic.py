@@ -16,9 +16,9 @@ class WeightStationaryArray(wiring.Component):
     cycle, psums one PE down. Rows of weights are loaded into shadow registers meanwhile, and
     ``swap`` makes them active, both as wavefronts along with the activations.
 
-    Let a tile's row r of weights be presented in cycle T + r (r = 0 ... rows - 1, in any order of
-    tiles but without gaps in one). Then a vector with ``swap`` in cycle t >= T + 1, and all vectors
-    after it, meet these weights; and the next tile may begin in any cycle T' >= max(T + rows, t).
+    Let row r of a tile of weights be presented in cycle T + r, for r = 0 ... rows - 1. Then a
+    vector with ``swap`` in any cycle t >= T + 1, and all vectors after it, meet these weights; and
+    the next tile may begin in any cycle T' >= max(T + rows, t).
 
     Args:
         config: gives size and widths.

@@ -1,9 +1,18 @@
 """The accelerator as one Verilog file."""
 
+import re
+
 from amaranth.back import verilog
 
 from arch.config import AcceleratorConfig
 from hw.top import Accelerator
+
+_ZERO_WORDS = re.compile(
+    r"  initial begin\n"
+    r"(?P<words>    (?P<name>\w+)\[0\] = (?P<zero>\d+'h0+);\n"
+    r"(?:    (?P=name)\[\d+\] = (?P=zero);\n)*)"
+    r"  end\n"
+)
 
 
 def to_verilog(config: AcceleratorConfig) -> str:
@@ -14,4 +23,17 @@ def to_verilog(config: AcceleratorConfig) -> str:
     text: str = verilog.convert(
         Accelerator(config=config), name=config.name, emit_src=False, strip_internal_attrs=True
     )
-    return text
+    return _ZERO_WORDS.sub(_clear_in_loop, text)
+
+
+def _clear_in_loop(match: re.Match[str]) -> str:
+    """The clearing of a memory as a loop: word by word it is nine tenths of the text."""
+    name, zero = match["name"], match["zero"]
+    words = match["words"].count("\n")
+    return (
+        f"  initial begin : clear_{name}\n"
+        "    integer i;\n"
+        f"    for (i = 0; i < {words}; i = i + 1)\n"
+        f"      {name}[i] = {zero};\n"
+        "  end\n"
+    )

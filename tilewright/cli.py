@@ -1,53 +1,58 @@
 """The command line."""
 
 import json
-import os
-import sys
-from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import asdict
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import track
 
-from arch.errors import InputError, TilewrightError
-from arch.presets import load_config
+from arch.errors import InputError
+from arch.presets import PRESETS, load_config
 from compiler.driver import CompiledModel, compile_file
 from compiler.report import layer_reports
-from tilewright.evaluate import Target, evaluate, open_machine
+from tilewright.entry import run_app
+from tilewright.evaluate import Evaluation, Target, open_machine, prepare, run_images, summarise
+from tilewright.files import shown, whole_file
 from tilewright.generate import generate as write_generated
 from tilewright.images import Images, load_images
-from tilewright.machines import ImageRun
-from tilewright.show import evaluation_table, layer_table
-from tilewright.trace import write_trace
+from tilewright.plots import FORMATS, plot_timeline
+from tilewright.show import evaluation_table, follow, layer_table, print_table, working
+from tilewright.trace import trace_text
 
 app = typer.Typer(
     help="From a trained CNN and one machine description to an accelerator: generate its Verilog, "
     "compile the network for it, run it bit- and cycle-exactly.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-_out = Console()
-_log = Console(stderr=True)
 
 Model = Annotated[Path, typer.Argument(help="Quantised ONNX file (QDQ form).", metavar="MODEL")]
 Config = Annotated[
-    str, typer.Option("--config", "-c", help="Preset (tiny, small, gemmini16) or TOML file.")
+    str, typer.Option("--config", "-c", help=f"Preset ({', '.join(PRESETS)}) or TOML file.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
+
+_PREPARATION = {
+    Target.GOLDEN: "running the golden model",
+    Target.COMMAND: "working out the timeline",
+    Target.RTL: "generating and building the RTL (about a minute the first time)",
+}
 
 
 @app.callback(invoke_without_command=True)
 def _main(
+    context: typer.Context,
     show_version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
     if show_version:
         typer.echo(installed_version("tilewright"))
         raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help(), nl=False)
+        raise typer.Exit(2)
 
 
 @app.command()
@@ -57,7 +62,7 @@ def generate(
 ) -> None:
     """Write a machine's Verilog, configuration, and register and command reference."""
     for path in write_generated(load_config(config), out):
-        _out.print(str(path), soft_wrap=True, highlight=False)
+        typer.echo(path)
 
 
 @app.command("compile")
@@ -70,11 +75,12 @@ def compile_(
     as_json: Json = False,
 ) -> None:
     """Compile a network for a machine, and report tiles, buffers, cycles and traffic."""
-    compiled = compile_file(model, load_config(config))
-    program = compiled.program
-    reports = layer_reports(program)
-    if out is not None:
-        _write_image(compiled, out)
+    with ExitStack() as files:
+        image_file = None if out is None else files.enter_context(whole_file(out, "--out"))
+        program = compile_file(model, load_config(config)).program
+        reports = layer_reports(program)
+        if image_file is not None:
+            image_file.write_bytes(program.image.tobytes())
     if as_json:
         summary = {
             "model": program.network.name,
@@ -88,7 +94,7 @@ def compile_(
         }
         typer.echo(json.dumps(summary, indent=2))
     else:
-        _out.print(layer_table(program.network.name, program.config.name, reports))
+        print_table(layer_table(program.network.name, program.config.name, reports))
 
 
 @app.command()
@@ -102,10 +108,13 @@ def run(
     count: Annotated[int | None, typer.Option("--count", "-n", help="Only so many images.")] = None,
     as_json: Json = False,
     vcd: Annotated[
-        Path | None, typer.Option("--vcd", help="Waveform of the RTL run (slow, large).")
+        Path | None, typer.Option("--vcd", help="Waveform of the RTL run; large: use --count 1.")
     ] = None,
     timeline: Annotated[
         Path | None, typer.Option("--timeline", help="Perfetto trace of the engines, one image.")
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", help="The same as a picture, .png or .svg.")
     ] = None,
 ) -> None:
     """Run a network on images and compare every byte with the golden model.
@@ -114,57 +123,55 @@ def run(
     """
     if vcd is not None and on is not Target.RTL:
         raise InputError(f"--vcd needs --on rtl, got --on {on.value}; only the RTL has waveforms")
-    compiled = compile_file(model, load_config(config))
-    loaded = load_images(images, count)
-    if timeline is not None:
-        write_trace(compiled.program, timeline)
-    result = evaluate(compiled, loaded, on, _runs(compiled, loaded, on, vcd))
+    kind = None if plot is None else _picture_kind(plot)
+    with ExitStack() as files:
+        # First, because what cannot be written is better said before the run than after it.
+        waveform = None if vcd is None else files.enter_context(whole_file(vcd, "--vcd"))
+        trace = (
+            None if timeline is None else files.enter_context(whole_file(timeline, "--timeline"))
+        )
+        picture = None if plot is None else files.enter_context(whole_file(plot, "--plot"))
+        compiled = compile_file(model, load_config(config))
+        result = _evaluate(compiled, load_images(images, count), on, waveform)
+        if trace is not None:
+            trace.write_text(trace_text(compiled.program), "utf-8")
+        if picture is not None and kind is not None:
+            plot_timeline(compiled.program, picture, kind)
     if as_json:
         typer.echo(json.dumps(result.as_dict(), indent=2))
     else:
-        _out.print(evaluation_table(result))
+        print_table(evaluation_table(result))
     if result.mismatching_bytes:
         raise typer.Exit(1)
 
 
-def _runs(
-    compiled: CompiledModel, images: Images, on: Target, vcd: Path | None
-) -> Iterator[ImageRun]:
-    """Each image's run, with a progress bar on terminals."""
-    quantised = compiled.model.input.quantise(images.images)
-    if on is Target.RTL:
-        _log.print(
-            f"building the RTL of {compiled.program.config.name} (the first time takes about a "
-            "minute)",
-            style="dim",
+def _evaluate(
+    compiled: CompiledModel, images: Images, on: Target, waveform: Path | None
+) -> Evaluation:
+    """Run image by image, with progress on stderr."""
+    inputs = prepare(compiled, images)
+    with ExitStack() as stack:
+        with working(_PREPARATION[on]):
+            machine = stack.enter_context(open_machine(on, compiled.program, waveform))
+        results = follow(
+            run_images(compiled, inputs, machine), len(inputs.maps), f"running on {on.value}"
         )
-    with open_machine(on, compiled.program, vcd) as machine:
-        for image in track(
-            quantised, f"running on {on.value}", console=_log, disable=not _log.is_terminal
-        ):
-            yield machine.run(image)
+    return summarise(compiled, on, results)
 
 
-def _write_image(compiled: CompiledModel, out: Path) -> None:
-    try:
-        temporary = out.with_name(f".{out.name}.part")
-        temporary.write_bytes(compiled.program.image.tobytes())
-        temporary.replace(out)
-    except OSError as error:
-        raise InputError(f"--out must be a file that can be written: {error}") from None
+def _picture_kind(path: Path) -> str:
+    kind = path.suffix.removeprefix(".").lower()
+    if kind not in FORMATS:
+        raise InputError(
+            f"--plot must end in {' or '.join(f'.{kind}' for kind in FORMATS)}, got {shown(path)}; "
+            "rename it"
+        )
+    return kind
 
 
 def main() -> None:
-    """Entry point: a user's mistake is one line on stderr and exit status 2."""
-    try:
-        app()
-    except TilewrightError as error:
-        print(f"tilewright: {error}", file=sys.stderr)
-        sys.exit(2)
-    except BrokenPipeError:
-        # The reader left; nothing more can be said to it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+    """The command `tilewright`."""
+    run_app(app, "tilewright")
 
 
 if __name__ == "__main__":

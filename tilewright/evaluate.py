@@ -1,6 +1,6 @@
 """Runs a model on images, and compares every byte with the golden model."""
 
-from collections.abc import Iterable
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -8,19 +8,15 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
+from arch.errors import InputError
 from compiler.driver import CompiledModel
 from compiler.program import Program
 from sim.golden.run import run_network
-from sim.network import Conv
+from sim.network import Alias, Bytes, Conv
 from tilewright.images import Images
-from tilewright.machines import (
-    CommandMachine,
-    GoldenMachine,
-    ImageRun,
-    Machine,
-    VerilogMachine,
-)
+from tilewright.machines import CommandMachine, GoldenMachine, ImageRun, Machine, VerilogMachine
 
 
 class Target(StrEnum):
@@ -29,6 +25,27 @@ class Target(StrEnum):
     GOLDEN = "golden"
     COMMAND = "command"
     RTL = "rtl"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Inputs:
+    """Images as the machine reads them, and their labels if known."""
+
+    maps: Bytes
+    """[N, height, width, channels]."""
+    labels: NDArray[np.int64] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageResult:
+    """What one image's run showed."""
+
+    correct: bool | None
+    """None without a label."""
+    compared_bytes: int
+    mismatching_bytes: int
+    counters: dict[str, int]
+    seconds: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +57,6 @@ class Evaluation:
     on: str
     version: str
     images: int
-    labelled: bool
     correct: int | None
     accuracy: float | None
     mismatching_bytes: int
@@ -73,48 +89,74 @@ def open_machine(
     return VerilogMachine(program, waveform=waveform)
 
 
-def evaluate(
-    compiled: CompiledModel,
-    images: Images,
-    target: Target,
-    runs: Iterable[ImageRun],
+def prepare(compiled: CompiledModel, images: Images) -> Inputs:
+    """Quantise ``images`` for the model.
+
+    Raises ``InputError`` for images or labels that are none of this model's.
+    """
+    maps = compiled.model.input.quantise(images.images)
+    if images.labels is not None:
+        _check_labels(compiled, images.labels)
+    return Inputs(maps=maps, labels=images.labels)
+
+
+def _check_labels(compiled: CompiledModel, labels: NDArray[np.int64]) -> None:
+    classes = int(np.prod(compiled.model.outputs[0].shape))
+    wrong = labels[(labels < 0) | (labels >= classes)]
+    if wrong.size:
+        raise InputError(
+            f"`labels` must be in 0..{classes - 1}, the classes of the model, got {wrong[0]}; "
+            "number the classes from 0, or leave the labels out"
+        )
+
+
+def run_images(compiled: CompiledModel, inputs: Inputs, machine: Machine) -> Iterator[ImageResult]:
+    """Run image by image, and compare with the golden model and the label."""
+    program, port = compiled.program, compiled.model.outputs[0]
+    name = _stored_as(program, port.tensor.name)
+    for index, image in enumerate(inputs.maps):
+        run = machine.run(image)
+        correct = None
+        if inputs.labels is not None:
+            stored = {program.network.input.name: image, **run.maps}[name]
+            scores = port.quantised(np.asarray(stored)[None])
+            correct = bool(scores.argmax() == inputs.labels[index])
+        yield _compare(run, run_network(program.network, image), correct)
+
+
+def _compare(run: ImageRun, golden: Mapping[str, Bytes], correct: bool | None) -> ImageResult:
+    return ImageResult(
+        correct=correct,
+        compared_bytes=sum(found.size for found in run.maps.values()),
+        mismatching_bytes=sum(
+            int(np.count_nonzero(found != golden[name])) for name, found in run.maps.items()
+        ),
+        counters=run.counters,
+        seconds=run.seconds,
+    )
+
+
+def summarise(
+    compiled: CompiledModel, target: Target, results: Sequence[ImageResult]
 ) -> Evaluation:
-    """Compare ``runs``, one for each image in order, with the golden model and the labels."""
+    """The sums and means over ``results``, of which there is at least one."""
     program = compiled.program
-    quantised = compiled.model.input.quantise(images.images)
-    port = compiled.model.outputs[0]
-    mismatches = compared = correct = count = cycles = 0
-    seconds = 0.0
-    counters: dict[str, int] = {}
-    for index, run in enumerate(runs):
-        golden = run_network(program.network, quantised[index])
-        for name, found in run.maps.items():
-            compared += found.size
-            mismatches += int(np.count_nonzero(found != golden[name]))
-        if images.labels is not None:
-            scores = port.quantised(
-                np.asarray(run.maps[program_map(program, port.tensor.name)])[None]
-            )
-            correct += int(scores[0].argmax() == images.labels[index])
-        counters = run.counters
-        cycles += counters.get("cycles", 0)
-        seconds += run.seconds
-        count += 1
-    config = program.config
+    config, counters, count = program.config, results[-1].counters, len(results)
+    verdicts = [result.correct for result in results if result.correct is not None]
+    cycles = sum(result.counters.get("cycles", 0) for result in results)
+    seconds = sum(result.seconds for result in results)
     macs = sum(each.layer.shape.macs for each in program.layers if isinstance(each.layer, Conv))
     beats = counters.get("memory_read_beats", 0) + counters.get("memory_write_beats", 0)
-    labelled = images.labels is not None
     return Evaluation(
         model=program.network.name,
         config=config.name,
         on=target.value,
         version=version("tilewright"),
         images=count,
-        labelled=labelled,
-        correct=correct if labelled else None,
-        accuracy=correct / count if labelled else None,
-        mismatching_bytes=mismatches,
-        compared_bytes=compared,
+        correct=sum(verdicts) if verdicts else None,
+        accuracy=sum(verdicts) / count if verdicts else None,
+        mismatching_bytes=sum(result.mismatching_bytes for result in results),
+        compared_bytes=sum(result.compared_bytes for result in results),
         cycles_per_image=cycles / count if counters else None,
         macs_per_image=macs,
         array_utilization=macs * count / (config.rows * config.cols * cycles) if cycles else None,
@@ -125,12 +167,12 @@ def evaluate(
     )
 
 
-def program_map(program: Program, tensor: str) -> str:
+def _stored_as(program: Program, tensor: str) -> str:
     """The name under which the bytes of ``tensor`` are read: that of the layer that wrote them."""
     aliases = {
         layer.output.name: layer.input.name
         for layer in program.network.layers
-        if layer.output.name not in {placed.layer.output.name for placed in program.layers}
+        if isinstance(layer, Alias)
     }
     while tensor in aliases:
         tensor = aliases[tensor]

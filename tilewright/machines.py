@@ -65,13 +65,18 @@ class GoldenMachine(_NothingToClose):
     """The golden model: layers, no commands, no clock."""
 
     def __init__(self, program: Program) -> None:
-        self._network = program.network
+        self._program = program
 
     def run(self, image: Bytes) -> ImageRun:
         """Every layer after the other."""
         began = time.perf_counter()
-        maps = run_network(self._network, image)
-        return ImageRun(maps=dict(maps), counters={}, seconds=time.perf_counter() - began)
+        maps = run_network(self._program.network, image)
+        seconds = time.perf_counter() - began
+        return ImageRun(
+            maps={name: maps[name] for name in output_names(self._program)},
+            counters={},
+            seconds=seconds,
+        )
 
 
 class CommandMachine(_NothingToClose):
@@ -97,17 +102,26 @@ class CommandMachine(_NothingToClose):
         )
 
 
-class VerilogMachine:
-    """The generated Verilog in simulation."""
+_LEAST_MEMORY = 1 << 16
+_PATIENCE = 10
+"""A run that takes so many times the expected cycles hangs."""
 
-    def __init__(self, program: Program, *, waveform: Path | None = None) -> None:
+
+class VerilogMachine:
+    """The generated Verilog in simulation; ``verilog``, if at hand, need not be made again."""
+
+    def __init__(
+        self, program: Program, *, waveform: Path | None = None, verilog: str | None = None
+    ) -> None:
         self._program = program
         self._rtl = RtlMachine(
-            to_verilog(program.config),
+            verilog or to_verilog(program.config),
             program.config,
             waveform=waveform,
-            memory_bytes=memory_size(program),
+            memory_bytes=max(_LEAST_MEMORY, program.image.size),
         )
+        expected = TimelineSimulator(program.config).run(program.commands).cycles
+        self._max_cycles = _PATIENCE * expected
 
     def __enter__(self) -> Self:
         return self
@@ -128,11 +142,11 @@ class VerilogMachine:
         program, rtl = self._program, self._rtl
         rtl.memory[: program.image.size] = program.image
         program.write_map(rtl.memory, program.network.input, image)
-        result = rtl.run(program.program_address, len(program.commands), MAX_CYCLES)
+        result = rtl.run(program.program_address, len(program.commands), self._max_cycles)
         if result.status is not Status.OK:
             raise RunError(
                 f"a run must end with status OK, got {result.status.name} at command "
-                f"{result.error_command} of {len(program.commands)}"
+                f"{result.error_command} of {len(program.commands)}; look at its waveform (--vcd)"
             )
         return ImageRun(
             maps=read_outputs(program, rtl.memory),
@@ -141,13 +155,9 @@ class VerilogMachine:
         )
 
 
-MAX_CYCLES = 10**10
-"""A run that takes longer counts as hung."""
-
-
-def memory_size(program: Program) -> int:
-    """Bytes of simulated memory for ``program``, with room beside it."""
-    return max(1 << 16, 2 * program.image.size)
+def output_names(program: Program) -> list[str]:
+    """The map that each layer writes, in order."""
+    return [placed.layer.output.name for placed in program.layers]
 
 
 def read_outputs(program: Program, memory: NDArray[np.uint8]) -> dict[str, NDArray[np.generic]]:

@@ -3,45 +3,92 @@
 from pathlib import Path
 
 import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from arch.commands import Engine
 from compiler.program import Program
-from tilewright.trace import layer_of, program_timeline
+from tilewright.trace import lanes, layer_names, program_timeline
+
+FORMATS = ("png", "svg")
+"""Kinds of picture that can be written."""
+
+_Colour = tuple[float, float, float]
+
+# Dark shades first: tab20 pairs each with its light one.
+_TAB20 = matplotlib.colormaps["tab20"]
+_COLOURS: list[_Colour] = [_TAB20(index)[:3] for index in (*range(0, 20, 2), *range(1, 20, 2))]
+# No date and no program version: a picture changes only with what it shows.
+_METADATA: dict[str, dict[str, None]] = {"png": {"Software": None}, "svg": {"Date": None}}
+
+_WIDTH, _MARGIN, _LANE = 11.0, 1.1, 0.24
+"""Inches: of the picture, around the lanes, of each lane."""
+_GAP = 0.6
+"""Between two engines, in lanes."""
+_LEGEND_ROWS = 16
 
 
-def plot_timeline(program: Program, path: Path) -> None:
-    """Draw when each engine works, coloured by layer, and write it to ``path``."""
+def plot_timeline(program: Program, path: Path, kind: str) -> None:
+    """Draw one image's commands, a row of lanes for each engine, coloured by layer.
+
+    Commands of one engine that overlap in its pipeline lie on lanes of their own. ``kind`` is one
+    of ``FORMATS``; the same program gives the same file.
+    """
+    names = list(dict.fromkeys(layer_names(program)))
+    colours = {name: _COLOURS[index % len(_COLOURS)] for index, name in enumerate(names)}
+    # Not by pyplot, which would ask for a display. Text in an SVG stays text.
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "tilewright"}):
+        figure = Figure(layout="constrained")
+        axes = figure.subplots()
+        height = _draw_commands(axes, program, colours)
+        _label(axes, program)
+        figure.set_size_inches(_WIDTH, _MARGIN + _LANE * height)
+        axes.legend(
+            handles=[Patch(color=colours[name], label=name) for name in names],
+            loc="center left",
+            bbox_to_anchor=(1.0, 0.5),
+            ncols=-(-len(names) // _LEGEND_ROWS),
+            frameon=False,
+        )
+        figure.savefig(path, format=kind, dpi=130, metadata=_METADATA[kind])
+
+
+def _draw_commands(axes: Axes, program: Program, colours: dict[str, _Colour]) -> float:
+    """One bar a command, time to the right, engines from top to bottom; gives the height."""
     timeline = program_timeline(program)
-    layers = list(dict.fromkeys(layer_of(program)))
-    colours = {layer: f"C{index}" for index, layer in enumerate(layers)}
-    figure, axes = plt.subplots(figsize=(11, 3.2), layout="constrained")
-    for layer, span in zip(layer_of(program), timeline.spans, strict=True):
+    placed = lanes(timeline.spans)
+    tops, ticks = {}, []
+    top = 0.0
+    for engine in Engine:
+        spans = zip(timeline.spans, placed, strict=True)
+        rows = 1 + max((lane for span, lane in spans if span.engine is engine), default=0)
+        tops[engine] = top
+        ticks.append(top + rows / 2)
+        top += rows + _GAP
+        axes.axhline(top - _GAP / 2, color="0.85", linewidth=0.6, zorder=0)
+    for name, span, lane in zip(layer_names(program), timeline.spans, placed, strict=True):
         axes.broken_barh(
             [(span.start, span.done + 1 - span.start)],
-            (int(span.engine) - 0.4, 0.8),
-            facecolors=colours[layer],
+            (tops[span.engine] + lane, 0.9),
+            facecolors=colours[name],
             edgecolors="white",
             linewidth=0.4,
         )
-    axes.set_yticks([int(engine) for engine in Engine], [engine.name.lower() for engine in Engine])
-    axes.invert_yaxis()
+    axes.set_yticks(ticks, [engine.name.lower() for engine in Engine])
+    axes.set_ylim(top - _GAP / 2, -_GAP / 2)
     axes.set_xlim(0, timeline.cycles)
-    axes.set_xlabel("cycle")
-    config = program.config
+    return top
+
+
+def _label(axes: Axes, program: Program) -> None:
+    config, cycles = program.config, program_timeline(program).cycles
     axes.set_title(
         f"{program.network.name} on {config.name} ({config.rows}x{config.cols}): one image in "
-        f"{timeline.cycles:,} cycles"
+        f"{cycles:,} cycles",
+        loc="left",
     )
-    axes.legend(
-        handles=[Patch(color=colours[layer], label=layer) for layer in layers],
-        loc="center left",
-        bbox_to_anchor=(1.0, 0.5),
-        frameon=False,
-    )
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
+    axes.set_xlabel("cycle")
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.tick_params(axis="y", length=0)
+    axes.spines[["top", "right", "left"]].set_visible(False)

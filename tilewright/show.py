@@ -1,11 +1,60 @@
-"""Tables for eyes."""
+"""Tables for eyes on stdout, progress and notes on stderr."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
+from rich import box
+from rich.console import Console
+from rich.measure import Measurement
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from compiler.report import LayerReport
-from tilewright.evaluate import Evaluation
+from tilewright.evaluate import Evaluation, ImageResult
+
+_UNLIMITED = 10_000
+
+
+def print_table(table: Table, *, on_stderr: bool = False) -> None:
+    """Print ``table`` in its full width: a wrapped line is easier read than a cropped number."""
+    narrow = Console(stderr=on_stderr)
+    needed = Measurement.get(narrow, narrow.options.update(max_width=_UNLIMITED), table).maximum
+    Console(stderr=on_stderr, width=max(narrow.width, needed)).print(table)
+
+
+@contextmanager
+def working(what: str) -> Iterator[None]:
+    """Says on stderr that ``what`` is under way: a spinner on terminals, else a line."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        console.print(what, soft_wrap=True, markup=False, highlight=False)
+        yield
+        return
+    with console.status(what):
+        yield
+
+
+def follow(results: Iterable[ImageResult], total: int, what: str) -> list[ImageResult]:
+    """All of ``results``; on terminals with a progress bar and the tally so far."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[tally]}"),
+        TimeRemainingColumn(),
+    )
+    collected: list[ImageResult] = []
+    mismatches = correct = 0
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(what, total=total, tally="")
+        for result in results:
+            collected.append(result)
+            mismatches += result.mismatching_bytes
+            correct += bool(result.correct)
+            right = "" if result.correct is None else f"{correct:,} correct, "
+            bar.update(task, advance=1, tally=f"{right}{mismatches:,} mismatching bytes")
+    return collected
 
 
 def evaluation_table(result: Evaluation) -> Table:
@@ -32,18 +81,24 @@ def evaluation_table(result: Evaluation) -> Table:
 
 def layer_table(name: str, config: str, reports: Sequence[LayerReport]) -> Table:
     """The compile report, a row a layer and a row of sums."""
-    table = Table(title=f"{name} on {config}, layer by layer")
+    table = Table(
+        title=f"{name} on {config}, layer by layer",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
     for column in ("layer", "kind", "output", "tile"):
         table.add_column(column)
     for column in (
         "commands",
-        "act. buffer",
-        "weight buffer",
-        "accumulators",
+        "activation\nbuffer",
+        "weight\nbuffer",
+        "accumu-\nlators",
         "MACs",
         "cycles",
-        "utilization",
-        "memory bytes",
+        "utili-\nzation",
+        "memory\nbytes",
     ):
         table.add_column(column, justify="right")
     for each in reports:

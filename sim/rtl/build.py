@@ -1,4 +1,8 @@
-"""Compiles the Verilog of a machine, with the cycle loop around it, into a shared library."""
+"""Compiles the Verilog of a machine, with the cycle loop around it, into a shared library.
+
+By Verilator: on the 8x8 machine with this same loop, CXXRTL ran at a sixth of its speed and took
+four times as long in g++.
+"""
 
 from pathlib import Path
 

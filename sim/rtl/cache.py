@@ -15,9 +15,9 @@ def cached_file(name: str, ingredients: object, build: Callable[[Path], Path]) -
     """The file ``name`` made from ``ingredients`` (anything that JSON can write) and from the tools
     in their present versions.
 
-    Unless it is in the cache, ``build`` makes it in the scratch folder that it is given, and returns
-    its path. Safe for several processes at once: the first builds, the others wait. An exception of
-    ``build`` leaves nothing behind.
+    Unless it is in the cache, ``build`` makes it in the scratch folder that it is given, and
+    returns its path. Safe for several processes at once: the first builds, the others wait. An
+    exception of ``build`` leaves nothing behind.
     """
     text = json.dumps([ingredients, tool_versions()], sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from arch.config import AcceleratorConfig
 from arch.counters import COUNTER_NAMES
-from arch.errors import RunError
+from arch.errors import InputError, RunError
 from arch.registers import (
     CONTROL_CLEAR,
     CONTROL_START,
@@ -26,6 +26,7 @@ from arch.registers import (
     Status,
 )
 from sim.rtl.build import build_library
+from sim.rtl.library import CErrorRange, load_library
 
 MEMORY_BYTES = 1 << 26
 """Default size of the simulated memory; pages that nobody touches cost nothing."""
@@ -66,41 +67,6 @@ class ErrorRange:
     write: bool = True
 
 
-class _CErrorRange(ctypes.Structure):
-    _fields_ = (
-        ("start", ctypes.c_uint64),
-        ("stop", ctypes.c_uint64),
-        ("read", ctypes.c_bool),
-        ("write", ctypes.c_bool),
-    )
-
-
-def _load(path: Path) -> ctypes.CDLL:
-    """The C functions of harness.cpp, with their types."""
-    library = ctypes.CDLL(str(path))
-    machine, u32, u64 = ctypes.c_void_p, ctypes.c_uint32, ctypes.c_uint64
-    signatures: dict[str, tuple[object, list[object]]] = {
-        "new": (machine, [ctypes.c_void_p, u64, ctypes.c_char_p]),
-        "delete": (None, [machine]),
-        "reset": (None, [machine]),
-        "set_exact": (None, [machine, u32, u32]),
-        "set_random": (None, [machine, u32, u32, u64]),
-        "set_errors": (None, [machine, ctypes.POINTER(_CErrorRange), u64]),
-        "write": (ctypes.c_int, [machine, u32, u32, u64]),
-        "read": (ctypes.c_int, [machine, u32, ctypes.POINTER(u32), u64]),
-        "advance": (None, [machine, u64, ctypes.c_bool]),
-        "restart": (None, [machine]),
-        "now": (u64, [machine]),
-        "interrupted": (u64, [machine]),
-        "response_cycle": (u64, [machine, u64]),
-        "broken": (ctypes.c_char_p, [machine]),
-    }
-    for name, (result, arguments) in signatures.items():
-        function = getattr(library, f"machine_{name}")
-        function.restype, function.argtypes = result, arguments
-    return library
-
-
 class RtlMachine:
     """A simulated accelerator: the Verilog, a memory, and a driver of its registers.
 
@@ -114,6 +80,7 @@ class RtlMachine:
     after it. Not safe for use from several threads; different machines may run side by side.
 
     Raises:
+        InputError: the waveform cannot be written.
         ToolError: a tool is missing, or cannot compile the Verilog.
         RunError: the Verilog was made from another configuration.
     """
@@ -128,13 +95,15 @@ class RtlMachine:
         waveform: Path | None = None,
         memory_bytes: int = MEMORY_BYTES,
     ) -> None:
+        if waveform is not None:
+            _require_writable(waveform)
         text = verilog.read_text("utf-8") if isinstance(verilog, Path) else verilog
         library = build_library(
             text, top=config.name, bus_bytes=config.bus_bytes, trace=waveform is not None
         )
         self.config = config
         self.memory = np.zeros(memory_bytes, np.uint8)
-        self._c = _load(library)
+        self._c = load_library(library)
         vcd = None if waveform is None else str(waveform).encode()
         self._machine = self._c.machine_new(self.memory.ctypes.data, memory_bytes, vcd)
         self.exact_timing()
@@ -179,8 +148,8 @@ class RtlMachine:
 
     def inject_errors(self, ranges: Sequence[ErrorRange]) -> None:
         """From now on, exactly ``ranges`` answer SLVERR; such writes do not reach the memory."""
-        table = (_CErrorRange * len(ranges))(
-            *(_CErrorRange(each.start, each.stop, each.read, each.write) for each in ranges)
+        table = (CErrorRange * len(ranges))(
+            *(CErrorRange(each.start, each.stop, each.read, each.write) for each in ranges)
         )
         self._c.machine_set_errors(self._machine, table, len(ranges))
 
@@ -306,3 +275,12 @@ class RtlMachine:
     def _check_rules(self) -> None:
         if broken := self._c.machine_broken(self._machine).decode():
             raise RunError(f"the machine broke AXI4: {broken}")
+
+
+def _require_writable(path: Path) -> None:
+    try:
+        path.open("wb").close()
+    except OSError as error:
+        raise InputError(
+            f"a waveform must go to a file that can be written, got {path}: {error.strerror}"
+        ) from None

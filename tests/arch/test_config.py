@@ -60,6 +60,10 @@ def test_fingerprint_tells_configurations_apart() -> None:
         ({"rows": None}, "rows must be given, got no value"),
         ({"rowz": 4}, "rowz is not a field of a configuration, got 4; did you mean rows?"),
         (
+            {"rows": None, "rowz": 4},
+            "rowz is not a field of a configuration, got 4; did you mean rows?",
+        ),
+        (
             {"xyzzy": 4},
             "xyzzy is not a field of a configuration, got 4; see docs/configuration.md for the "
             "fields",

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +13,9 @@ import pytest
 from amaranth.back import verilog
 from amaranth.lib.wiring import Component
 from cocotb_tools.runner import get_runner
+from find_libpython import find_libpython
 
+from arch.errors import ToolError
 from sim.rtl.cache import cached_file
 from sim.rtl.verilated import (
     CXX_FLAGS,
@@ -50,7 +53,15 @@ def run_cocotb(
         test_module: dotted name, for instance "tests.cocotb.fifo_bench".
         seed: of all random choices; the environment variable TILEWRIGHT_SEED overrides it.
         parameters: what the bench should know; it reads them by ``bench_parameters()``.
+
+    Raises:
+        ToolError: a tool is missing, or cannot compile the component.
     """
+    if find_libpython() is None:
+        raise ToolError(
+            f"cocotb needs Python as a shared library, got none for {sys.executable}: install it "
+            "(Debian, Ubuntu: apt-get install libpython3-dev)"
+        )
     chosen = int(os.environ.get(SEED_VARIABLE, seed))
     waves = os.environ.get("WAVES", "0") != "0"
     program = _build(verilog.convert(component, name=TOP, emit_src=False), waves)

@@ -71,7 +71,7 @@ class Copier(Component):
         self.config = config
         super().__init__(_pins(config.bus_bits))
 
-    def elaborate(self, platform: object) -> Module:
+    def elaborate(self, platform: object) -> Module:  # noqa: ARG002 - Amaranth passes it
         m = Module()
         sync = ClockDomain(reset_less=False)
         m.domains.sync = sync
@@ -191,9 +191,8 @@ class Copier(Component):
             self.m_axi_wlast.eq(beat == beats - 1),
         ]
         with m.FSM():
-            with m.State("WAIT"):
-                with m.If(ready[written[0]]):
-                    m.next = "ADDRESS"
+            with m.State("WAIT"), m.If(ready[written[0]]):
+                m.next = "ADDRESS"
             with m.State("ADDRESS"):
                 m.d.comb += self.m_axi_awvalid.eq(1)
                 with m.If(self.m_axi_awready):

@@ -26,7 +26,7 @@ def bench_random() -> random.Random:
 
 async def start_clock(dut: Any) -> None:
     """Start ``clk`` and hold ``rst`` for two cycles; returns after the last edge with reset."""
-    cocotb.start_soon(Clock(dut.clk, CLOCK_NS, unit="ns").start())
+    Clock(dut.clk, CLOCK_NS, unit="ns").start()
     dut.rst.value = 1
     for _ in range(2):
         await RisingEdge(dut.clk)

@@ -26,7 +26,7 @@ class Fifo(Component):
         self.fault = fault
         super().__init__({"i": In(stream.Signature(WIDTH)), "o": Out(stream.Signature(WIDTH))})
 
-    def elaborate(self, platform: object) -> Module:
+    def elaborate(self, platform: object) -> Module:  # noqa: ARG002 - Amaranth passes it
         m = Module()
         m.submodules.fifo = fifo = SyncFIFOBuffered(width=WIDTH, depth=self.depth)
         strikes, cycle = Signal(), Signal(6)

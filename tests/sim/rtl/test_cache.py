@@ -60,7 +60,7 @@ def test_a_failed_build_leaves_nothing(folder: Path) -> None:
         (scratch / "made").write_text("half")
         raise ToolError("no")
 
-    with pytest.raises(ToolError, match="^no$"):
+    with pytest.raises(ToolError, match=r"^no$"):
         cached_file("thing", 1, fail)
     left = [path.suffix for path in (folder / "cache" / "tilewright" / "rtl").iterdir()]
     assert left == [".lock"]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from arch.commands import COMMAND_BYTES
 from arch.config import AcceleratorConfig
 from arch.counters import COUNTER_NAMES
-from arch.errors import RunError, ToolError
+from arch.errors import InputError, RunError, ToolError
 from arch.presets import PRESETS
 from arch.registers import CONTROL_START, STATUS_BUSY, STATUS_DONE, Status
 from sim.rtl.machine import ErrorRange, RtlMachine, RunResult
@@ -320,6 +320,15 @@ def test_a_waveform_changes_nothing_else(verilog: str, tmp_path: Path) -> None:
     # A cycle is 10 time units, and the run is in it.
     times = [int(line[1:]) for line in text.splitlines() if line.startswith("#")]
     assert times[-1] >= 10 * result.simulated_cycles
+
+
+def test_a_waveform_that_cannot_be_written_is_refused(verilog: str, tmp_path: Path) -> None:
+    path = tmp_path / "missing" / "run.vcd"
+    with pytest.raises(InputError) as raised:
+        RtlMachine(verilog, CONFIG, waveform=path)
+    assert str(raised.value) == (
+        f"a waveform must go to a file that can be written, got {path}: No such file or directory"
+    )
 
 
 def test_verilog_may_be_a_file(verilog: str, tmp_path: Path) -> None:

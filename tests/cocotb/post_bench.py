@@ -1,0 +1,186 @@
+"""The post-processor between random stalls: bytes, done cycles and accesses as the simulator's."""
+
+import random
+from collections import Counter
+from typing import Any
+
+import cocotb
+import numpy as np
+from cocotb.task import Task
+from cocotb.triggers import ClockCycles, RisingEdge
+
+from arch.commands import COMMAND_BYTES, POST_LOOPS, Command, Engine, unpack
+from arch.config import AcceleratorConfig
+from sim.command.engines import PostTiming
+from sim.command.functional import Storage
+from tests.cocotb.watch import PinMonitor, Pins, ReadResponder, until
+from tests.support.command_side import random_command, word_of
+from tests.support.machines import CONFIGS
+from tests.support.streams import (
+    StreamMonitor,
+    StreamSource,
+    bench_parameters,
+    bench_random,
+    random_stalls,
+    start_clock,
+)
+
+COMMANDS = 20
+TIMEOUT = 50_000
+EVENTS = {
+    "position": "post_busy",
+    "activation__valid": "activation_read_post",
+    "drain__valid": "accumulator_drain",
+    "parameter__valid": "parameter_read",
+    "write__valid": "activation_write_post",
+}
+"""Pins, and the counters that count them."""
+
+
+def random_post(rng: random.Random, config: AcceleratorConfig) -> int:
+    """Small loops around the bounds, everything else from anywhere in its field."""
+    command = random_command(Engine.POST, config, rng, dict.fromkeys(Engine, 0))
+    values = dict(command.values)
+    for loop in POST_LOOPS:
+        values[f"{loop}_count"] = rng.choice((0, 0, 1, 2, 4))
+        values[f"{loop}_dy"] = rng.randint(-2, 3)
+        values[f"{loop}_dx"] = rng.randint(-3, 6)
+    values |= {"y": rng.randint(-3, 2), "x": rng.randint(-5, 4)}
+    values |= {"height": rng.choice((0, 4, 0xFFFF)), "width": rng.choice((1, 12, 0xF_FFFF))}
+    values["low"], values["high"] = sorted(rng.randint(-128, 255) for _ in range(2))
+    # A block begins at a multiple of 8 bytes.
+    alignment = max(1, 8 // config.bus_bytes)
+    blocks = (config.parameter_words - config.parameter_block_words) // alignment
+    values["parameter_address"] = alignment * rng.randint(0, blocks)
+    return word_of(Command(Engine.POST, values), config)
+
+
+def random_storage(config: AcceleratorConfig, seed: int) -> Storage:
+    """Multipliers bring most values into an output's range."""
+    rng, storage = np.random.default_rng(seed), Storage(config, np.zeros(0, np.uint8))
+    storage.activation[:] = rng.integers(0, 256, storage.activation.shape)
+    sums = rng.integers(-(1 << 31), 1 << 31, storage.accumulator.shape)
+    storage.accumulator[:] = sums >> rng.integers(0, 28, sums.shape)
+    pairs = storage.parameter.view(np.int32).reshape(-1, 2)
+    pairs[:, 0] = rng.integers(-2000, 2000, len(pairs))
+    pairs[:, 1] = np.exp2(rng.uniform(-14, 1, len(pairs))).astype(np.float32).view(np.int32)
+    return storage
+
+
+class PostModel:
+    """The command-level simulator, hearing commands as they are taken."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._timing = PostTiming(storage.config)
+        self._static = storage.activation.copy()
+        self.done: list[int] = []
+        self.written: list[bytes] = []
+        """The activation buffer after each command alone."""
+
+    def hear(self, cycle: int, payload: int) -> None:
+        command = unpack(payload.to_bytes(COMMAND_BYTES, "little"))
+        self._storage.apply(command)
+        self.written.append(self._storage.activation.tobytes())
+        # What the bench's buffer answers does not change.
+        self._storage.activation[:] = self._static
+        assert self._timing.ready is not None
+        assert cycle >= self._timing.ready
+        self.done.append(self._timing.take(cycle, command))
+
+    @property
+    def accesses(self) -> dict[str, int]:
+        return {name: self._timing.counters[name] for name in EVENTS.values()}
+
+
+class Bench:
+    """Drivers, monitors, model and checks around the engine."""
+
+    def __init__(self, dut: Any) -> None:
+        self.dut, self.rng = dut, bench_random()
+        self.config = CONFIGS[bench_parameters()["config"]]
+        self.storage = random_storage(self.config, self.rng.getrandbits(32))
+        self.pins = PinMonitor(
+            dut, (*EVENTS, "done", "write__address", "write__mask", "write__data")
+        )
+        self.commands = StreamMonitor(dut, "commands")
+        self.commands.listeners.append(self.hear)
+        self.pins.listeners += [self.check_done, self.note]
+        ReadResponder(dut, "activation", self.read_activation, self.rng)
+        ReadResponder(dut, "drain", self.read_accumulators, self.rng)
+        ReadResponder(dut, "parameter", self.read_parameters, self.rng)
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew, as after a reset."""
+        self.model = PostModel(self.storage)
+        self.done: list[int] = []
+        self.accesses: Counter[str] = Counter()
+        self.image = bytearray(self.storage.activation.tobytes())
+
+    def read_activation(self, address: int) -> bytes:
+        buffer = self.storage.activation
+        return bytes(np.roll(buffer, -address)[: self.config.cols])
+
+    def read_accumulators(self, entry: int) -> bytes:
+        return bytes(self.storage.accumulator[entry])
+
+    def read_parameters(self, address: int) -> bytes:
+        return bytes(self.storage.parameter[address : address + self.config.bus_bytes])
+
+    def hear(self, payload: int) -> None:
+        self.model.hear(self.commands.cycles[-1], payload)
+
+    def check_done(self, pins: Pins) -> None:
+        """With ``done``, all of the command's writes were requested in cycles before."""
+        if pins["done"]:
+            assert self.image == self.model.written[len(self.done)]
+            self.done.append(self.pins.cycle)
+            self.image = bytearray(self.storage.activation.tobytes())
+
+    def note(self, pins: Pins) -> None:
+        for name, counter in EVENTS.items():
+            self.accesses[counter] += pins[name]
+        if pins["write__valid"]:
+            mask, data = pins["write__mask"], pins["write__data"]
+            for lane in range(mask.bit_length()):
+                if mask >> lane & 1:
+                    place = (pins["write__address"] + lane) % len(self.image)
+                    self.image[place] = data >> 8 * lane & 0xFF
+
+    def send(self) -> Task[None]:
+        source = StreamSource(self.dut, "commands", random_stalls(self.rng))
+        words = [random_post(self.rng, self.config) for _ in range(COMMANDS)]
+        return cocotb.start_soon(source.send(words))
+
+    async def finish(self) -> None:
+        total = len(self.done) + COMMANDS
+        await until(self.dut, lambda: len(self.done) == total, timeout=TIMEOUT, what="done")
+        await RisingEdge(self.dut.clk)
+        assert self.dut.idle.value
+        assert self.done == self.model.done
+        assert self.accesses == self.model.accesses
+
+
+@cocotb.test()
+async def bytes_and_cycles_are_the_simulators(dut: Any) -> None:
+    bench = Bench(dut)
+    await start_clock(dut)
+    bench.send()
+    await bench.finish()
+
+
+@cocotb.test()
+async def after_a_reset_in_mid_run_all_is_exact(dut: Any) -> None:
+    bench = Bench(dut)
+    await start_clock(dut)
+    for _ in range(4):
+        sending = bench.send()
+        await ClockCycles(dut.clk, bench.rng.randint(1, 200))
+        sending.cancel()
+        dut.commands__valid.value, dut.rst.value = 0, 1
+        await RisingEdge(dut.clk)
+        dut.rst.value = 0
+        bench.forget()
+    bench.send()
+    await bench.finish()

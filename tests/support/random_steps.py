@@ -1,0 +1,224 @@
+"""Random commands for all engines, in random order, as no compiler would write them.
+
+Each says what it reads and writes, so that waits can be worked out; the rules that a program must
+keep beyond that are kept here:
+
+- executes that follow one another share all of their accumulator entries in order, or none;
+- a post command does not write what it reads;
+- transfers do not run over the end of a buffer, and biases and multipliers lie where they belong.
+"""
+
+import random
+from collections.abc import Sequence
+
+from arch.commands import EXECUTE_LOOPS, POST_LOOPS, Engine, LoadTarget, PostMode, PostSource
+from arch.config import AcceleratorConfig
+from compiler.waits import Region, Step
+from tests.support.hand_made import MemoryPlan, step
+
+_GROUP = 8
+"""Accumulator entries that executes share or do not share."""
+
+_PAIR_BYTES = 8
+"""A bias and its multiplier."""
+
+
+class RandomSteps:
+    """Draws steps for ``config``.
+
+    Args:
+        config: the machine.
+        seed: the same steps for the same seed.
+        grain: places in the activation and weight buffer begin at multiples of this.
+    """
+
+    def __init__(self, config: AcceleratorConfig, seed: int, *, grain: int = 1) -> None:
+        self._config = config
+        self._plan = MemoryPlan(config=config)
+        self._random = random.Random(seed)
+        self._grain = grain
+        self._shift = self._random.randrange(_GROUP)
+
+    def draw(self, weights: Sequence[float] = (4, 2, 2, 2)) -> Step:
+        """A step for an engine drawn with ``weights``."""
+        engine = self._random.choices(list(Engine), weights)[0]
+        return {
+            Engine.LOAD: self.load,
+            Engine.EXECUTE: self.execute,
+            Engine.POST: self.post,
+            Engine.STORE: self.store,
+        }[engine]()
+
+    def load(self) -> Step:
+        """A load of a few bytes of initial data, or of what stores have written."""
+        target = self._random.choice(list(LoadTarget))
+        if target is LoadTarget.PARAMETER:
+            return self._load_parameters()
+        size = {
+            LoadTarget.ACTIVATION: self._config.activation_buffer_bytes,
+            LoadTarget.WEIGHT: self._config.weight_buffer_bytes,
+        }[target]
+        shape, extent = self._rows()
+        address = self._place(size - extent)
+        source, first = [], self._random.randrange(self._plan.parameters - extent)
+        if self._random.random() < 0.1:
+            first = self._output_place(extent)
+            source = [Region("memory", first, first + extent)]
+        return step(
+            Engine.LOAD,
+            source,
+            [Region(target.name.lower(), address, address + extent)],
+            target=target,
+            dram_address=first,
+            dram_pitch=shape["buffer_pitch"],
+            buffer_address=address,
+            **shape,
+        )
+
+    def store(self) -> Step:
+        """A store of a few bytes."""
+        shape, extent = self._rows()
+        address = self._place(self._config.activation_buffer_bytes - extent)
+        first = self._output_place(extent)
+        return step(
+            Engine.STORE,
+            [Region("activation", address, address + extent)],
+            [Region("memory", first, first + extent)],
+            dram_address=first,
+            dram_pitch=shape["buffer_pitch"],
+            buffer_address=address,
+            **shape,
+        )
+
+    def execute(self) -> Step:
+        """Up to eight tiles over up to eight vectors, some of them padding."""
+        config, pick = self._config, self._random.randint
+        counts = {name: pick(1, 2) for name in EXECUTE_LOOPS}
+        counts["ox"] = pick(1, _GROUP // counts["oy"])
+        tiles = counts["ky"] * counts["kx"] * counts["kc"]
+        walk, low, high = self._walk(counts, reach=config.rows)
+        address = self._place(config.activation_buffer_bytes - high + low) - low
+        weights_stop = tiles * config.weight_tile_bytes
+        weights = self._place(config.weight_buffer_bytes - weights_stop)
+        half = config.accumulator_half_entries
+        first = half * pick(0, 1)
+        group = self._random.randrange(half // _GROUP) * _GROUP
+        return step(
+            Engine.EXECUTE,
+            [
+                Region("activation", address + low, address + high),
+                Region("weight", weights, weights + weights_stop),
+            ],
+            [Region("accumulator", first, first + half)],
+            address=address,
+            padding=pick(0, 255),
+            unsigned=pick(0, 1),
+            weight_address=weights,
+            accumulator_address=first + (group + self._shift) % half,
+            accumulate=pick(0, 1),
+            **walk,
+        )
+
+    def post(self) -> Step:
+        """A few outputs, from either source, with windows of up to four positions."""
+        config, pick = self._config, self._random.randint
+        source = self._random.choice(list(PostSource))
+        counts = {name: pick(1, 2) for name in POST_LOOPS}
+        reads, fields = self._post_source(source, counts)
+        channels = pick(1, config.cols)
+        rows, columns = pick(-40, 40), pick(-40, 40)
+        corners = [
+            (counts["py"] - 1) * y * rows + (counts["px"] - 1) * x * columns
+            for y in (0, 1)
+            for x in (0, 1)
+        ]
+        low, high = min(corners), max(corners) + channels
+        # Outputs in the upper half, activations from the lower.
+        half = config.activation_buffer_bytes // 2
+        out = half + self._place(half - high + low) - low
+        block = config.parameter_block_words
+        unit = max(1, _PAIR_BYTES // config.bus_bytes)
+        parameters = self._random.randrange(0, config.parameter_words - block + 1, unit)
+        ends = sorted((pick(-128, 255), pick(-128, 255)))
+        return step(
+            Engine.POST,
+            [*reads, Region("parameter", parameters, parameters + block)],
+            [Region("activation", out + low, out + high)],
+            source=source,
+            mode=self._random.choice(list(PostMode)),
+            parameter_address=parameters,
+            channels=channels - 1,
+            zero_point=pick(-128, 255),
+            low=ends[0],
+            high=ends[1],
+            out_address=out,
+            out_py=rows % (1 << 20),
+            out_px=columns % (1 << 20),
+            **fields,
+        )
+
+    def _post_source(
+        self, source: PostSource, counts: dict[str, int]
+    ) -> tuple[list[Region], dict[str, int]]:
+        config = self._config
+        walk, low, high = self._walk(counts, reach=config.cols)
+        if source is PostSource.ACTIVATION:
+            address = self._place(config.activation_buffer_bytes // 2 - high + low) - low
+            region = Region("activation", address + low, address + high)
+            return [region], {**walk, "address": address, "unsigned": self._random.randint(0, 1)}
+        # The address wraps around the end of the accumulators.
+        address = self._random.randrange(config.accumulator_entries)
+        return [Region("accumulator", 0, config.accumulator_entries)], {**walk, "address": address}
+
+    def _load_parameters(self) -> Step:
+        """Pairs of bias and multiplier, to a place of pairs."""
+        size = self._config.parameter_buffer_bytes
+        unit = max(_PAIR_BYTES, self._config.bus_bytes)
+        length = unit * self._random.randint(1, 3)
+        first = self._random.randrange(0, size - length + 1, unit)
+        address = self._random.randrange(0, size - length + 1, unit)
+        word = self._config.bus_bytes
+        return step(
+            Engine.LOAD,
+            [],
+            [Region("parameter", address // word, (address + length) // word)],
+            target=LoadTarget.PARAMETER,
+            dram_address=self._plan.parameters + first,
+            row_bytes=length,
+            buffer_address=address,
+        )
+
+    def _walk(self, counts: dict[str, int], *, reach: int) -> tuple[dict[str, int], int, int]:
+        """Fields of an address generator; first and last byte reached, relative to its origin."""
+        fields = {
+            "y": self._random.randint(-2, 2),
+            "x": self._random.randint(-2 * reach, reach),
+            "height": self._random.randint(1, 6),
+            "width": self._random.randint(1, 6 * reach),
+        }
+        low, high = 0, reach
+        for name, count in counts.items():
+            da = self._random.randint(-30, 30)
+            fields |= {
+                f"{name}_count": count - 1,
+                f"{name}_dy": self._random.randint(-1, 2),
+                f"{name}_dx": self._random.randint(-reach, 2 * reach),
+                f"{name}_da": da,
+            }
+            low += min(0, da * (count - 1))
+            high += max(0, da * (count - 1))
+        return fields, low, high
+
+    def _rows(self) -> tuple[dict[str, int], int]:
+        """The shape of a transfer, and its extent in bytes, from the first to the last."""
+        row_bytes, rows = self._random.randint(1, 24), self._random.choice((1, 1, 2, 3))
+        pitch = row_bytes + self._random.randrange(12)
+        shape = {"row_bytes": row_bytes, "rows": rows - 1, "buffer_pitch": pitch}
+        return shape, (rows - 1) * pitch + row_bytes
+
+    def _output_place(self, extent: int) -> int:
+        return self._random.randrange(self._plan.outputs, self._plan.program - extent)
+
+    def _place(self, limit: int) -> int:
+        """A place from 0 up to ``limit``."""
+        return self._random.randrange(0, limit + 1, self._grain)

@@ -1,0 +1,70 @@
+"""Machines that run a program image by image."""
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+
+from arch.commands import COMMAND_BYTES
+from arch.errors import RunError
+from arch.presets import PRESETS
+from compiler.driver import CompiledModel, compile_file
+from compiler.program import Program
+from sim.golden.run import run_network
+from sim.network import Bytes
+from tests.support.command_line import DIGITS
+from tilewright.images import load_images
+from tilewright.machines import CommandMachine, GoldenMachine, Machine, VerilogMachine
+
+
+@cache
+def compiled() -> CompiledModel:
+    return compile_file(DIGITS / "digits_int8.onnx", PRESETS["tiny"])
+
+
+@cache
+def images() -> Bytes:
+    return compiled().model.input.quantise(load_images(DIGITS / "test.npz", 3).images)
+
+
+def damaged(program: Program, command: int) -> Program:
+    """``program`` with an unknown opcode in ``command``."""
+    image = program.image.copy()
+    image[program.program_address + command * COMMAND_BYTES] = 0
+    return replace(program, image=image)
+
+
+def assert_golden(machine: Machine, image: Bytes) -> None:
+    program = compiled().program
+    golden = run_network(program.network, image)
+    run = machine.run(image)
+    assert list(run.maps) == [placed.layer.output.name for placed in program.layers]
+    for name, found in run.maps.items():
+        assert np.array_equal(found, golden[name])
+
+
+@pytest.mark.parametrize("kind", [GoldenMachine, CommandMachine, VerilogMachine])
+def test_every_map_of_every_image_in_any_order(kind: type) -> None:
+    with kind(compiled().program) as machine:
+        for index in (0, 2, 1, 0):
+            assert_golden(machine, images()[index])
+
+
+def test_rtl_and_command_level_count_alike() -> None:
+    program = compiled().program
+    expected = CommandMachine(program).run(images()[0]).counters
+    with VerilogMachine(program) as machine:
+        found = machine.run(images()[0]).counters
+    assert found == {name: expected.get(name, 0) for name in found}
+    assert found["cycles"] == expected["cycles"] > 0
+
+
+def test_an_error_status_is_an_error() -> None:
+    program = damaged(compiled().program, 5)
+    with VerilogMachine(program) as machine, pytest.raises(RunError) as raised:
+        machine.run(images()[0])
+    assert str(raised.value) == (
+        f"a run must end with status OK, got ILLEGAL_COMMAND at command 5 of "
+        f"{len(program.commands)}; look at its waveform (--vcd)"
+    )

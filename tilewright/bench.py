@@ -1,0 +1,194 @@
+"""Measures simulators, compiler and generator on the digits example.
+
+``python -m tilewright.bench`` prints tables and writes docs/benchmarks.md. Every simulated byte is
+checked against the golden model, outside the measured time.
+"""
+
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from arch.config import AcceleratorConfig
+from arch.errors import RunError
+from arch.presets import PRESETS
+from compiler.driver import CompiledModel, compile_file
+from hw.verilog import to_verilog
+from sim.rtl.build import build_library
+from tilewright.bench_report import (
+    Measurement,
+    Ratio,
+    Report,
+    environment,
+    report_markdown,
+    report_tables,
+)
+from tilewright.entry import run_app
+from tilewright.evaluate import Inputs, prepare, run_images
+from tilewright.files import whole_file
+from tilewright.images import load_images
+from tilewright.machines import CommandMachine, GoldenMachine, Machine, VerilogMachine
+from tilewright.show import print_table, working
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIGS = ("small", "gemmini16")
+SEED = 1
+RTL_TARGET = 100_000
+"""Cycles per second that simulating the demo's RTL is to reach."""
+
+_MODEL = ROOT / "examples/digits/digits_int8.onnx"
+_TEST = ROOT / "examples/digits/test.npz"
+_IMAGES = 100
+_RUNS = 5
+_SLOW_RUNS = 3
+"""Of what takes tens of seconds."""
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def bench(
+    out: Annotated[Path, typer.Option("--out", help="Markdown file to write.")] = ROOT
+    / "docs/benchmarks.md",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="JSON on stdout, the tables on stderr.")
+    ] = False,
+) -> None:
+    """Measure, print tables, and write them to a file."""
+    with whole_file(out, "--out") as part:
+        report = measure()
+        part.write_text(report_markdown(report, "make bench"), "utf-8")
+    for table in report_tables(report):
+        print_table(table, on_stderr=as_json)
+    if as_json:
+        typer.echo(json.dumps(report.as_dict(), indent=2))
+
+
+def measure() -> Report:
+    """Run all benchmarks, a few minutes."""
+    with working("first Verilog, not measured"):
+        to_verilog(PRESETS["tiny"])
+    measurements = [each for name in CONFIGS for each in _measure_config(PRESETS[name])]
+    return Report(
+        environment=environment(SEED),
+        measurements=tuple(measurements),
+        ratios=tuple(_ratios(measurements)),
+    )
+
+
+def _ratios(measurements: list[Measurement]) -> Iterator[Ratio]:
+    medians = {each.what: each.median for each in measurements}
+    for name in CONFIGS:
+        yield Ratio(
+            what=f"RTL simulation, {name}: cycles/s to {RTL_TARGET:,}",
+            value=medians[f"RTL simulation, {name}: cycles"] / RTL_TARGET,
+            target=1.0,
+        )
+    for name in CONFIGS:
+        rtl = medians[f"RTL simulation, {name}: images"]
+        command = medians[f"command-level simulator, {name}: images"]
+        yield Ratio(what=f"images/s of command-level simulator to RTL, {name}", value=command / rtl)
+        golden = medians[f"golden model, {name}: images"]
+        yield Ratio(
+            what=f"images/s of golden model to command-level simulator, {name}",
+            value=golden / command,
+        )
+
+
+def _measure_config(config: AcceleratorConfig) -> Iterator[Measurement]:
+    compiled = compile_file(_MODEL, config)
+    verilog = to_verilog(config)
+    inputs = _inputs(compiled)
+    name = config.name
+    yield _seconds(f"compiling, {name}", _RUNS, lambda: compile_file(_MODEL, config))
+    yield _seconds(f"generating Verilog, {name}", _SLOW_RUNS, lambda: to_verilog(config))
+    with _empty_caches() as renew:
+        yield _seconds(
+            f"building the RTL from an empty cache, {name}",
+            _SLOW_RUNS,
+            lambda: _build(verilog, config),
+            renew,
+        )
+        with VerilogMachine(compiled.program, verilog=verilog) as machine:
+            yield from _speeds(f"RTL simulation, {name}", compiled, inputs, machine)
+    command = CommandMachine(compiled.program)
+    yield from _speeds(f"command-level simulator, {name}", compiled, inputs, command)
+    yield from _speeds(f"golden model, {name}", compiled, inputs, GoldenMachine(compiled.program))
+
+
+def _inputs(compiled: CompiledModel) -> Inputs:
+    """Some of the held-out images, chosen by the seed."""
+    whole = prepare(compiled, load_images(_TEST, None))
+    chosen = np.random.default_rng(SEED).choice(len(whole.maps), _IMAGES, replace=False)
+    return Inputs(maps=whole.maps[chosen], labels=None)
+
+
+def _build(verilog: str, config: AcceleratorConfig) -> Path:
+    return build_library(verilog, top=config.name, bus_bytes=config.bus_bytes, trace=False)
+
+
+def _seconds(
+    what: str,
+    runs: int,
+    work: Callable[[], object],
+    prepare_run: Callable[[], object] = lambda: None,
+) -> Measurement:
+    """Wall-clock time of ``work``; ``prepare_run`` comes before each run, and is not measured."""
+    values = []
+    for run in range(runs):
+        prepare_run()
+        with working(f"{what}: run {run + 1} of {runs}"):
+            began = time.perf_counter()
+            work()
+            values.append(time.perf_counter() - began)
+    return Measurement(what=what, unit="s", values=tuple(values))
+
+
+def _speeds(
+    what: str, compiled: CompiledModel, inputs: Inputs, machine: Machine
+) -> Iterator[Measurement]:
+    """Images and, if it has a clock, cycles that ``machine`` does in a second.
+
+    Raises ``RunError`` if a byte differs from the golden model.
+    """
+    images, cycles = [], []
+    for run in range(_RUNS):
+        with working(f"{what}: run {run + 1} of {_RUNS}"):
+            results = list(run_images(compiled, inputs, machine))
+        if wrong := sum(each.mismatching_bytes for each in results):
+            raise RunError(f"{what}: every byte must be golden, got {wrong} others; run make test")
+        seconds = sum(each.seconds for each in results)
+        images.append(len(results) / seconds)
+        cycles.append(sum(each.counters.get("cycles", 0) for each in results) / seconds)
+    yield Measurement(what=f"{what}: images", unit="images/s", values=tuple(images))
+    if any(cycles):
+        yield Measurement(what=f"{what}: cycles", unit="cycles/s", values=tuple(cycles))
+
+
+@contextmanager
+def _empty_caches() -> Iterator[Callable[[], None]]:
+    """Gives a function that makes the cache of built RTL an empty one, until the end."""
+    before = os.environ.get("XDG_CACHE_HOME")
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            yield lambda: os.environ.update(XDG_CACHE_HOME=tempfile.mkdtemp(dir=folder))
+        finally:
+            os.environ.pop("XDG_CACHE_HOME", None)
+            if before is not None:
+                os.environ["XDG_CACHE_HOME"] = before
+
+
+def main() -> None:
+    """The command behind `make bench`."""
+    run_app(app, "python -m tilewright.bench")
+
+
+if __name__ == "__main__":
+    main()
