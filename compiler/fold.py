@@ -10,10 +10,11 @@ from arch.errors import ModelError
 from arch.layers import Window
 from compiler.graph import Graph, Node, Shape
 from compiler.quantisation import (
+    QuantisedConstant,
     expect_quantised,
     expect_real,
+    is_constant,
     quantised_constant,
-    real_constant,
 )
 from compiler.windows import sliding_window
 
@@ -47,10 +48,7 @@ def read_linear(graph: Graph, node: Node, input_scale: np.float32) -> Linear:
     Raises ``ModelError`` if an int32 bias has a scale in which it is no whole number.
     """
     constant = expect_quantised(graph, node.input(1))
-    zero_point = constant.zero_point.reshape(-1).astype(np.int16)
-    along = [1] * constant.values.ndim
-    along[constant.axis] = zero_point.size
-    weights = (constant.values.astype(np.int16) - zero_point.reshape(along)).astype(np.int8)
+    weights = _less_zero_point(constant)
     window, axis = Window(kernel=(1, 1)), 1
     if node.operator == "Conv":
         window = sliding_window(graph, node).window
@@ -72,6 +70,15 @@ def read_linear(graph: Graph, node: Node, input_scale: np.float32) -> Linear:
     if node.operator != "MatMul" and node.input(2):
         return replace(linear, bias=_units(graph, linear, node.input(2), input_scale))
     return linear
+
+
+def _less_zero_point(constant: QuantisedConstant) -> NDArray[np.int8]:
+    if constant.values.dtype == np.int8 and not constant.zero_point.any():
+        return constant.values
+    along = [1] * constant.values.ndim
+    along[constant.axis] = constant.zero_point.size
+    difference = constant.values.astype(np.int16) - constant.zero_point.reshape(along)
+    return np.asarray(difference, np.int8)
 
 
 def scale_channels(graph: Graph, node: Node, axis: int) -> Linear:
@@ -96,7 +103,7 @@ def fold(graph: Graph, linear: Linear, node: Node, input_scale: np.float32) -> L
     """
     if node.operator == "BatchNormalization":
         return _fold_batch_norm(graph, linear, node, input_scale)
-    name = next(name for name in node.inputs if real_constant(graph, name) is not None)
+    name = next(name for name in node.inputs if is_constant(graph, name))
     _check_channels(graph, linear, node, name)
     if node.operator == "Add":
         return replace(linear, bias=linear.bias + _units(graph, linear, name, input_scale))
@@ -133,7 +140,8 @@ def varying_axes(shape: Shape, rank: int) -> list[int]:
 def _check_channels(graph: Graph, linear: Linear, node: Node, name: str) -> None:
     shape, target = graph.shape(name), graph.shape(node.output)
     axes = varying_axes(shape, len(target))
-    fits = len(shape) <= len(target) and axes in ([], [linear.axis])
+    other = next(each for each in node.inputs if each != name)
+    fits = graph.shape(other) == target and axes in ([], [linear.axis])
     if not fits or prod(shape) not in (1, target[linear.axis]):
         raise ModelError(
             f"{node.label}: the constant must have one value, or one for each of the "

@@ -7,7 +7,7 @@ what to do instead."
 import numpy as np
 
 from compiler.graph import Graph, Node
-from compiler.quantisation import real_constant
+from compiler.quantisation import is_constant, real_constant
 from compiler.windows import sliding_window, spatial_size
 
 
@@ -96,17 +96,13 @@ def has_finite_constants(graph: Graph, node: Node) -> str | None:
 
 def has_one_constant(graph: Graph, node: Node) -> str | None:
     """One input must be constant; for a - b of activations use a Neg of b and an Add."""
-    constants = [name for name in node.inputs if real_constant(graph, name) is not None]
+    constants = [name for name in node.inputs if is_constant(graph, name)]
     return None if len(constants) == 1 else f"{len(constants)} constants"
 
 
 def joins_activations(graph: Graph, node: Node) -> str | None:
     """No input may be constant; make the constant part of the layers before and after."""
-    constants = [
-        name
-        for name in node.inputs
-        if name in graph.constants or real_constant(graph, name) is not None
-    ]
+    constants = [name for name in node.inputs if is_constant(graph, name)]
     return f"'{constants[0]}'" if constants else None
 
 

@@ -17,6 +17,24 @@ from arch.layers import FeatureMap
 Shape = tuple[int, ...]
 
 
+def map_axes(shape: Shape, axis: int) -> list[int]:
+    """Which axes are height and width where ``axis`` is the channels; the width alone, if one.
+
+    A first axis of size 1 is the batch.
+    """
+    return [each for each in range(len(shape)) if each != axis and (each > 0 or shape[0] > 1)]
+
+
+def map_shape(shape: Shape, axis: int) -> FeatureMap:
+    """The map that a tensor is where ``axis`` is the channels.
+
+    More than two other axes are one long row.
+    """
+    sizes = [shape[each] for each in map_axes(shape, axis)]
+    height, width = sizes if len(sizes) == 2 else (1, prod(sizes))
+    return FeatureMap(height=height, width=width, channels=shape[axis])
+
+
 @dataclass(frozen=True, kw_only=True)
 class View:
     """A tensor as a map whose channels are one of its axes.
@@ -101,19 +119,15 @@ class Layout:
     def view(self, axis: int) -> View | None:
         """The tensor as a map whose channels are ``axis``.
 
-        None where the other axes do not lie outside it in their order. Two other axes are height
-        and width, one is the width; more are one long row. A first axis of size 1 is the batch.
+        None where the other axes do not lie outside it in their order.
         """
         axis %= len(self.axes)
         others = [each for each in range(len(self.axes)) if each != axis]
         outer = [dimension for each in others for dimension in self.axes[each]]
         if outer != list(range(len(outer))):
             return None
-        shape = self.shape
-        spatial = [shape[each] for each in others if each > 0 or shape[0] > 1]
-        height, width = spatial if len(spatial) == 2 else (1, prod(spatial))
         return View(
-            shape=FeatureMap(height=height, width=width, channels=shape[axis]),
+            shape=map_shape(self.shape, axis),
             sizes=tuple(self.sizes[dimension] for dimension in self.axes[axis]),
             ranks=tuple(int(rank) for rank in np.argsort(self.axes[axis])),
         )

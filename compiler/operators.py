@@ -11,6 +11,6 @@ CLAMPS = {"Clip", "Relu"}
 FUNCTIONS = {
     "Abs", "Ceil", "Celu", "Cos", "Elu", "Erf", "Exp", "Floor", "Gelu", "HardSigmoid", "HardSwish",
     "LeakyRelu", "Log", "Mish", "Neg", "PRelu", "Reciprocal", "Round", "Selu", "Sigmoid", "Sign",
-    "Sin", "Softplus", "Softsign", "Sqrt", "Swish", "Tanh", "ThresholdedRelu",
+    "Sin", "Softplus", "Softsign", "Sqrt", "Tanh", "ThresholdedRelu",
 }  # fmt: skip
 """Functions of one number: they become tables."""

@@ -6,20 +6,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arch.errors import InputError
-from arch.layers import FeatureMap
+from compiler.layout import Layout
 from sim.network import Bytes, TensorSpec
 
 
 @dataclass(frozen=True, kw_only=True)
 class InputPort:
-    """The model's float32 input ``name`` of ``shape`` [1, C, H, W] or [1, F]."""
+    """The model's float32 input ``name``, whose ``layout`` has its shape [1, ...]."""
 
     name: str
-    shape: tuple[int, ...]
+    layout: Layout
     tensor: TensorSpec
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The input's shape: [1, C, H, W], [1, C, L] or [1, F]."""
+        return self.layout.shape
+
     def quantise(self, images: NDArray[np.float32]) -> Bytes:
-        """Images float32 [N, C, H, W] or [N, F] as 8-bit maps [N, height, width, channels].
+        """Images float32 [N, ...] as 8-bit maps [N, height, width, channels].
 
         q = clamp(rne(float32(x / scale)) + zero point), as ONNX QuantizeLinear. Raises
         ``InputError`` for another shape or type, and for numbers that are not finite.
@@ -29,8 +34,8 @@ class InputPort:
         with np.errstate(over="ignore"):  # beyond float32 saturates as well
             quotient = np.rint(images / self.tensor.scale)
         quantised = np.clip(quotient.astype(np.float64) + self.tensor.zero_point, low, high)
-        maps = quantised.astype(self.tensor.dtype).reshape(-1, *_chw(self.tensor.shape))
-        return np.ascontiguousarray(maps.transpose(0, 2, 3, 1))
+        rows = self.layout.to_memory(quantised.astype(self.tensor.dtype))
+        return _as_maps(rows, self.tensor)
 
     def _check(self, images: NDArray[np.float32]) -> None:
         if images.dtype != np.float32 or images.shape[1:] != self.shape[1:]:
@@ -46,21 +51,22 @@ class InputPort:
 
 @dataclass(frozen=True, kw_only=True)
 class OutputPort:
-    """The model's output ``name`` of ``shape``, held by the network's ``tensor``.
-
-    The bytes are in the order of a map ``order``, channels last, also where the ONNX output is a
-    vector flattened from that map, channels first.
-    """
+    """The model's output ``name``, held by the network's ``tensor`` in the order of ``layout``."""
 
     name: str
-    shape: tuple[int, ...]
+    layout: Layout
     tensor: TensorSpec
-    order: FeatureMap
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The output's shape in ONNX."""
+        return self.layout.shape
 
     def quantised(self, maps: Bytes) -> Bytes:
         """8-bit maps [N, height, width, channels] in the ONNX order and shape [N, ...]."""
-        ordered = maps.reshape(-1, self.order.height, self.order.width, self.order.channels)
-        return ordered.transpose(0, 3, 1, 2).reshape(-1, *self.shape[1:])
+        rows = self.layout.from_memory(maps)
+        values = rows.reshape(-1, *self.shape[1:])
+        return values.astype(np.int8) if self.tensor.signed else values.astype(np.uint8)
 
     def dequantise(self, maps: Bytes) -> NDArray[np.float32]:
         """Real values [N, ...]: scale * (q - zero point) in float32."""
@@ -68,5 +74,8 @@ class OutputPort:
         return np.asarray(difference.astype(np.float32) * self.tensor.scale, np.float32)
 
 
-def _chw(shape: FeatureMap) -> tuple[int, int, int]:
-    return shape.channels, shape.height, shape.width
+def _as_maps(rows: NDArray[np.generic], tensor: TensorSpec) -> Bytes:
+    """[N, elements] as [N, height, width, channels]."""
+    shape = tensor.shape
+    maps = rows.reshape(-1, shape.height, shape.width, shape.channels)
+    return maps.astype(np.int8) if tensor.signed else maps.astype(np.uint8)

@@ -71,6 +71,11 @@ def _source_type(graph: Graph, node: Node) -> np.dtype[Any]:
     return zero_points(graph, producer).dtype
 
 
+def is_constant(graph: Graph, tensor: str) -> bool:
+    """Whether a tensor is known now: a constant, or a dequantised one."""
+    return tensor in graph.constants or quantised_constant(graph, tensor) is not None
+
+
 def quantised_constant(graph: Graph, tensor: str) -> QuantisedConstant | None:
     """What a DequantizeLinear makes of constants only; None for any other tensor."""
     node = graph.producer(tensor)

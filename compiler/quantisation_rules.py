@@ -87,6 +87,8 @@ def has_int8_weights(graph: Graph, node: Node) -> str | None:
     weights = expect_quantised(graph, node.input(1))
     if weights.values.dtype not in (np.int8, np.uint8):
         return str(weights.values.dtype)
+    if weights.values.dtype == np.int8 and not weights.zero_point.any():
+        return None
     along_axis = [1] * weights.values.ndim
     if weights.zero_point.size > 1:
         along_axis[weights.axis] = weights.zero_point.size

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from arch.errors import ModelError
 from compiler.graph import Graph, Node
 from compiler.names import printable
-from compiler.operators import LAYOUT
-from compiler.quantisation import Quantisation, activation_quantisation, real_constant
+from compiler.operators import JOINS, LAYOUT
+from compiler.quantisation import Quantisation, activation_quantisation, is_constant
 
 _MAX_STEPS = 100
 _QUANTISE_TOO = "quantise that tensor too (run quantize_static on the whole model)"
@@ -118,6 +118,7 @@ def _segment(graph: Graph, quantizer: Node, name: str) -> Segment:
             _check_single_reader(graph, node, tensor)
         inputs = _activations(graph, node)
         if len(inputs) > 1:
+            _check_joins(node, len(inputs))
             operands = tuple(_operand(graph, node, each) for each in inputs)
         tensor = inputs[0]
     return Segment(
@@ -127,6 +128,14 @@ def _segment(graph: Graph, quantizer: Node, name: str) -> Segment:
         quantisation=activation_quantisation(graph, quantizer),
         quantizer=quantizer,
     )
+
+
+def _check_joins(node: Node, inputs: int) -> None:
+    if node.operator not in JOINS:
+        raise ModelError(
+            f"{node.label}: one input may be computed at run time, got {inputs}; "
+            "make the others initialisers"
+        )
 
 
 def _operand(graph: Graph, reader: Node, tensor: str) -> Operand:
@@ -156,12 +165,8 @@ def _producer(graph: Graph, tensor: str) -> Node:
 
 def _activations(graph: Graph, node: Node) -> list[str]:
     """The inputs that are no constant parameters; the first, if all are."""
-    found = [name for name in node.inputs if name and not _is_parameter(graph, name)]
+    found = [name for name in node.inputs if name and not is_constant(graph, name)]
     return found or [node.input(0)]
-
-
-def _is_parameter(graph: Graph, name: str) -> bool:
-    return name in graph.constants or real_constant(graph, name) is not None
 
 
 def _check_length(node: Node, steps: list[Step]) -> None:

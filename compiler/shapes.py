@@ -67,10 +67,11 @@ def _fix_input(item: onnx.ValueInfoProto) -> None:
             "python -m onnxruntime.tools.make_dynamic_shape_fixed before quantising"
         )
     fits = all(1 <= dim.dim_value <= MAX_DIMENSION for dim in dims)
-    if len(dims) not in (2, 4) or dims[0].dim_value != 1 or not fits:
+    if len(dims) not in (2, 3, 4) or dims[0].dim_value != 1 or not fits:
         raise ModelError(
-            f"input '{printable(item.name)}' must be one image [1, C, H, W] or vector [1, F] with "
-            f"sizes up to {MAX_DIMENSION}, got {shown}; export the model with that input"
+            f"input '{printable(item.name)}' must be one image [1, C, H, W], line [1, C, L] or "
+            f"vector [1, F] with sizes up to {MAX_DIMENSION}, got {shown}; "
+            "export the model with that input"
         )
 
 

@@ -8,8 +8,10 @@ import onnx
 from arch.errors import ModelError
 from compiler import layer_rules as layer
 from compiler import quantisation_rules as quantisation
-from compiler.graph import Graph, Node
+from compiler.graph import ONNX_DOMAINS, Graph, Node
+from compiler.integer_operators import INTEGER_OPERATORS, MICROSOFT
 from compiler.names import node_label, printable
+from compiler.operators import FUNCTIONS
 
 Rule = Callable[[Graph, Node], str | None]
 
@@ -25,11 +27,16 @@ class Operator:
 _WEIGHTS: tuple[Rule, ...] = (
     quantisation.has_quantised_weights,
     quantisation.has_int8_weights,
-    quantisation.has_symmetric_weights,
     quantisation.scales_output_channels,
     quantisation.fits_its_weights,
 )
 _WINDOW = frozenset({"auto_pad", "dilations", "kernel_shape", "pads", "strides"})
+_POOL: tuple[Rule, ...] = (
+    layer.reads_a_map,
+    layer.rounds_given_pads,
+    layer.pads_one_way,
+    layer.has_no_empty_window,
+)
 _SCALES: tuple[Rule, ...] = (
     quantisation.has_constant_scale,
     quantisation.has_positive_scale,
@@ -39,20 +46,36 @@ _SCALES: tuple[Rule, ...] = (
     quantisation.is_eight_bit,
 )
 _QUANTISATION_ATTRIBUTES = frozenset({"axis", "block_size", "output_dtype", "saturate"})
+_FUNCTION_ATTRIBUTES = {
+    "Celu": {"alpha"},
+    "Elu": {"alpha"},
+    "Gelu": {"approximate"},
+    "HardSigmoid": {"alpha", "beta"},
+    "LeakyRelu": {"alpha"},
+    "Selu": {"alpha", "gamma"},
+    "ThresholdedRelu": {"alpha"},
+}
+_FUNCTION_RULES: dict[str, tuple[Rule, ...]] = {"PRelu": (layer.has_one_slope,)}
 
 OPERATORS: dict[str, Operator] = {
-    "Add": Operator(
-        rules=(layer.does_not_add_activations, layer.adds_a_bias, layer.adds_per_channel)
-    ),
+    name: Operator(
+        attributes=frozenset(_FUNCTION_ATTRIBUTES.get(name, ())),
+        rules=_FUNCTION_RULES.get(name, ()),
+    )
+    for name in FUNCTIONS
+} | {
+    "Add": Operator(rules=(layer.has_finite_constants,)),
+    "AveragePool": Operator(attributes=_WINDOW | {"ceil_mode", "count_include_pad"}, rules=_POOL),
     "BatchNormalization": Operator(
         attributes=frozenset({"epsilon", "momentum", "training_mode"}),
         rules=(
             layer.is_in_inference_mode,
             layer.has_constant_statistics,
-            layer.normalises_a_layer,
+            layer.has_channels,
         ),
     ),
     "Clip": Operator(rules=(layer.has_constant_bounds,)),
+    "Concat": Operator(attributes=frozenset({"axis"}), rules=(layer.joins_activations,)),
     "Constant": Operator(
         attributes=frozenset({"value", "value_float", "value_floats", "value_int", "value_ints"})
     ),
@@ -60,7 +83,6 @@ OPERATORS: dict[str, Operator] = {
         attributes=_WINDOW | {"group"},
         rules=(
             layer.reads_a_map,
-            layer.has_one_group,
             layer.pads_one_way,
             *_WEIGHTS,
             quantisation.has_constant_bias,
@@ -70,34 +92,41 @@ OPERATORS: dict[str, Operator] = {
         attributes=_QUANTISATION_ATTRIBUTES,
         rules=(*_SCALES, quantisation.fits_its_constant),
     ),
+    "Div": Operator(rules=(layer.has_one_constant, layer.has_finite_constants)),
     "Dropout": Operator(attributes=frozenset({"seed"}), rules=(layer.is_in_inference_mode,)),
-    "Flatten": Operator(attributes=frozenset({"axis"}), rules=(layer.keeps_order,)),
+    "Flatten": Operator(attributes=frozenset({"axis"})),
     "Gemm": Operator(
         attributes=frozenset({"alpha", "beta", "transA", "transB"}),
         rules=(
             layer.is_not_transposed,
             layer.is_not_scaled,
-            layer.reads_a_vector,
+            layer.reads_rows,
             *_WEIGHTS,
             quantisation.has_constant_bias,
         ),
     ),
     "GlobalAveragePool": Operator(rules=(layer.reads_a_map,)),
+    "GlobalMaxPool": Operator(rules=(layer.reads_a_map,)),
     "Identity": Operator(),
-    "MatMul": Operator(rules=(layer.reads_a_vector, *_WEIGHTS)),
+    "MatMul": Operator(rules=_WEIGHTS),
     "MaxPool": Operator(
         attributes=_WINDOW | {"ceil_mode", "storage_order"},
-        rules=(
-            layer.reads_a_map,
-            layer.rounds_sizes_down,
-            layer.gives_no_indices,
-            layer.pads_one_way,
-            layer.has_no_empty_window,
-        ),
+        rules=(layer.gives_no_indices, *_POOL),
     ),
+    "Mul": Operator(rules=(layer.has_finite_constants,)),
     "QuantizeLinear": Operator(attributes=_QUANTISATION_ATTRIBUTES, rules=_SCALES),
+    "ReduceMean": Operator(
+        attributes=frozenset({"axes", "keepdims", "noop_with_empty_axes"}),
+        rules=(layer.averages_the_map,),
+    ),
     "Relu": Operator(),
-    "Reshape": Operator(attributes=frozenset({"allowzero"}), rules=(layer.keeps_order,)),
+    "Reshape": Operator(attributes=frozenset({"allowzero"})),
+    "Slice": Operator(rules=(layer.has_constant_ranges, layer.takes_steps_of_one)),
+    "Split": Operator(attributes=frozenset({"axis", "num_outputs"})),
+    "Squeeze": Operator(),
+    "Sub": Operator(rules=(layer.has_one_constant, layer.has_finite_constants)),
+    "Transpose": Operator(attributes=frozenset({"perm"})),
+    "Unsqueeze": Operator(),
 }
 
 _QUANTISE = (
@@ -105,19 +134,19 @@ _QUANTISE = (
     "weight_type=QuantType.QInt8 (examples/digits/train.py shows how)"
 )
 _ON_HOST = "remove it from the model and compute it on the host"
-_NOT_YET = "it is not supported yet; use a network without it"
 # What to do about operators that people meet often.
 _REMEDIES = {
     "ArgMax": _ON_HOST,
-    "AveragePool": "use GlobalAveragePool, MaxPool or a Conv with stride",
-    "Concat": _NOT_YET,
     "ConvInteger": f"quantise with {_QUANTISE}",
+    "ConvTranspose": "use a network without it",
     "DynamicQuantizeLinear": f"quantise with {_QUANTISE}",
+    "InstanceNormalization": "train with BatchNormalization, which needs no run-time statistics",
+    "LRN": "remove it and train again; networks since 2014 do without",
+    "LayerNormalization": "train with BatchNormalization, which needs no run-time statistics",
     "LogSoftmax": _ON_HOST,
     "MatMulInteger": f"quantise with {_QUANTISE}",
-    "Mul": _NOT_YET,
-    "QLinearConv": f"quantise with {_QUANTISE}",
-    "QLinearMatMul": f"quantise with {_QUANTISE}",
+    "Pad": "give the padding to the pads of the Conv or pooling that follows",
+    "QLinearSoftmax": _ON_HOST,
     "Shape": "export the model with fixed shapes, and run onnxruntime.quantization.preprocess",
     "Softmax": _ON_HOST,
 }
@@ -130,7 +159,8 @@ def check_operators(model: onnx.ModelProto) -> None:
     """
     for node in model.graph.node:
         _check_operator(node)
-    if not any(node.op_type == "QuantizeLinear" for node in model.graph.node):
+    quantised = {"QuantizeLinear", *INTEGER_OPERATORS}
+    if not any(node.op_type in quantised for node in model.graph.node):
         raise ModelError(
             f"the model is not quantised, it has no QuantizeLinear; run {_QUANTISE} on it first"
         )
@@ -159,30 +189,50 @@ def support_page() -> str:
     for name, operator in sorted(OPERATORS.items()):
         lines += [f"## {name}", ""]
         if operator.attributes:
-            attributes = ", ".join(f"`{item}`" for item in sorted(operator.attributes))
-            lines += [f"Attributes: {attributes}.", ""]
+            lines += [f"Attributes: {_listed(operator.attributes)}.", ""]
         lines += [f"- {' '.join((rule.__doc__ or '').split())}" for rule in operator.rules]
         lines += [""] if operator.rules else []
+    lines += [
+        "## Integer operators",
+        "",
+        "They are read as DequantizeLinear, the operator below, QuantizeLinear, under its rules.",
+        "",
+        "| integer operator | domain | operator | attributes |",
+        "|---|---|---|---|",
+    ]
+    for name, integer in sorted(INTEGER_OPERATORS.items()):
+        attributes = _listed(integer.attributes) or "-"
+        domain = integer.domain or "ai.onnx"
+        lines.append(f"| {name} | {domain} | {integer.operator} | {attributes} |")
     return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _listed(attributes: frozenset[str]) -> str:
+    return ", ".join(f"`{item}`" for item in sorted(attributes))
 
 
 def _check_operator(node: onnx.NodeProto) -> None:
     label = node_label(node.op_type, node.name, tuple(node.output))
-    if node.domain not in ("", "ai.onnx"):
+    name, domain = node.op_type, "" if node.domain in ONNX_DOMAINS else node.domain
+    integer = INTEGER_OPERATORS.get(name)
+    if integer is None and name not in OPERATORS:
+        remedy = _REMEDIES.get(name, "replace or remove it")
+        supported = ", ".join(sorted({*OPERATORS, *INTEGER_OPERATORS}))
+        raise ModelError(
+            f"{label}: operator {printable(name)} is not supported; {remedy} "
+            f"(supported: {supported})"
+        )
+    # ONNX Runtime has QuantizeLinear and DequantizeLinear in its own domain too.
+    known = {"", MICROSOFT} if name in ("QuantizeLinear", "DequantizeLinear") else {""}
+    if domain not in (known if integer is None else {integer.domain}):
         raise ModelError(
             f"{label}: operators must come from the domain ai.onnx, got "
             f"'{printable(node.domain)}'; quantise with {_QUANTISE}"
         )
-    if node.op_type not in OPERATORS:
-        remedy = _REMEDIES.get(node.op_type, "replace or remove it")
-        raise ModelError(
-            f"{label}: operator {printable(node.op_type)} is not supported; {remedy} "
-            f"(supported: {', '.join(sorted(OPERATORS))})"
-        )
-    operator = OPERATORS[node.op_type]
-    unknown = [item.name for item in node.attribute if item.name not in operator.attributes]
+    attributes = OPERATORS[name].attributes if integer is None else integer.attributes
+    unknown = [item.name for item in node.attribute if item.name not in attributes]
     if unknown:
         raise ModelError(
             f"{label}: attribute '{printable(unknown[0])}' is not supported; remove it "
-            f"(supported: {', '.join(sorted(operator.attributes)) or 'none'})"
+            f"(supported: {', '.join(sorted(attributes)) or 'none'})"
         )

@@ -10,13 +10,14 @@ from arch.errors import ModelError
 from arch.layers import FeatureMap
 from compiler.frontend import read_network
 from compiler.graph import build_graph
-from compiler.names import SafeNames
+from compiler.layout import Layout
 from compiler.quantisation import Quantisation
-from compiler.quantised import Names, Value, feature_map, lower, tensor_spec
+from compiler.quantised import lower
 from compiler.segments import cut
 from compiler.shapes import fix_input, infer_shapes
 from compiler.simplify import simplify
-from sim.network import Alias, Conv, GlobalAveragePool, Layer, MaxPool
+from compiler.values import Build, Value
+from sim.network import Alias, AveragePool, Conv, Layer, MaxPool
 from tests.support.qdq_graph import QdqGraph
 from tests.support.qdq_models import golden_output, onnxruntime_output
 
@@ -113,8 +114,9 @@ def test_multipliers_are_float32_products(tmp_path: Path) -> None:
 
 def test_global_average_pool(tmp_path: Path) -> None:
     (layer,) = layers(QdqGraph().qdq(0.1).node("GlobalAveragePool").qdq(0.3), tmp_path)
-    assert isinstance(layer, GlobalAveragePool)
-    assert layer.multiplier == np.float32(0.1) / (np.float32(0.3) * np.float32(30))
+    assert isinstance(layer, AveragePool)
+    assert layer.multiplier(30) == np.float32(0.1) / (np.float32(0.3) * np.float32(30))
+    assert layer.taps.tolist() == [[30]]
     assert layer.output.shape == FeatureMap(height=1, width=1, channels=3)
 
 
@@ -153,7 +155,7 @@ def test_a_flattened_output_comes_back_in_onnx_order(tmp_path: Path) -> None:
     )
     model = read_network(path)
     images = np.random.default_rng(4).normal(size=(5, 3, 2, 4), scale=20).astype(np.float32)
-    assert model.outputs[0].order == FeatureMap(height=2, width=4, channels=3)
+    assert kinds(model.network.layers) == [MaxPool]
     expected = onnxruntime_output(path, images)
     assert np.array_equal(golden_output(model, images), expected)
 
@@ -163,11 +165,12 @@ def test_an_output_of_another_size_than_inferred() -> None:
     graph = simplify(build_graph(model))
     graph = replace(graph, shapes=graph.shapes | {"conv_out": (1, 4, 9, 9)})
     (segment,) = cut(graph).segments
-    shape = feature_map(graph.shape("x"))
+    build, shape = Build(), FeatureMap(height=6, width=5, channels=3)
     quantisation = Quantisation(scale=np.float32(0.5), zero_point=0, signed=True)
-    source = Value(tensor=tensor_spec("x", shape, quantisation), order=shape)
+    tensor = build.tensor("x", shape, quantisation)
+    source = Value(tensor=tensor, layout=Layout.with_channels(graph.shape("x"), 1))
     with pytest.raises(ModelError) as error:
-        lower(graph, segment, source, Names(layers=SafeNames(), tensors=SafeNames()))
+        lower(graph, segment, {segment.operands[0].source: source}, build)
     assert str(error.value) == (
         "node 'conv' (Conv): the output must have the 324 elements that ONNX infers, got 48; "
         "export the model again"

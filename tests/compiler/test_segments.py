@@ -58,14 +58,51 @@ def test_two_layers_need_quantisation_between(tmp_path: Path) -> None:
     )
 
 
-def test_a_bias_after_an_activation(tmp_path: Path) -> None:
-    graph = QdqGraph().qdq().conv()
-    graph.node("Add", graph.constant("one", 1.0), name="add").node("MaxPool", kernel_shape=[1, 1])
+def test_arithmetic_after_an_activation(tmp_path: Path) -> None:
+    graph = QdqGraph().qdq().conv().node("MaxPool", kernel_shape=[1, 1])
     graph.node("BatchNormalization", *(graph.constant(n, np.ones(4)) for n in "gbmv"), name="bn")
     assert refusal(graph.qdq(), tmp_path) == (
-        "node 'bn' (BatchNormalization): a BatchNormalization must follow a Conv, Gemm or MatMul, "
-        "with no QuantizeLinear between, got MaxPool; "
-        "run onnxruntime.quantization.preprocess before quantising, which folds it"
+        "node 'bn' (BatchNormalization): its input must be quantised, got the float output of "
+        "layer maxpool4; quantise the whole model with quantize_static"
+    )
+
+
+def test_a_function_after_a_convolution(tmp_path: Path) -> None:
+    assert refusal(QdqGraph().qdq().conv().node("Sigmoid", name="gate").qdq(), tmp_path) == (
+        "node 'gate' (Sigmoid): its input must be quantised, got the float output of layer conv; "
+        "quantise the whole model with quantize_static"
+    )
+
+
+@pytest.mark.parametrize("operator", ["Add", "Mul", "Concat"])
+def test_operands_must_be_quantised(operator: str, tmp_path: Path) -> None:
+    graph = QdqGraph().qdq()
+    shortcut = graph.tensor
+    options = {"axis": 1} if operator == "Concat" else {}
+    graph.conv(weights=np.ones((3, 3, 1, 1))).node(operator, shortcut, name="join", **options)
+    assert refusal(graph.qdq(), tmp_path) == (
+        f"node 'join' ({operator}): its inputs must be quantised, got the float output of node "
+        "'conv' (Conv); quantise the whole model with quantize_static"
+    )
+
+
+def test_equal_quantizers_of_one_tensor_are_one(tmp_path: Path) -> None:
+    """As quantize_static writes them with DedicatedQDQPair."""
+    graph = QdqGraph().qdq().conv(weights=np.ones((3, 3, 1, 1)))
+    real = graph.tensor
+    first, graph.tensor = graph.qdq(2.0, 1).tensor, real
+    graph.qdq(2.0, 1).node("Add", first, name="sum")
+    model = read_network(graph.qdq(4.0).save(tmp_path))
+    assert [layer.name for layer in model.network.layers] == ["conv", "sum"]
+
+
+def test_many_reshapes_in_a_row(tmp_path: Path) -> None:
+    graph = QdqGraph().qdq()
+    for index in range(101):
+        graph.node("Transpose", name=f"turn{index}", perm=[0, 1, 3, 2])
+    assert refusal(graph.qdq(), tmp_path) == (
+        "node 'turn0' (Transpose): at most 100 operators may follow one another without a "
+        "QuantizeLinear where one of them reshapes, got more; simplify the model"
     )
 
 
@@ -113,15 +150,15 @@ def test_scales_must_match_across_the_pair(tmp_path: Path) -> None:
     )
 
 
-def test_eight_bit_tensors_are_read_through_a_dequantizer(tmp_path: Path) -> None:
+def test_eight_bit_tensors_come_from_a_quantizer(tmp_path: Path) -> None:
     graph = QdqGraph()
     parameters = (graph.constant("s", 0.5), graph.constant("z", 0, np.int8))
     graph.node("QuantizeLinear", *parameters, name="q")
-    graph.node("MaxPool", kernel_shape=[2, 2], name="pool")
+    graph.node("Relu", name="raw")
     graph.node("DequantizeLinear", *parameters, name="dq")
     assert refusal(graph, tmp_path) == (
         "node 'dq' (DequantizeLinear): activations must come from a QuantizeLinear, "
-        "got 'pool_out'; quantise with quant_format=QuantFormat.QDQ"
+        "got 'raw_out'; quantise with quant_format=QuantFormat.QDQ"
     )
 
 
@@ -157,10 +194,10 @@ def test_zero_points_may_be_left_out(tmp_path: Path) -> None:
 def test_zero_points_of_an_unknown_tensor_may_be_left_out(tmp_path: Path) -> None:
     graph = QdqGraph()
     scale = graph.constant("s", 0.5)
-    graph.node("QuantizeLinear", scale).node("MaxPool", kernel_shape=[2, 2], name="pool")
+    graph.node("QuantizeLinear", scale).node("Clip", name="raw")
     assert refusal(graph.node("DequantizeLinear", scale, name="dq"), tmp_path) == (
         "node 'dq' (DequantizeLinear): activations must come from a QuantizeLinear, "
-        "got 'pool_out'; quantise with quant_format=QuantFormat.QDQ"
+        "got 'raw_out'; quantise with quant_format=QuantFormat.QDQ"
     )
 
 

@@ -30,23 +30,23 @@ def test_a_symbolic_batch_is_one_image(batch: int | str, tmp_path: Path) -> None
         ),
         (
             (2, 3, 6, 5),
-            "input 'x' must be one image [1, C, H, W] or vector [1, F] with sizes up to 1048576, "
-            "got [2, 3, 6, 5]; export the model with that input",
+            "input 'x' must be one image [1, C, H, W], line [1, C, L] or vector [1, F] with sizes "
+            "up to 1048576, got [2, 3, 6, 5]; export the model with that input",
         ),
         (
-            (1, 3, 6),
-            "input 'x' must be one image [1, C, H, W] or vector [1, F] with sizes up to 1048576, "
-            "got [1, 3, 6]; export the model with that input",
+            (1, 3, 6, 5, 4),
+            "input 'x' must be one image [1, C, H, W], line [1, C, L] or vector [1, F] with sizes "
+            "up to 1048576, got [1, 3, 6, 5, 4]; export the model with that input",
         ),
         (
             (1, 3, 2**40, 5),
-            "input 'x' must be one image [1, C, H, W] or vector [1, F] with sizes up to 1048576, "
-            "got [1, 3, 1099511627776, 5]; export the model with that input",
+            "input 'x' must be one image [1, C, H, W], line [1, C, L] or vector [1, F] with sizes "
+            "up to 1048576, got [1, 3, 1099511627776, 5]; export the model with that input",
         ),
         (
             (1, 3, 0, 5),
-            "input 'x' must be one image [1, C, H, W] or vector [1, F] with sizes up to 1048576, "
-            "got [1, 3, 0, 5]; export the model with that input",
+            "input 'x' must be one image [1, C, H, W], line [1, C, L] or vector [1, F] with sizes "
+            "up to 1048576, got [1, 3, 0, 5]; export the model with that input",
         ),
         (
             (1, 64, 4096, 4096),

@@ -10,6 +10,7 @@ from onnx import helper, numpy_helper
 
 from arch.errors import ModelError
 from compiler.frontend import read_network
+from compiler.integer_operators import INTEGER_OPERATORS
 from compiler.support import OPERATORS, rule_text, support_page
 from tests.support.qdq_graph import QdqGraph
 
@@ -48,12 +49,6 @@ def gemm(weights: object = SQUARE, **attributes: object) -> QdqGraph:
     return graph.node("Gemm", graph.weights("w", weights), name="fc", **attributes).qdq()
 
 
-def batch_norm_after(operator: str) -> QdqGraph:
-    graph = start().node(operator, name="before")
-    parameters = (graph.constant(name, np.ones(3)) for name in ("g", "b", "m", "v"))
-    return graph.node("BatchNormalization", *parameters, name="bn").qdq()
-
-
 def batch_norm(**attributes: object) -> QdqGraph:
     graph = start().conv()
     variance = np.full(4, np.nan) if not attributes else np.ones(4)
@@ -65,23 +60,39 @@ def batch_norm(**attributes: object) -> QdqGraph:
     return graph.qdq()
 
 
-def residual() -> QdqGraph:
-    graph = start()
-    other = graph.tensor
-    return graph.node("Relu").qdq().node("Add", other, name="add").qdq()
+def times(values: object, operator: str, weight: int = 1) -> QdqGraph:
+    graph = start().conv(weights=weight * ONES)
+    return graph.node(operator, graph.constant("c", values), name="scale").qdq()
 
 
-def add(values: object, *, conv: bool = True) -> QdqGraph:
+def concat_with_constant() -> QdqGraph:
     graph = start()
+    constant = graph.constant("c", np.ones((1, 1, 6, 5)))
+    return graph.node("Concat", constant, name="join", axis=1).qdq()
+
+
+def reduce_mean(axes: list[int] | None) -> QdqGraph:
+    options = {} if axes is None else {"axes": axes}
+    return start().node("ReduceMean", name="mean", **options).qdq()
+
+
+def prelu(slope: object) -> QdqGraph:
+    graph = start()
+    return graph.node("PRelu", graph.constant("slope", slope), name="prelu").qdq()
+
+
+def slice_steps(step: int) -> QdqGraph:
+    graph = start()
+    numbers = {"start": 0, "stop": 4, "axis": 2, "step": step}
+    names = [graph.constant(name, [number], np.int64) for name, number in numbers.items()]
+    return graph.node("Slice", *names, name="part").qdq()
+
+
+def add(values: object, *, conv: bool = True, shape: tuple[int, ...] = (1, 3, 6, 5)) -> QdqGraph:
+    graph = QdqGraph(shape=shape).qdq()
     if conv:
         graph.conv()
     return graph.node("Add", graph.constant("b", values), name="add").qdq()
-
-
-def add_to(tensor: str) -> QdqGraph:
-    graph = start()
-    graph.tensor = tensor
-    return graph.node("Add", graph.constant("b", 1.0), name="add").qdq()
 
 
 def unquantisable_weights() -> QdqGraph:
@@ -149,9 +160,9 @@ def matmul_of_a_map() -> QdqGraph:
 
 def volume() -> QdqGraph:
     graph = start().node("Reshape", "s", name="reshape")
-    graph.constant("s", [1, 3, 30], np.int64)
-    weights = graph.weights("w", np.ones((4, 3, 3)))
-    return graph.node("Conv", weights, name="conv1d").qdq()
+    graph.constant("s", [1, 3, 6, 5, 1], np.int64)
+    weights = graph.weights("w", np.ones((4, 3, 1, 1, 1)))
+    return graph.node("Conv", weights, name="conv3d").qdq()
 
 
 def indices() -> QdqGraph:
@@ -168,8 +179,13 @@ def normal_of_dynamic_bias() -> QdqGraph:
 RULES = [
     (
         lambda: start().conv(group=3).qdq(),
-        "node 'conv' (Conv): the attribute group must be 1, got 3; "
-        "replace a grouped or depthwise Conv by ordinary ones",
+        "node 'conv' (Conv): the weights must fit the input channels, the groups and the "
+        "kernel_shape, got weights [4, 3, 3, 3] for 3 channels and group 3; export the model again",
+    ),
+    (
+        lambda: start().conv(weights=np.ones((4, 1, 3, 3)), group=3).qdq(),
+        "node 'conv' (Conv): the weights must fit the input channels, the groups and the "
+        "kernel_shape, got weights [4, 1, 3, 3] for 3 channels and group 3; export the model again",
     ),
     (
         lambda: start().conv(pads=[0, 1, 0, 1], auto_pad="VALID").qdq(),
@@ -184,28 +200,38 @@ RULES = [
     ),
     (
         lambda: QdqGraph(shape=(1, 6)).qdq().node("GlobalAveragePool", name="gap").qdq(),
-        "node 'gap' (GlobalAveragePool): the input must be a map [1, C, H, W], got [1, 6]; "
-        "reshape 1-D and 3-D data to 2-D maps",
+        "node 'gap' (GlobalAveragePool): the input must be one map [1, C, H, W] or line "
+        "[1, C, L], got [1, 6]; reshape 3-D data to 2-D maps",
     ),
     (
         lambda: conv_with(lambda graph: graph.constant("w", ONES)),
-        "node 'conv' (Conv): the weights must be an int8 constant behind a DequantizeLinear, "
+        "node 'conv' (Conv): the weights must be an 8-bit constant behind a DequantizeLinear, "
         "got float32 weights; quantise this node too",
     ),
     (
         variable_weights,
-        "node 'conv' (Conv): the weights must be an int8 constant behind a DequantizeLinear, "
+        "node 'conv' (Conv): the weights must be an 8-bit constant behind a DequantizeLinear, "
         "got 'dq0_out', computed at run time; quantise this node too",
     ),
     (
-        lambda: conv_with(lambda graph: graph.weights("w", ONES, dtype=np.uint8)),
-        "node 'conv' (Conv): the weights must be int8, got uint8; "
-        "quantise with weight_type=QuantType.QInt8",
+        lambda: conv_with(lambda graph: graph.weights("w", 200 * ONES, dtype=np.uint8)),
+        "node 'conv' (Conv): the weights must be 8-bit, and less their zero point fit int8, got "
+        "200; quantise with weight_type=QuantType.QInt8 and "
+        "extra_options={'WeightSymmetric': True}",
     ),
     (
-        lambda: conv_with(lambda graph: graph.weights("w", ONES, [0.5] * 4, [0, 0, -3, 0], axis=0)),
-        "node 'conv' (Conv): the zero point of the weights must be 0, got -3; "
-        "quantise with extra_options={'WeightSymmetric': True}",
+        lambda: conv_with(lambda graph: graph.weights("w", ONES, dtype=np.int32)),
+        "node 'conv' (Conv): the weights must be 8-bit, and less their zero point fit int8, got "
+        "int32; quantise with weight_type=QuantType.QInt8 and "
+        "extra_options={'WeightSymmetric': True}",
+    ),
+    (
+        lambda: conv_with(
+            lambda graph: graph.weights("w", 126 * ONES, [0.5] * 4, [0, 0, -3, 0], axis=0)
+        ),
+        "node 'conv' (Conv): the weights must be 8-bit, and less their zero point fit int8, got "
+        "129; quantise with weight_type=QuantType.QInt8 and "
+        "extra_options={'WeightSymmetric': True}",
     ),
     (
         lambda: conv_with(lambda graph: graph.weights("w", ONES, [0.5] * 3, axis=1)),
@@ -214,8 +240,8 @@ RULES = [
     ),
     (
         lambda: start().conv(weights=np.ones((4, 2, 3, 3))).qdq(),
-        "node 'conv' (Conv): the weights must fit the input channels and the kernel_shape, "
-        "got weights [4, 2, 3, 3] for 3 channels; export the model again",
+        "node 'conv' (Conv): the weights must fit the input channels, the groups and the "
+        "kernel_shape, got weights [4, 2, 3, 3] for 3 channels and group 1; export the model again",
     ),
     (
         lambda: bias(np.ones((1, 2, 2))),
@@ -234,8 +260,8 @@ RULES = [
     ),
     (
         matmul_of_a_map,
-        "node 'fc' (MatMul): the input must be a vector [1, F], got [1, 3, 6, 5]; "
-        "put a Flatten before it",
+        "node 'fc' (MatMul): its input of shape [1, 3, 6, 5] must have its channels side by side "
+        "in memory, got it transposed; export the model without the Transpose before it",
     ),
     (
         normal_of_dynamic_bias,
@@ -258,9 +284,9 @@ RULES = [
         "got bounds computed at run time; make them initialisers",
     ),
     (
-        lambda: max_pool(ceil_mode=1),
-        "node 'pool' (MaxPool): the attribute ceil_mode must be 0, got 1; "
-        "export with ceil_mode=False, or give explicit pads",
+        lambda: max_pool(ceil_mode=1, auto_pad="SAME_UPPER"),
+        "node 'pool' (MaxPool): the attribute ceil_mode may be 1 only with auto_pad NOTSET, got "
+        "ceil_mode 1 and auto_pad SAME_UPPER; give explicit pads",
     ),
     (
         lambda: max_pool(pads=[2, 0, 0, 0]),
@@ -273,33 +299,52 @@ RULES = [
         "got 'v'; export the model for inference",
     ),
     (
-        lambda: batch_norm_after("Relu"),
-        "node 'bn' (BatchNormalization): a BatchNormalization must follow a Conv, Gemm or MatMul, "
-        "with no QuantizeLinear between, got Relu; "
+        volume,
+        "node 'conv3d' (Conv): the input must be one map [1, C, H, W] or line [1, C, L], got "
+        "[1, 3, 6, 5, 1]; reshape 3-D data to 2-D maps",
+    ),
+    (
+        lambda: add(np.nan),
+        "node 'add' (Add): constants must be finite numbers, got 'b'; train again",
+    ),
+    (
+        lambda: start().node("Sub", "dq0_out", name="minus").qdq(),
+        "node 'minus' (Sub): one input must be constant, got 0 constants; "
+        "for a - b of activations use a Neg of b and an Add",
+    ),
+    (
+        lambda: times(np.zeros(()), "Div"),
+        "node 'scale' (Div): a gain must be finite, got inf; train with other constants",
+    ),
+    (
+        lambda: times(np.full((4, 1, 1), -1.0), "Mul", weight=-128),
+        "node 'scale' (Mul): a negative gain needs weights above -128, got -128; "
         "run onnxruntime.quantization.preprocess before quantising, which folds it",
     ),
     (
-        volume,
-        "node 'reshape' (Reshape): a reshape must make a vector [1, F] or [1, F, 1, 1], or change "
-        "nothing, got [1, 3, 6, 5] to [1, 3, 30]; remove the others",
+        concat_with_constant,
+        "node 'join' (Concat): no input may be constant, got 'c'; "
+        "make the constant part of the layers before and after",
     ),
     (
-        residual,
-        "node 'add' (Add): one input must be constant: adding two activations (a residual "
-        "connection) is not supported yet, got 0 constants; "
-        "use a network without residual connections",
+        lambda: reduce_mean([1]),
+        "node 'mean' (ReduceMean): all axes but the batch and one other must be reduced, got "
+        "axes [1]; use AveragePool or Conv instead",
     ),
     (
-        lambda: add(1.0, conv=False),
-        "node 'add' (Add): an Add of a constant must follow a Conv, Gemm or MatMul, with no "
-        "QuantizeLinear between, got DequantizeLinear; "
-        "run onnxruntime.quantization.preprocess before quantising, which fuses them",
+        lambda: reduce_mean(None),
+        "node 'mean' (ReduceMean): all axes but the batch and one other must be reduced, got "
+        "axes computed at run time, or none; use AveragePool or Conv instead",
     ),
     (
-        lambda: add_to("x"),
-        "node 'add' (Add): an Add of a constant must follow a Conv, Gemm or MatMul, with no "
-        "QuantizeLinear between, got the model's input or a constant; "
-        "run onnxruntime.quantization.preprocess before quantising, which fuses them",
+        lambda: prelu(np.ones((3, 1, 1))),
+        "node 'prelu' (PRelu): the slope of a PRelu must be one finite constant, got 3 slopes; "
+        "train with one slope for all channels",
+    ),
+    (
+        lambda: slice_steps(2),
+        "node 'part' (Slice): the steps of a Slice must be 1, got 2; "
+        "use a Conv or MaxPool with a stride instead",
     ),
     (
         unquantisable_weights,
@@ -308,8 +353,13 @@ RULES = [
     ),
     (
         lambda: add(np.ones((4, 4, 1))),
-        "node 'add' (Add): the added constant must have one value, or one for each channel, "
-        "got [4, 4, 1]; train with such a bias",
+        "node 'add' (Add): the constant must have one value, or one for each of the 4 channels, "
+        "got shape [4, 4, 1]; train with such a constant",
+    ),
+    (
+        lambda: add(np.ones((4, 1)), conv=False, shape=(1, 3, 1, 1)),
+        "node 'add' (Add): the constant must have one value, or one for each of the 4 channels, "
+        "got shape [4, 1]; train with such a constant",
     ),
     (
         lambda: clip(2.0, 1.0),
@@ -322,14 +372,14 @@ RULES = [
         "got nan to inf; make them initialisers",
     ),
     (
-        lambda: reshape(1, 5, 6, 3),
-        "node 'reshape' (Reshape): a reshape must make a vector [1, F] or [1, F, 1, 1], or change "
-        "nothing, got [1, 3, 6, 5] to [1, 5, 6, 3]; remove the others",
+        lambda: reshape(1, 2, 45),
+        "node 'reshape' (Reshape): a reshape must merge and split whole axes, got [1, 3, 6, 5] to "
+        "[1, 2, 45]; remove it",
     ),
     (
-        lambda: reshape(3, 30),
-        "node 'reshape' (Reshape): a reshape must make a vector [1, F] or [1, F, 1, 1], or change "
-        "nothing, got [1, 3, 6, 5] to [3, 30]; remove the others",
+        lambda: reshape(3, 6, 5, 1).conv(weights=np.ones((4, 6, 1, 1))).qdq(),
+        "node 'conv' (Conv): the input must be one map [1, C, H, W] or line [1, C, L], got "
+        "[3, 6, 5, 1]; reshape 3-D data to 2-D maps",
     ),
     (
         training_dropout,
@@ -390,21 +440,19 @@ def test_a_float_model_is_told_what_to_run() -> None:
     )
 
 
-SUPPORTED = (
-    "(supported: Add, BatchNormalization, Clip, Constant, Conv, DequantizeLinear, Dropout, "
-    "Flatten, Gemm, GlobalAveragePool, Identity, MatMul, MaxPool, QuantizeLinear, Relu, Reshape)"
-)
+SUPPORTED = f"(supported: {', '.join(sorted({*OPERATORS, *INTEGER_OPERATORS}))})"
 
 
 @pytest.mark.parametrize(
     ("operator", "remedy"),
     [
         ("Softmax", "remove it from the model and compute it on the host"),
-        ("Concat", "it is not supported yet; use a network without it"),
-        ("Erf", "replace or remove it"),
+        ("ArgMax", "remove it from the model and compute it on the host"),
+        ("LRN", "remove it and train again; networks since 2014 do without"),
+        ("Pad", "give the padding to the pads of the Conv or pooling that follows"),
         ("Loop", "replace or remove it"),
         (
-            "QLinearConv",
+            "ConvInteger",
             "quantise with onnxruntime.quantization.quantize_static with "
             "quant_format=QuantFormat.QDQ and weight_type=QuantType.QInt8 "
             "(examples/digits/train.py shows how)",
@@ -456,6 +504,9 @@ def test_every_rule_states_what_must_hold_and_what_to_do() -> None:
 
 def test_the_support_page_lists_every_operator_and_rule() -> None:
     page = support_page()
+    for name, integer in INTEGER_OPERATORS.items():
+        assert f"| {name} | {integer.domain or 'ai.onnx'} | {integer.operator} |" in page
+        assert integer.operator in OPERATORS
     for name, operator in OPERATORS.items():
         assert f"## {name}\n" in page
         for rule in operator.rules:
@@ -464,4 +515,13 @@ def test_the_support_page_lists_every_operator_and_rule() -> None:
 
 def test_supported_attributes_exist_in_onnx() -> None:
     for name, operator in OPERATORS.items():
-        assert operator.attributes <= set(onnx.defs.get_schema(name, 23).attributes) | {"saturate"}
+        schemas = [onnx.defs.get_schema(name, opset) for opset in (17, 23) if is_known(name, opset)]
+        known = {attribute for schema in schemas for attribute in schema.attributes}
+        assert operator.attributes <= known | {"saturate"}
+
+
+def is_known(operator: str, opset: int) -> bool:
+    return any(
+        schema.name == operator and schema.domain == "" and schema.since_version <= opset
+        for schema in onnx.defs.get_all_schemas_with_history()
+    )

@@ -92,12 +92,13 @@ def _float32_sums(layer: OneInput, x: Bytes) -> Prediction:
     makes negligible (Higham and Mary, SIAM J. Sci. Comput. 41, 2019); the worst case, n, would
     allow too much on long sums.
     """
-    multiplier = _multiplier(layer).astype(np.float64)
-    value = _accumulator(layer, x) * multiplier
-    terms, magnitude = _sum_terms(layer, x)
-    # Scales, products, the division and the multiplier round too: fewer than 10 times a term.
-    roundings = 6 * np.sqrt(terms) + 10
-    return _within(layer, value, magnitude * multiplier * roundings * FLOAT32_ERROR)
+    return _within(layer, *_value_and_error(layer, x))
+
+
+def _real_bias(layer: Conv, x: Bytes) -> Prediction:
+    """The same with a bias that is no whole number of the accumulator's units."""
+    value, error = _value_and_error(layer, x)
+    return _within(layer, value, error + layer.multiplier.astype(np.float64) / 2)
 
 
 def _overhang_counts(layer: AveragePool, x: Bytes) -> Prediction:
@@ -144,6 +145,7 @@ INTEGER_CONV_CAUSES: tuple[Cause, ...] = (
     ("u8 x s8 pairs saturate in 16 bits", _saturating_products),
 )
 FLOAT_CONV_CAUSES: tuple[Cause, ...] = (("sum of real values in float32", _float32_sums),)
+FLOAT_BIAS_CAUSES: tuple[Cause, ...] = (("bias in whole units of the accumulator", _real_bias),)
 FLOAT_MAX_POOL_CAUSES: tuple[Cause, ...] = (
     ("real value in float32, divided by the scale", _real_value_divided),
 )
@@ -197,6 +199,16 @@ def _magnitudes(layer: Conv, size: NDArray[np.uint8]) -> NDArray[np.float64]:
     return -accumulate(replace(layer, input=source, weights=weights, bias=bias), size).astype(
         np.float64
     )
+
+
+def _value_and_error(layer: OneInput, x: Bytes) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The output before rounding, in steps, and how far float32 sums may be from it."""
+    multiplier = _multiplier(layer).astype(np.float64)
+    terms, magnitude = _sum_terms(layer, x)
+    # Scales, products, the division and the multiplier round too: fewer than 10 times a term.
+    roundings = 6 * np.sqrt(terms) + 10
+    error = magnitude * multiplier * roundings * FLOAT32_ERROR
+    return _accumulator(layer, x) * multiplier, error
 
 
 def _real(spec: TensorSpec, values: Bytes) -> NDArray[np.float64]:

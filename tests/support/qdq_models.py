@@ -49,6 +49,9 @@ class FloatNet:
         self.constants.append(numpy_helper.from_array(values, name))
         return name
 
+    def number(self, value: float) -> str:
+        return self.constant(np.array(value, np.float32))
+
     def random(self, *shape: int, scale: float = 1.0) -> str:
         return self.constant((self.rng.normal(size=shape) * scale).astype(np.float32))
 
@@ -66,6 +69,30 @@ class FloatNet:
         inputs = (weights, self.random(channels)) if self.rng.random() < 0.8 else (weights,)
         self.add("Conv", *inputs, kernel_shape=list(kernel), **attributes)
         return self.infer()
+
+    def grouped_conv(
+        self, channels: int, kernel: tuple[int, int], groups: int, **attributes: Any
+    ) -> "FloatNet":
+        weights = self.random(channels, self.shape[1] // groups, *kernel, scale=0.6)
+        self.add(
+            "Conv", weights, self.random(channels), kernel_shape=list(kernel), group=groups,
+            **attributes,
+        )  # fmt: skip
+        return self.infer()
+
+    def split(self, sizes: str, parts: int) -> list[str]:
+        """The names of the parts along the channels."""
+        names = [f"t{len(self.nodes)}_{part}" for part in range(parts)]
+        name = f"split{len(self.nodes)}"
+        self.nodes.append(helper.make_node("Split", [self.tensor, sizes], names, name, axis=1))
+        return names
+
+    def slice(self, tensor: str, axis: int, start: int, stop: int) -> str:
+        """The name of a part of ``tensor``."""
+        self.tensor = tensor
+        numbers = (start, stop, axis)
+        constants = [self.constant(np.array([number], np.int64)) for number in numbers]
+        return self.add("Slice", *constants).tensor
 
     def batch_norm(self) -> "FloatNet":
         channels = self.shape[1]
@@ -121,6 +148,8 @@ def quantised(model: onnx.ModelProto, images: Floats, path: Path, **options: obj
             "per_channel": True,
             "activation_type": QuantType.QInt8,
             "weight_type": QuantType.QInt8,
+            # All of them: by default, functions such as HardSwish stay float.
+            "op_types_to_quantize": sorted({node.op_type for node in onnx.load(folded).graph.node}),
         }
         quantize_static(folded, path, Reader(images), **(settings | options))
     finally:

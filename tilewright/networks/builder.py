@@ -191,7 +191,9 @@ class Builder:
             raise ShapeError(f"maps to concatenate must have one height and width, got {sizes}")
         ((height, width),) = sizes
         channels = sum(x.shape.channels for x in maps)
-        name, output = self._new("concat", FeatureMap(height=height, width=width, channels=channels))
+        name, output = self._new(
+            "concat", FeatureMap(height=height, width=width, channels=channels)
+        )
         return self._append(Concat(name=name, inputs=maps, output=output))
 
     def split(self, x: Tensor, first: int) -> tuple[Tensor, Tensor]:
@@ -223,9 +225,7 @@ class Builder:
     def _weighted(self, role: Role, x: Tensor, shape: ConvShape, offsets: Offsets) -> Tensor:
         name, output = self._new(role.value, shape.ofmap)
         return self._append(
-            Weighted(
-                name=name, inputs=(x,), output=output, role=role, shape=shape, offsets=offsets
-            )
+            Weighted(name=name, inputs=(x,), output=output, role=role, shape=shape, offsets=offsets)
         )
 
     def _pool(self, kind: PoolKind, x: Tensor, window: Window, include_padding: bool) -> Tensor:

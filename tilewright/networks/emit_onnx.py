@@ -24,7 +24,7 @@ from tilewright.networks.nodes import (
     Tensor,
     Weighted,
 )
-from tilewright.networks.quantise import Quantisation
+from tilewright.networks.ranges import Quantisation
 from tilewright.networks.synthetic import Synthetic
 
 OPSET = 17
@@ -176,6 +176,7 @@ class _Emitter:
         values = made.values.transpose(0, 3, 1, 2)
         if node.role is Role.FULLY_CONNECTED:
             values = values.reshape(values.shape[:2])
+        parameters: dict[str, tuple[NDArray[Any], NDArray[np.float32]]]
         parameters = {"weight": (values, made.scale)}
         if node.offsets is not Offsets.NONE:
             parameters["bias"] = (made.bias, made.unit)
@@ -197,7 +198,9 @@ class _Emitter:
         return self._node("DequantizeLinear", inputs, name, axis=0)
 
     def _bounds(self) -> list[str]:
-        return [self._constant(f"relu6.{key}", v, np.float32) for key, v in (("min", 0), ("max", 6))]
+        return [
+            self._constant(f"relu6.{key}", v, np.float32) for key, v in (("min", 0), ("max", 6))
+        ]
 
     def _finish(self, tensor: Tensor) -> None:
         """Quantise the map, if it is to be."""
@@ -219,7 +222,9 @@ class _Emitter:
         return self._quantised and tensor.name in self._network.quantisations
 
     def _constant(self, name: str, values: Any, dtype: Any) -> str:
-        array = np.ascontiguousarray(values, dtype) if np.ndim(values) else np.asarray(values, dtype)
+        array = (
+            np.ascontiguousarray(values, dtype) if np.ndim(values) else np.asarray(values, dtype)
+        )
         self._constants[name] = numpy_helper.from_array(array, name)
         return name
 

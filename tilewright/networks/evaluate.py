@@ -22,7 +22,7 @@ from tilewright.networks.nodes import (
     Shuffle,
     Slice,
 )
-from tilewright.networks.quantise import Quantisation
+from tilewright.networks.ranges import Quantisation
 
 Reals = NDArray[np.float64]
 
@@ -56,7 +56,7 @@ def evaluate(node: Node, inputs: list[Reals]) -> Reals:
 def quantise(real: Reals, quantisation: Quantisation) -> NDArray[np.uint8]:
     """QuantizeLinear: rounded half to even, saturated."""
     codes = np.rint(real / np.float64(quantisation.scale)) + quantisation.zero_point
-    return np.clip(codes, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(codes, 0, 255), np.uint8)
 
 
 def dequantise(codes: NDArray[np.uint8], quantisation: Quantisation) -> Reals:

@@ -136,9 +136,7 @@ def _v4_long(net: Builder, x: Tensor) -> Tensor:
     return net.concat(
         chain(net, x, (384, 1)),
         chain(net, x, (192, 1), (224, _ROW7), (256, _COLUMN7)),
-        chain(
-            net, x, (192, 1), (192, _COLUMN7), (224, _ROW7), (224, _COLUMN7), (256, _ROW7)
-        ),
+        chain(net, x, (192, 1), (192, _COLUMN7), (224, _ROW7), (224, _COLUMN7), (256, _ROW7)),
         _after_pool(net, x, 128),
     )
 
@@ -182,9 +180,7 @@ ENTRIES = (
         source="Szegedy, Ioffe, Vanhoucke, Alemi, Inception-v4, 2017",
         define=inception_v4,
         figures=(
-            Figure(
-                quantity=Quantity.PARAMETERS, printed="42,679,816", source="timm inception_v4"
-            ),
+            Figure(quantity=Quantity.PARAMETERS, printed="42,679,816", source="timm inception_v4"),
         ),
     ),
 )

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from arch.layers import FeatureMap
 from tilewright.networks.builder import Builder
 from tilewright.networks.entry import Family, Figure, NetworkEntry, Quantity, image
-from tilewright.networks.nodes import Offsets, Tensor
+from tilewright.networks.nodes import Tensor
 
 _SOURCE = "Zoph, Vasudevan, Shlens, Le, Learning transferable architectures, 2018"
 _FILTERS = 44

@@ -8,19 +8,21 @@ from tilewright.networks.residual import basic, bottleneck, squeeze_excite
 
 _RESIDUAL_CHANNELS = 32
 _SKIP_CHANNELS = 64
+_LAYERS = 10
 
 
 def wavenet(net: Builder) -> Tensor:
     """Ten gated residual layers of causal 1x2 convolutions, dilated by 1, 2, 4 ... 512."""
     x = _causal(net, net.input, _RESIDUAL_CHANNELS, 1)
     skips = []
-    for power in range(10):
+    for power in range(_LAYERS):
         with net.scope("layer"):
             filtered = net.tanh(_causal(net, x, _RESIDUAL_CHANNELS, 1 << power))
             gate = net.sigmoid(_causal(net, x, _RESIDUAL_CHANNELS, 1 << power))
             gated = net.multiply(filtered, gate)
             skips.append(net.conv(gated, _SKIP_CHANNELS, offsets=Offsets.BIAS))
-            x = net.add(net.conv(gated, _RESIDUAL_CHANNELS, offsets=Offsets.BIAS), x)
+            if power < _LAYERS - 1:  # after the last, only the skips are read
+                x = net.add(net.conv(gated, _RESIDUAL_CHANNELS, offsets=Offsets.BIAS), x)
     total = skips[0]
     for skip in skips[1:]:
         total = net.add(total, skip)
@@ -33,9 +35,7 @@ def context_module(net: Builder) -> Tensor:
     x = net.input
     channels = x.shape.channels
     for dilation in (1, 1, 2, 4, 8, 16, 1):
-        x = net.conv(
-            x, channels, 3, dilation=dilation, offsets=Offsets.BIAS, then=net.relu
-        )
+        x = net.conv(x, channels, 3, dilation=dilation, offsets=Offsets.BIAS, then=net.relu)
     return net.conv(x, channels, offsets=Offsets.BIAS)
 
 

@@ -98,9 +98,7 @@ _GOOGLENET_WHY = (
     "With pools that round sizes down, to maps of 55, 27, 13 and 6, the shapes give 1.43 G. The "
     "network's round up, to 56, 28, 14 and 7: 1.58 G."
 )
-_V1 = partial(
-    squeezenet, stem=(96, 7), stages=((16, 16, 32), (32, 48, 48, 64), (64,))
-)
+_V1 = partial(squeezenet, stem=(96, 7), stages=((16, 16, 32), (32, 48, 48, 64), (64,)))
 _V1_1 = partial(squeezenet, stem=(64, 3), stages=((16, 16), (32, 32), (48, 48, 64, 64)))
 
 ENTRIES = (

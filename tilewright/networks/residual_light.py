@@ -4,7 +4,7 @@ from functools import partial
 
 from tilewright.networks.builder import Builder, Then
 from tilewright.networks.entry import Family, Figure, NetworkEntry, Quantity, image
-from tilewright.networks.nodes import Offsets, Tensor
+from tilewright.networks.nodes import Tensor
 
 _MOBILENET = "Sandler et al., MobileNetV2, 2018"
 _XCEPTION = "Chollet, Xception, 2017"
@@ -106,9 +106,7 @@ def shufflenet_v2(net: Builder, *, widths: tuple[int, int, int], last: int) -> T
 
 def _halved(net: Builder, x: Tensor, branch: Tensor) -> Tensor:
     """``branch`` pooled, plus ``x`` through a 1x1 convolution of stride 2."""
-    return net.add(
-        net.max_pool(branch, 3, 2, 1), net.conv(x, branch.shape.channels, stride=2)
-    )
+    return net.add(net.max_pool(branch, 3, 2, 1), net.conv(x, branch.shape.channels, stride=2))
 
 
 def _unit_v1(net: Builder, x: Tensor, channels: int, groups: int, *, halve: bool) -> Tensor:
@@ -149,9 +147,7 @@ ENTRIES = (
                 source=f"{_MOBILENET}, table 4",
                 why="The shapes give 300.8 M, which the paper rounds to tens of millions.",
             ),
-            Figure(
-                quantity=Quantity.MACS, printed="0.30 G", source="torchvision mobilenet_v2"
-            ),
+            Figure(quantity=Quantity.MACS, printed="0.30 G", source="torchvision mobilenet_v2"),
             Figure(
                 quantity=Quantity.WEIGHTS,
                 printed="3.4 M",

@@ -169,9 +169,7 @@ ENTRIES = (
         input=image(224),
         smallest=(64, 64),
         source=_LI,
-        define=partial(
-            resnet, depths=(3, 4, 6, 3), branch=selective_bottleneck, expansion=4
-        ),
+        define=partial(resnet, depths=(3, 4, 6, 3), branch=selective_bottleneck, expansion=4),
         figures=(
             Figure(quantity=Quantity.PARAMETERS, printed="27.5 M", source=_LI),
             Figure(

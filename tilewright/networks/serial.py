@@ -103,7 +103,13 @@ def _classifier(net: Builder, x: Tensor, *widths: int) -> Tensor:
 
 
 def surveyed(
-    conv_weights: str, conv_macs: str, fc: str, weights: str, macs: str, *, whys: dict[str, str]
+    conv_weights: str,
+    conv_macs: str,
+    fc: str,
+    weights: str,
+    macs: str,
+    *,
+    whys: dict[Quantity, str],
 ) -> tuple[Figure, ...]:
     """A row of the survey's table; ``whys`` explains figures that the shapes do not give."""
     printed = {

@@ -15,17 +15,17 @@ from sim.golden.convolution import accumulate
 from sim.network import Conv, TensorSpec
 from tilewright.networks.evaluate import Reals, dequantise, evaluate, quantise
 from tilewright.networks.nodes import NetworkGraph, Node, Offsets, Role, Weighted
-from tilewright.networks.quantise import Quantisation, quantisations, spread
+from tilewright.networks.ranges import Quantisation, quantisations, spread
 
 Codes = NDArray[np.uint8]
 Sums = NDArray[np.int64]
 
 # A map of fewer pixels says too little of a channel: the layer's mean and spread are taken then.
-_FEW_PIXELS = 32
+_FEW_PIXELS = 128
 # Such a layer also varies more between images than within one: its spread is made smaller.
 _HEADROOM = 2.0
 # No channel is amplified more than this over the layer as a whole.
-_MOST_GAIN = 4.0
+_MOST_GAIN = 2.0
 # Of a normal distribution: standard deviation over mean absolute deviation.
 _DEVIATION = 1.2533
 # How far the means of channels lie from 0 at most, in standard deviations.

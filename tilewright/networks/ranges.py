@@ -65,7 +65,7 @@ def quantisations(graph: NetworkGraph) -> dict[str, Quantisation]:
 
 
 def unseen(graph: NetworkGraph) -> set[str]:
-    """Maps that are not quantised, since the ReLU or ReLU6 that alone reads them is part of them."""
+    """Maps that are not quantised: only a ReLU or ReLU6 reads them, and is one with their layer."""
     readers = graph.readers()
     return {
         node.output.name
@@ -140,10 +140,12 @@ def _elementwise(operation: Operation, x: Range, other: Range, *, silu: bool) ->
 
 def _pool(node: Pool, x: Range) -> Range:
     ofmap = node.shape.ofmap
-    if node.kind is PoolKind.AVERAGE and ofmap.height * ofmap.width == 1:
-        # Means of whole maps lie close together.
-        return x[0] / 2, x[1] / 2
-    return x
+    if node.kind is PoolKind.MAX or ofmap.height * ofmap.width > 1:
+        return x
+    # Means of whole maps lie close together. Those of a function whose least value is just below
+    # 0, such as SiLU, may all be there.
+    low = x[0] if x[0] > -0.5 else x[0] / 2
+    return low, x[1] / 2
 
 
 def _alike(graph: NetworkGraph) -> dict[str, str]:
