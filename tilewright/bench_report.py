@@ -69,6 +69,7 @@ def environment(seed: int) -> dict[str, str]:
         "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         "versions": ", ".join(f"{name} {version(name)}" for name in _PACKAGES),
         "compiler": tool_versions()["g++"],
+        "load before": f"{os.getloadavg()[0]:.1f} processes",
         "seed": str(seed),
     }
 
