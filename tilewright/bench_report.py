@@ -102,8 +102,8 @@ def _markdown_lines(report: Report, command: str) -> Iterator[str]:
     yield "# Benchmarks"
     yield ""
     yield (
-        f"Written by `{command}`, which runs the digits example (`examples/digits`). Figures are "
-        "medians; the range is that of the runs."
+        f"Written by `{command}`, which runs the digits example (`examples/digits`). Durations are "
+        "wall-clock times, speeds are per second of CPU time."
     )
     yield ""
     yield "| where | |"
