@@ -69,6 +69,7 @@ def environment(seed: int) -> dict[str, str]:
         "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         "versions": ", ".join(f"{name} {version(name)}" for name in _PACKAGES),
         "compiler": tool_versions()["g++"],
+        "load before": f"{os.getloadavg()[0]:.1f} processes",
         "seed": str(seed),
     }
 
@@ -101,8 +102,8 @@ def _markdown_lines(report: Report, command: str) -> Iterator[str]:
     yield "# Benchmarks"
     yield ""
     yield (
-        f"Written by `{command}`, which runs the digits example (`examples/digits`). Figures are "
-        "medians; the range is that of the runs."
+        f"Written by `{command}`, which runs the digits example (`examples/digits`). Durations are "
+        "wall-clock times, speeds are per second of CPU time."
     )
     yield ""
     yield "| where | |"

@@ -98,9 +98,11 @@ def _read(path: Path) -> dict[str, NDArray[np.generic]]:
             raise InputError(f"{shown(path)}: images must be in a regular file; give an .npz file")
         _check_size(path)
         # A warning tells of an array in the form of Python 2, which is read all the same.
-        with warnings.catch_warnings(action="ignore"):
-            with np.load(path, allow_pickle=False) as archive:
-                held = {name: archive[name] for name in archive.files}
+        with (
+            warnings.catch_warnings(action="ignore"),
+            np.load(path, allow_pickle=False) as archive,
+        ):
+            held = {name: archive[name] for name in archive.files}
     except OSError as error:
         raise InputError(
             f"{shown(path)}: images must be in an .npz file that can be read: "

@@ -9,6 +9,7 @@ from typing import Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from arch.counters import COUNTER_NAMES
 from arch.errors import RunError
 from arch.registers import Status
 from compiler.program import Program
@@ -37,15 +38,6 @@ class Machine(Protocol):
 
     def run(self, image: Bytes) -> ImageRun:
         """Run on one quantised image [height, width, channels]."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None: ...
 
 
 class _NothingToClose:
@@ -84,7 +76,8 @@ class CommandMachine(_NothingToClose):
 
     def __init__(self, program: Program) -> None:
         self._program = program
-        self._timeline = TimelineSimulator(program.config).run(program.commands)
+        counters = TimelineSimulator(program.config).run(program.commands).counters
+        self._counters = {name: counters.get(name, 0) for name in COUNTER_NAMES}
 
     def run(self, image: Bytes) -> ImageRun:
         """Execute every command on NumPy buffers."""
@@ -97,7 +90,7 @@ class CommandMachine(_NothingToClose):
             storage.apply(command)
         return ImageRun(
             maps=read_outputs(program, memory),
-            counters=self._timeline.counters,
+            counters=dict(self._counters),
             seconds=time.perf_counter() - began,
         )
 

@@ -19,7 +19,7 @@ _Colour = tuple[float, float, float]
 # Dark shades first: tab20 pairs each with its light one.
 _TAB20 = matplotlib.colormaps["tab20"]
 _COLOURS: list[_Colour] = [_TAB20(index)[:3] for index in (*range(0, 20, 2), *range(1, 20, 2))]
-# No date and no program version: a picture changes only with what it shows.
+# No date: a picture changes only with what it shows.
 _METADATA: dict[str, dict[str, None]] = {"png": {"Software": None}, "svg": {"Date": None}}
 
 _WIDTH, _MARGIN, _LANE = 11.0, 1.1, 0.24

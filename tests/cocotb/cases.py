@@ -18,7 +18,7 @@ from tests.support.random_layers import (
     random_pool,
 )
 
-LIMITS = SizeLimits(max_height=8, max_width=8, max_channels=10, max_macs=4_000)
+LIMITS = SizeLimits(max_height=8, max_width=8, max_channels=10, max_macs=2_500)
 KINDS: dict[str, Callable[[np.random.Generator, SizeLimits], RandomLayer]] = {
     "conv": random_conv,
     "fully_connected": random_fully_connected,

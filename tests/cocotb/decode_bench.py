@@ -24,9 +24,10 @@ from tests.support.streams import (
 )
 
 COMMANDS = 120
-MUTATIONS = 25
+MUTATIONS = 60
 TIMEOUT = 20_000
 NAMES = {engine: engine.name.lower() for engine in Engine}
+ALIGNED = ("dram_address", "row_bytes", "buffer_address", "dram_pitch", "buffer_pitch")
 HALF = 1 << COUNT_BITS - 1
 
 
@@ -84,21 +85,39 @@ def mutated(word: int, rng: random.Random) -> int:
     """The command with one thing changed, mostly for the worse."""
     engine = Engine(word & (1 << OPCODE_BITS) - 1)
     format_ = FORMATS[engine]
-    kind = rng.choice(("bit", "unused", "opcode", "field", "field"))
+    kind = rng.choice(("bit", "unused", "opcode", "field", "field", "parameter"))
     if kind == "bit":
         return word ^ 1 << rng.randrange(COMMAND_BITS)
     if kind == "unused":
         return word ^ 1 << rng.randrange(format_.bits, COMMAND_BITS)
     if kind == "opcode":
         return word & ~((1 << OPCODE_BITS) - 1) | rng.choice((0, 5, 6, 7))
+    if kind == "parameter" and engine is Engine.LOAD:
+        return parameter_load(word, rng)
     names = [f"wait_{name}" for name in NAMES.values()]
     names += [name for name in ("row_bytes", "target", "channels") if name in format_.offsets]
     name = rng.choice(names)
     bits = next(field.bits for field in format_.fields if field.name == name)
     values = {"row_bytes": 0, "target": rng.randrange(2, 4), "channels": rng.getrandbits(bits)}
-    value = values.get(name, rng.getrandbits(bits))
+    return replaced(word, name, values.get(name, rng.getrandbits(bits)))
+
+
+def replaced(word: int, name: str, value: int) -> int:
+    """The command with another value in one field."""
+    format_ = FORMATS[Engine(word & (1 << OPCODE_BITS) - 1)]
+    bits = next(field.bits for field in format_.fields if field.name == name)
     offset = format_.offsets[name]
     return word & ~((1 << bits) - 1 << offset) | value << offset
+
+
+def parameter_load(word: int, rng: random.Random) -> int:
+    """A load turned into one of parameters: aligned to any bus but, perhaps, for one field."""
+    word = replaced(word, "target", LoadTarget.PARAMETER)
+    word = replaced(word, "rows", rng.choice((0, 1)))
+    odd = rng.choice(("", *ALIGNED))
+    for name in ALIGNED:
+        word = replaced(word, name, 64 * rng.randint(1, 99) + (name == odd))
+    return word
 
 
 class Bench:

@@ -85,7 +85,7 @@ async def an_abort_ends_the_run_and_the_next_is_exact(dut: Any) -> None:
         await machine.write("control", CONTROL_ABORT)
         status = await machine.finish()
         assert status in ({Status.OK, Status.ABORTED} if was_busy else {Status.OK})
-    await machine.run_exactly(bench.case())
+        await machine.run_exactly(case)
 
 
 @cocotb.test()
@@ -99,4 +99,4 @@ async def after_a_reset_in_mid_run_the_next_is_exact(dut: Any) -> None:
         await ClockCycles(dut.aclk, bench.rng.randint(1, case.timeline.cycles))
         await machine.reset()
         assert await machine.read("status") == 0
-    await machine.run_exactly(bench.case())
+        await machine.run_exactly(case)

@@ -35,7 +35,7 @@ def test_fetch(name: str, seed: int) -> None:
     run_cocotb(fetch, "tests.cocotb.fetch_bench", seed=seed, parameters={"config": name})
 
 
-@pytest.mark.parametrize("seed", seeds(2))
+@pytest.mark.parametrize("seed", seeds(1))
 def test_arbiter(seed: int) -> None:
     arbiter = ReadArbiter(config=CONFIGS["small"])
     run_cocotb(arbiter, "tests.cocotb.arbiter_bench", seed=seed, parameters={"config": "small"})
@@ -48,7 +48,7 @@ def test_decoder(name: str, seed: int) -> None:
     run_cocotb(decoder, "tests.cocotb.decode_bench", seed=seed, parameters={"config": name})
 
 
-@pytest.mark.parametrize("seed", seeds(2))
+@pytest.mark.parametrize("seed", seeds(1))
 def test_control(seed: int) -> None:
     run_cocotb(RunControl(), "tests.cocotb.control_bench", seed=seed)
 

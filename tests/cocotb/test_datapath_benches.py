@@ -93,6 +93,6 @@ def test_post(name: str, seed: int) -> None:
     run_cocotb(engine, "tests.cocotb.post_bench", seed=seed, parameters={"config": name})
 
 
-@pytest.mark.parametrize("seed", seeds(2))
+@pytest.mark.parametrize("seed", seeds(1))
 def test_requantiser(seed: int) -> None:
     run_cocotb(Requantiser(), "tests.cocotb.requantise_bench", seed=seed)

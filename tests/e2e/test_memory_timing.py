@@ -1,4 +1,4 @@
-"""A memory that answers early, late or with random gaps changes cycles, never bytes; and of a memory
+"""A memory that answers early, late or with random gaps changes cycles, never bytes; and of one
 with other fixed times the command-level simulator knows the exact cycles.
 
 The seed is in each test's name.

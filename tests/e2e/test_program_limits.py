@@ -5,7 +5,6 @@ The seed is in each test's name.
 """
 
 import os
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -15,7 +14,6 @@ from arch.commands import (
     EXECUTE_LOOPS,
     LOOP_LIMIT,
     POST_LOOPS,
-    Command,
     Engine,
     LoadTarget,
 )
@@ -25,6 +23,7 @@ from compiler.waits import Region, Step, add_waits
 from sim.rtl.machine import RtlMachine
 from tests.support.disturbances import borrowed_machine
 from tests.support.hand_made import (
+    HandMade,
     MemoryPlan,
     assert_same_memory,
     assert_simulators_agree,
@@ -33,49 +32,9 @@ from tests.support.hand_made import (
     step,
 )
 from tests.support.machines import CONFIGS, MEMORY_BYTES, verilog_of
-from tests.support.random_steps import RandomSteps
+from tests.support.random_steps import RandomSteps, random_program
 
 QUICK = ("tiny", "uneven", "small")
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class HandMade:
-    """A program that fills all buffers, does ``steps``, and stores the activation buffer."""
-
-    config: AcceleratorConfig
-    steps: list[Step]
-    seed: int
-
-    @property
-    def plan(self) -> MemoryPlan:
-        return MemoryPlan(config=self.config)
-
-    @property
-    def image(self) -> np.ndarray:
-        return self.plan.image(np.random.default_rng(self.seed))
-
-    @property
-    def commands(self) -> list[Command]:
-        size = self.config.activation_buffer_bytes
-        end = step(
-            Engine.STORE,
-            [Region("activation", 0, size)],
-            [Region("memory", self.plan.outputs, self.plan.outputs + size)],
-            dram_address=self.plan.outputs,
-            row_bytes=size,
-        )
-        return add_waits([*self.plan.fill(), *self.steps, end], self.config)
-
-    def check(self, machine: RtlMachine) -> None:
-        """Both simulators must agree on it."""
-        assert_simulators_agree(machine, self.commands, self.image, self.plan.program)
-
-
-def random_program(name: str, seed: int, length: int) -> HandMade:
-    """Commands in random order."""
-    config = CONFIGS[name]
-    draws = RandomSteps(config, seed)
-    return HandMade(config=config, steps=[draws.draw() for _ in range(length)], seed=seed)
 
 
 @pytest.mark.parametrize("name", QUICK)
@@ -111,7 +70,7 @@ def test_one_command(name: str, engine: Engine, seed: int) -> None:
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("name", QUICK)
 def test_tiny_commands_in_random_order(name: str, seed: int) -> None:
-    program = random_program(name, seed, 400)
+    program = random_program(CONFIGS[name], seed, 400)
     with borrowed_machine(name) as machine:
         program.check(machine)
         machine.random_timing(seed)
@@ -128,9 +87,9 @@ def test_tiny_commands_soak(name: str) -> None:
     with borrowed_machine(name) as machine:
         for seed in range(100, 100 + cases):
             try:
-                random_program(name, seed, 400).check(machine)
+                random_program(CONFIGS[name], seed, 400).check(machine)
             except AssertionError as error:
-                raise AssertionError(f"random_program({name!r}, {seed}, 400)") from error
+                raise AssertionError(f"random_program(CONFIGS[{name!r}], {seed}, 400)") from error
 
 
 @pytest.mark.parametrize("loop", EXECUTE_LOOPS)

@@ -12,11 +12,12 @@ from arch.counters import COUNTER_NAMES
 from arch.registers import STATUS_BUSY, Status
 from compiler.waits import add_waits
 from sim.rtl.machine import RtlMachine
-from tests.support.agreement import assert_agreement
 from tests.support.disturbances import (
     assert_next_run_is_exact,
+    assert_run_is_exact,
     borrowed_machine,
     busy_case,
+    expected,
     put_in_memory,
     start,
 )
@@ -50,9 +51,9 @@ def test_reset_in_mid_run(name: str, timing: str, seed: int) -> None:
                 machine.random_timing(moment.getrandbits(32))
             start(machine, victim)
             # Random timing may end a run in somewhat fewer cycles than exact timing does.
-            reset_after(machine, moment.randrange(victim.timeline.cycles // 2))
-        assert_next_run_is_exact(machine, following)
-        assert_next_run_is_exact(machine, victim)
+            reset_after(machine, moment.randrange(expected(victim)["cycles"] // 2))
+        assert_next_run_is_exact(machine, following, seed)
+        assert_run_is_exact(machine, victim)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -65,8 +66,8 @@ def test_reset_near_the_end(name: str, seed: int) -> None:
         for _ in range(5):
             start(machine, case)
             # Starting and reading the status take some cycles themselves.
-            reset_after(machine, case.timeline.cycles - 16 - moment.randrange(100))
-        assert_next_run_is_exact(machine, case)
+            reset_after(machine, expected(case)["cycles"] - 16 - moment.randrange(100))
+        assert_next_run_is_exact(machine, case, seed)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -77,7 +78,7 @@ def test_runs_one_after_the_other(name: str, seed: int) -> None:
     random.Random(seed).shuffle(cases)
     with borrowed_machine(name) as machine:
         for case in (cases[0], cases[0], cases[0], *cases[1:], cases[0]):
-            assert_agreement(machine, case)
+            assert_run_is_exact(machine, case)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -98,7 +99,7 @@ def test_bytes_of_earlier_runs_have_no_influence(name: str, seed: int) -> None:
             result = machine.run(
                 case.program.program_address,
                 len(case.program.commands),
-                10 * case.timeline.cycles,
+                10 * expected(case)["cycles"],
             )
             assert result.status is Status.OK
             outcomes.append((result.counters, machine.memory.copy()))

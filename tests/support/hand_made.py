@@ -1,7 +1,7 @@
 """Programs made by hand, without a compiler, and the comparison of RTL and command-level simulator
 on them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,12 +11,17 @@ from arch.commands import COMMAND_BYTES, FORMATS, Command, Engine, LoadTarget
 from arch.config import AcceleratorConfig
 from arch.registers import Status
 from compiler.program import pack_all
-from compiler.waits import Region, Step
+from compiler.waits import Region, Step, add_waits
 from sim.command.functional import Storage
 from sim.command.timeline import TimelineSimulator
 from sim.rtl.machine import RtlMachine, RunResult
 
-NO_END = 100_000_000
+SLOWEST = 16
+"""Random timing makes nothing take longer than so many times its time: a latency is at most twice
+as long, and a gap of up to 12 intervals, and then some, stands before each beat or response."""
+
+_PAIR_BYTES = 8
+"""A bias and its multiplier."""
 
 
 def command(engine: Engine, **values: int) -> Command:
@@ -72,15 +77,19 @@ class MemoryPlan:
         return image
 
     def fill(self) -> list[Step]:
-        """Steps that give every byte of every buffer, and every accumulator, a value."""
+        """Steps that give every byte of every buffer, and every accumulator, a value.
+
+        Nothing begins at address 0, where a machine that has forgotten all would begin as well.
+        """
         config = self.config
         sizes = {
-            LoadTarget.ACTIVATION: (0, config.activation_buffer_bytes, 1),
-            LoadTarget.WEIGHT: (self.weights, config.weight_buffer_bytes, 1),
+            LoadTarget.ACTIVATION: (3, config.activation_buffer_bytes, 1, 38),
+            LoadTarget.WEIGHT: (self.weights, config.weight_buffer_bytes, 1, 43),
             LoadTarget.PARAMETER: (
                 self.parameters,
                 config.parameter_buffer_bytes,
                 config.bus_bytes,
+                2 * max(config.bus_bytes, _PAIR_BYTES),
             ),
         }
         loads = [
@@ -91,16 +100,22 @@ class MemoryPlan:
                 target=target,
                 dram_address=start,
                 row_bytes=size,
+                buffer_address=address,
             )
-            for target, (start, size, unit) in sizes.items()
+            for target, (start, size, unit, address) in sizes.items()
         ]
         half = config.accumulator_half_entries
         executes = [
             step(
                 Engine.EXECUTE,
-                [Region("activation", 0, half), Region("weight", 0, config.weight_tile_bytes)],
+                [
+                    Region("activation", 0, config.activation_buffer_bytes),
+                    Region("weight", 0, config.weight_buffer_bytes),
+                ],
                 [Region("accumulator", first, first + half)],
-                accumulator_address=first,
+                address=21,
+                weight_address=5,
+                accumulator_address=first + half // 2 + 1,
                 height=1,
                 width=half,
                 ox_count=half - 1,
@@ -113,14 +128,19 @@ class MemoryPlan:
 
 
 def run_commands(
-    machine: RtlMachine, commands: Sequence[Command], image: NDArray[np.uint8], address: int
+    machine: RtlMachine,
+    commands: Sequence[Command],
+    image: NDArray[np.uint8],
+    address: int,
+    *,
+    max_cycles: int = 1_000_000,
 ) -> RunResult:
     """Run ``commands``, put at ``address`` of a memory that begins with ``image``."""
     machine.memory[:] = 0
     machine.memory[: image.size] = image
     program = np.frombuffer(pack_all(list(commands), machine.config), np.uint8)
     machine.memory[address : address + program.size] = program
-    return machine.run(address, len(commands), NO_END)
+    return machine.run(address, len(commands), max_cycles)
 
 
 def assert_simulators_agree(
@@ -128,17 +148,22 @@ def assert_simulators_agree(
 ) -> None:
     """RTL and command-level simulator must leave the same memory, in the same cycles, with the same
     counters. Programs must not read from a buffer what they did not put there."""
-    result = run_commands(machine, commands, image, address)
+    expected = TimelineSimulator(machine.config).run(commands)
+    result = run_commands(machine, commands, image, address, max_cycles=expected.cycles + 100)
     assert result.status is Status.OK
     assert result.error_command == len(commands)
-    expected = TimelineSimulator(machine.config).run(commands).counters
+    assert_same_counters(result, expected.counters)
+    assert_same_memory(machine, commands, image)
+
+
+def assert_same_counters(result: RunResult, expected: Mapping[str, int]) -> None:
+    """Every counter must be as expected; 0 if that says nothing."""
     wrong = {
         name: f"{value} for {expected.get(name, 0)}"
         for name, value in result.counters.items()
         if value != expected.get(name, 0)
     }
     assert not wrong, f"counters differ: {wrong}"
-    assert_same_memory(machine, commands, image)
 
 
 def assert_same_memory(
@@ -150,3 +175,40 @@ def assert_same_memory(
         storage.apply(each)
     wrong = np.flatnonzero(machine.memory[: image.size] != storage.memory)
     assert wrong.size == 0, f"{wrong.size} bytes differ, the first at {wrong[0]:#x}"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class HandMade:
+    """A program that fills all buffers, does ``steps``, and stores the activation buffer; ``seed``
+    draws its data."""
+
+    config: AcceleratorConfig
+    steps: list[Step]
+    seed: int
+
+    @property
+    def plan(self) -> MemoryPlan:
+        """Where its data and commands are."""
+        return MemoryPlan(config=self.config)
+
+    @property
+    def image(self) -> NDArray[np.uint8]:
+        """Memory before it, the commands left out."""
+        return self.plan.image(np.random.default_rng(self.seed))
+
+    @property
+    def commands(self) -> list[Command]:
+        """All commands with their waits."""
+        size = self.config.activation_buffer_bytes
+        end = step(
+            Engine.STORE,
+            [Region("activation", 0, size)],
+            [Region("memory", self.plan.outputs, self.plan.outputs + size)],
+            dram_address=self.plan.outputs,
+            row_bytes=size,
+        )
+        return add_waits([*self.plan.fill(), *self.steps, end], self.config)
+
+    def check(self, machine: RtlMachine) -> None:
+        """Both simulators must agree on it."""
+        assert_simulators_agree(machine, self.commands, self.image, self.plan.program)

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from arch.commands import EXECUTE_LOOPS, POST_LOOPS, Engine, LoadTarget, PostMode, PostSource
 from arch.config import AcceleratorConfig
 from compiler.waits import Region, Step
-from tests.support.hand_made import MemoryPlan, step
+from tests.support.hand_made import HandMade, MemoryPlan, step
 
 _GROUP = 8
 """Accumulator entries that executes share or do not share."""
@@ -222,3 +222,9 @@ class RandomSteps:
     def _place(self, limit: int) -> int:
         """A place from 0 up to ``limit``."""
         return self._random.randrange(0, limit + 1, self._grain)
+
+
+def random_program(config: AcceleratorConfig, seed: int, length: int) -> HandMade:
+    """So many commands in random order."""
+    draws = RandomSteps(config, seed)
+    return HandMade(config=config, steps=[draws.draw() for _ in range(length)], seed=seed)

@@ -1,0 +1,86 @@
+"""Benchmarks measure what they say; how fast this machine is, they are not tested for."""
+
+import json
+import os
+from contextlib import nullcontext
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from arch.errors import RunError
+from sim.network import Bytes
+from tests.support.machines import verilog_of
+from tilewright import bench
+from tilewright.machines import CommandMachine, ImageRun
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One run of few images on the smallest machine, built before."""
+    for name, value in {"CONFIGS": ("tiny",), "IMAGES": 4, "RUNS": 2, "SLOW_RUNS": 1}.items():
+        monkeypatch.setattr(bench, name, value)
+    monkeypatch.setattr(bench, "to_verilog", lambda _: verilog_of("tiny"))
+    monkeypatch.setattr(bench, "_empty_caches", lambda: nullcontext(lambda: None))
+
+
+@pytest.mark.usefixtures("quick")
+def test_everything_is_measured(tmp_path: Path) -> None:
+    out = tmp_path / "benchmarks.md"
+    result = CliRunner().invoke(bench.app, ["--json", "--out", str(out)])
+    assert result.exit_code == 0
+    report = json.loads(result.stdout)
+    figures = {each["what"]: each for each in report["measurements"]}
+    assert {name: each["unit"] for name, each in figures.items()} == {
+        "compiling, tiny": "s",
+        "generating Verilog, tiny": "s",
+        "building the RTL from an empty cache, tiny": "s",
+        "RTL simulation, tiny: images": "images/s",
+        "RTL simulation, tiny: cycles": "cycles/s",
+        "working out the timeline, tiny": "s",
+        "command-level simulator, tiny: images": "images/s",
+        "command-level simulator, tiny: cycles": "cycles/s",
+        "golden model: images": "images/s",
+    }
+    assert all(value > 0 for each in figures.values() for value in each["values"])
+    assert len(figures["golden model: images"]["values"]) == 2
+    assert report["environment"].keys() >= {"processor", "versions", "seed"}
+    target = report["ratios"][0]
+    assert target["value"] == figures["RTL simulation, tiny: cycles"]["median"] / 100_000
+    assert target["met"] == (target["value"] >= 1)
+    text = out.read_text()
+    assert "Written by `make bench`" in text
+    assert all(name in text for name in figures)
+    assert "Benchmarks" in result.stderr
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_machine_that_errs_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Wrong(CommandMachine):
+        def run(self, image: Bytes) -> ImageRun:
+            run = super().run(image)
+            next(iter(run.maps.values())).view(np.uint8).flat[0] ^= 1
+            return run
+
+    monkeypatch.setattr(bench, "CommandMachine", Wrong)
+    with pytest.raises(RunError) as raised:
+        bench.measure()
+    assert str(raised.value) == (
+        "command-level simulator, tiny: every byte must be golden, got 4 others; run make test"
+    )
+
+
+def test_each_build_starts_from_an_empty_cache(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with bench._empty_caches() as renew:
+        folders = []
+        for _ in range(2):
+            renew()
+            folders.append(Path(os.environ["XDG_CACHE_HOME"]))
+            assert list(folders[-1].iterdir()) == []
+        assert folders[0] != folders[1]
+    assert os.environ["XDG_CACHE_HOME"] == str(tmp_path)
+    assert not any(folder.exists() for folder in folders)
