@@ -89,7 +89,7 @@ def compile_(
             "program_address": program.program_address,
             "program_commands": len(program.commands),
             "image_bytes": program.image.size,
-            "tensors": program.tensors,
+            "maps": {name: asdict(place) for name, place in program.maps.items()},
             "layers": [asdict(report) for report in reports],
         }
         typer.echo(json.dumps(summary, indent=2))

@@ -32,7 +32,7 @@ def feature_map(case: Case, *, output: bool) -> range:
     """Where the layer's output, or its input, lies in memory."""
     layer = case.program.layers[0].layer
     spec = layer.output if output else layer.input
-    start = case.program.tensors[spec.name]
+    start = case.program.maps[spec.name].address
     return range(start, start + spec.shape.elements)
 
 
