@@ -12,14 +12,19 @@ import typer
 from arch.errors import InputError
 from arch.presets import PRESETS, load_config
 from compiler.driver import CompiledModel, compile_file
+from compiler.place import place_network
 from compiler.report import layer_reports
 from tilewright.entry import run_app
 from tilewright.evaluate import Evaluation, Target, open_machine, prepare, run_images, summarise
 from tilewright.files import shown, whole_file
 from tilewright.generate import generate as write_generated
 from tilewright.images import Images, load_images
+from tilewright.networks.registry import NETWORKS, build
+from tilewright.networks.shapes_only import shape_network
 from tilewright.plots import FORMATS, plot_timeline
 from tilewright.show import evaluation_table, follow, layer_table, print_table, working
+from tilewright.show_networks import network_rows, network_table, timing_table
+from tilewright.timing import time_program
 from tilewright.trace import trace_text
 
 app = typer.Typer(
@@ -98,14 +103,32 @@ def compile_(
 
 
 @app.command()
+def networks(as_json: Json = False) -> None:
+    """List the built-in networks with their weights and multiply-accumulates."""
+    if as_json:
+        typer.echo(json.dumps(network_rows(), indent=2))
+    else:
+        print_table(network_table())
+
+
+@app.command()
 def run(
-    model: Model,
-    images: Annotated[
-        Path, typer.Option("--images", "-i", help=".npz with `images` and maybe `labels`.")
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="Quantised ONNX file (QDQ form); with --timing-only also a built-in network.",
+            metavar="MODEL",
+        ),
     ],
+    images: Annotated[
+        Path | None, typer.Option("--images", "-i", help=".npz with `images` and maybe `labels`.")
+    ] = None,
     config: Config = "small",
     on: Annotated[Target, typer.Option("--on", help="What to run on.")] = Target.COMMAND,
     count: Annotated[int | None, typer.Option("--count", "-n", help="Only so many images.")] = None,
+    timing_only: Annotated[
+        bool, typer.Option("--timing-only", help="Time one image layer by layer, without data.")
+    ] = False,
     as_json: Json = False,
     vcd: Annotated[
         Path | None, typer.Option("--vcd", help="Waveform of the RTL run; large: use --count 1.")
@@ -121,6 +144,11 @@ def run(
 
     Exit status 1 if a byte differs.
     """
+    if timing_only:
+        _run_timing(model, config, on, images, as_json)
+        return
+    if images is None:
+        raise InputError("--images must be given, got no value; or only time it: --timing-only")
     if vcd is not None and on is not Target.RTL:
         raise InputError(f"--vcd needs --on rtl, got --on {on.value}; only the RTL has waveforms")
     kind = None if plot is None else _picture_kind(plot)
@@ -131,7 +159,7 @@ def run(
             None if timeline is None else files.enter_context(whole_file(timeline, "--timeline"))
         )
         picture = None if plot is None else files.enter_context(whole_file(plot, "--plot"))
-        compiled = compile_file(model, load_config(config))
+        compiled = compile_file(Path(model), load_config(config))
         result = _evaluate(compiled, load_images(images, count), on, waveform)
         if trace is not None:
             trace.write_text(trace_text(compiled.program), "utf-8")
@@ -143,6 +171,31 @@ def run(
         print_table(evaluation_table(result))
     if result.mismatching_bytes:
         raise typer.Exit(1)
+
+
+def _run_timing(model: str, config: str, on: Target, images: Path | None, as_json: bool) -> None:
+    """Time a built-in network from its shapes, or a file's network."""
+    if on is not Target.COMMAND or images is not None:
+        raise InputError(
+            "--timing-only must go without --images and with --on command; leave the others out"
+        )
+    machine = load_config(config)
+    with working("placing the network and working out its timeline"):
+        if model in NETWORKS:
+            network = shape_network(build(model))
+            program = place_network(network, machine, timing_only=True)
+        elif Path(model).suffix:
+            program = compile_file(Path(model), machine).program
+        else:
+            raise InputError(
+                f"MODEL must be an ONNX file or a built-in network, got {model!r}; "
+                "`tilewright networks` lists them"
+            )
+        timing = time_program(program)
+    if as_json:
+        typer.echo(json.dumps(timing.as_dict(), indent=2))
+    else:
+        print_table(timing_table(timing))
 
 
 def _evaluate(

@@ -1,0 +1,76 @@
+"""Tables of built-in networks and of whole networks' timing."""
+
+from collections.abc import Iterable
+from dataclasses import asdict
+
+from rich.table import Table
+
+from tilewright.networks.registry import NETWORKS, totals
+from tilewright.timing import NetworkTiming
+
+
+def network_rows() -> list[dict[str, object]]:
+    """For JSON: every built-in network with its weights and MACs."""
+    return [
+        {
+            "name": entry.name,
+            "family": entry.family.value,
+            "input": asdict(entry.input),
+            "weights": totals(entry).weights,
+            "macs": totals(entry).macs,
+            "source": entry.source,
+        }
+        for entry in NETWORKS.values()
+    ]
+
+
+def network_table() -> Table:
+    """The built-in networks, a row each."""
+    table = Table(title="Built-in networks")
+    for column in ("network", "family", "input"):
+        table.add_column(column)
+    for column in ("weights", "MACs"):
+        table.add_column(column, justify="right")
+    for entry in NETWORKS.values():
+        counted, shape = totals(entry), entry.input
+        table.add_row(
+            entry.name,
+            entry.family.value,
+            f"{shape.height}x{shape.width}x{shape.channels}",
+            f"{counted.weights:,}",
+            f"{counted.macs:,}",
+        )
+    return table
+
+
+def timing_table(timing: NetworkTiming) -> Table:
+    """A network's timing, a row a layer and a row of sums."""
+    table = Table(title=f"{timing.network} on {timing.config}, one image")
+    for column in ("layer", "kind", "output"):
+        table.add_column(column)
+    for column in ("MACs", "cycles", "utilization", "bytes read", "bytes written"):
+        table.add_column(column, justify="right")
+    table.add_column("bound by")
+    for layer in timing.layers:
+        table.add_row(
+            layer.name,
+            layer.kind,
+            layer.output,
+            f"{layer.macs:,}",
+            f"{layer.cycles:,}",
+            f"{layer.utilization:.1%}",
+            f"{layer.read_bytes:,}",
+            f"{layer.written_bytes:,}",
+            layer.bound,
+        )
+    table.add_section()
+    table.add_row("sum", "", "", *_sums(timing), "")
+    return table
+
+
+def _sums(timing: NetworkTiming) -> Iterable[str]:
+    yield f"{timing.macs:,}"
+    yield f"{timing.cycles:,}"
+    yield f"{timing.utilization:.1%}"
+    yield f"{sum(layer.read_bytes for layer in timing.layers):,}"
+    yield f"{sum(layer.written_bytes for layer in timing.layers):,}"
