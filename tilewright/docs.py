@@ -20,6 +20,7 @@ from arch.presets import PRESETS
 from compiler.driver import compile_file
 from compiler.support import support_page
 from tilewright.cli import app
+from tilewright.networks.page import networks_page
 from tilewright.plots import plot_timeline
 from tilewright.reference import command_reference, configuration_reference, register_reference
 
@@ -52,6 +53,7 @@ PAGES: dict[str, Page] = {
     "commands.md": Page(source="arch/commands.py", write=command_reference),
     "configuration.md": Page(source="arch/config.py", write=configuration_reference),
     "operators.md": Page(source="compiler/support.py", write=support_page),
+    "networks.md": Page(source="tilewright/networks", write=networks_page),
     "cli.md": Page(source="tilewright/cli.py", write=cli_reference),
 }
 """By file name in docs/."""
