@@ -59,9 +59,3 @@ def test_sizes_that_are_too_small_are_told() -> None:
         match=r"^the input of vgg-16 must be at least 32x32, got 31x32; give a larger size$",
     ):
         build("vgg-16", size=(31, 32))
-
-
-def test_the_page_is_that_of_the_registry() -> None:
-    assert (ROOT / "docs" / "networks.md").read_text("utf-8") == networks_page(), (
-        "write networks_page() to docs/networks.md"
-    )
