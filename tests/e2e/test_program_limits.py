@@ -173,7 +173,7 @@ def test_largest_loads(target: LoadTarget, shape: dict[str, int]) -> None:
 def wrapping_program(name: str, length: int, weights: tuple[float, ...], seed: int) -> HandMade:
     """So many commands that counts pass 2^16; on a coarse grid, to find the waits quickly."""
     config = CONFIGS[name]
-    draws = RandomSteps(config, seed, grain=64)
+    draws = RandomSteps(config, seed, grain=512)
     steps = [draws.draw(weights) for _ in range(length)]
     return HandMade(config=config, steps=steps, seed=seed)
 

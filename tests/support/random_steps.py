@@ -29,7 +29,8 @@ class RandomSteps:
     Args:
         config: the machine.
         seed: the same steps for the same seed.
-        grain: places in the activation and weight buffer begin at multiples of this.
+        grain: places in the activation and weight buffer, and outputs in memory, begin at multiples
+            of this.
     """
 
     def __init__(self, config: AcceleratorConfig, seed: int, *, grain: int = 1) -> None:
@@ -217,7 +218,7 @@ class RandomSteps:
         return shape, (rows - 1) * pitch + row_bytes
 
     def _output_place(self, extent: int) -> int:
-        return self._random.randrange(self._plan.outputs, self._plan.program - extent)
+        return self._plan.outputs + self._place(self._config.activation_buffer_bytes - extent)
 
     def _place(self, limit: int) -> int:
         """A place from 0 up to ``limit``."""
