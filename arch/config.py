@@ -292,6 +292,8 @@ class AcceleratorConfig(BaseModel):
             return cls.from_mapping(tomllib.loads(text))
         except tomllib.TOMLDecodeError as error:
             raise ConfigError(f"a configuration must be valid TOML: {error}") from None
+        except RecursionError:
+            raise ConfigError("a configuration must be flat TOML, got deep nesting") from None
 
     @classmethod
     def from_file(cls, path: Path) -> "AcceleratorConfig":

@@ -179,18 +179,17 @@ def _run_timing(model: str, config: str, on: Target, images: Path | None, as_jso
         raise InputError(
             "--timing-only must go without --images and with --on command; leave the others out"
         )
+    if model not in NETWORKS and not Path(model).suffix:
+        raise InputError(
+            f"MODEL must be an ONNX file or a built-in network, got {model!r}; "
+            "`tilewright networks` lists them"
+        )
     machine = load_config(config)
     with working("placing the network and working out its timeline"):
         if model in NETWORKS:
-            network = shape_network(build(model))
-            program = place_network(network, machine, timing_only=True)
-        elif Path(model).suffix:
-            program = compile_file(Path(model), machine).program
+            program = place_network(shape_network(build(model)), machine, timing_only=True)
         else:
-            raise InputError(
-                f"MODEL must be an ONNX file or a built-in network, got {model!r}; "
-                "`tilewright networks` lists them"
-            )
+            program = compile_file(Path(model), machine).program
         timing = time_program(program)
     if as_json:
         typer.echo(json.dumps(timing.as_dict(), indent=2))

@@ -1,6 +1,7 @@
 """Runs the generated Verilog: registers, interrupt and memory as a driver sees them."""
 
 import ctypes
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -104,7 +105,7 @@ class RtlMachine:
         self.config = config
         self.memory = np.zeros(memory_bytes, np.uint8)
         self._c = load_library(library)
-        vcd = None if waveform is None else str(waveform).encode()
+        vcd = None if waveform is None else os.fsencode(waveform)
         self._machine = self._c.machine_new(self.memory.ctypes.data, memory_bytes, vcd)
         self.exact_timing()
         self.reset()

@@ -99,6 +99,12 @@ def test_text_that_is_not_toml() -> None:
         AcceleratorConfig.from_toml("rows = = 3")
 
 
+def test_deep_nesting() -> None:
+    with pytest.raises(ConfigError) as caught:
+        AcceleratorConfig.from_toml("rows = " + "[" * 100_000)
+    assert str(caught.value) == "a configuration must be flat TOML, got deep nesting"
+
+
 def test_unknown_preset() -> None:
     with pytest.raises(ConfigError) as caught:
         load_config("huge")

@@ -6,7 +6,6 @@ import pytest
 
 from arch.errors import ModelError, ShapeError
 from tilewright.networks.nodes import Weighted
-from tilewright.networks.page import networks_page
 from tilewright.networks.registry import NETWORKS, build, totals
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -1,0 +1,94 @@
+"""Whole networks timed from their shapes."""
+
+import json
+
+import pytest
+
+from arch.presets import PRESETS
+from compiler.place import place_network
+from sim.command.timeline import TimelineSimulator
+from tests.support.command_line import tilewright
+from tilewright.networks.registry import NETWORKS, build, totals
+from tilewright.networks.shapes_only import shape_network
+from tilewright.timing import NetworkTiming, time_program
+
+SMALL_NETWORKS = ["lenet-5", "resnet-8", "mobilenet-v1-0.25-32x32", "densenet-block", "se-block"]
+
+
+def timing_of(name: str, config: str) -> NetworkTiming:
+    network = shape_network(build(name))
+    return time_program(place_network(network, PRESETS[config], timing_only=True))
+
+
+@pytest.mark.parametrize("name", SMALL_NETWORKS)
+def test_layers_add_up_to_the_run(name: str) -> None:
+    timing = timing_of(name, "small")
+    # The run ends two cycles after its last command is done.
+    assert sum(layer.cycles for layer in timing.layers) == timing.cycles - 2
+    assert timing.macs == sum(layer.macs for layer in timing.layers)
+    for counter in ("array_busy", "accumulator_drain", "weight_read", "memory_read_beats"):
+        layers = sum(layer.accesses.get(counter, 0) for layer in timing.layers)
+        assert layers == timing.counters[counter]
+
+
+@pytest.mark.parametrize("name", ["lenet-5", "resnet-8"])
+def test_macs_are_those_of_the_registry(name: str) -> None:
+    assert timing_of(name, "gemmini16").macs == totals(NETWORKS[name]).macs
+
+
+@pytest.mark.parametrize("config", ["small", "gemmini16"])
+@pytest.mark.parametrize("name", ["alexnet", "resnet-18", "squeezenet", "mobilenet-v2"])
+def test_large_networks_compile(name: str, config: str) -> None:
+    program = place_network(shape_network(build(name)), PRESETS[config], timing_only=True)
+    assert len(program.layers) > 5
+    assert not program.image.any()
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("config", ["small", "gemmini16"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_network_compiles_and_ends(name: str, config: str) -> None:
+    program = place_network(shape_network(build(name)), PRESETS[config], timing_only=True)
+    assert TimelineSimulator(PRESETS[config]).run(program.commands).cycles > 0
+
+
+def test_networks_lists_every_network() -> None:
+    outcome = tilewright("networks", "--json")
+    assert outcome.status == 0
+    rows = {row["name"]: row for row in json.loads(outcome.out)}
+    assert set(rows) == set(NETWORKS)
+    assert rows["resnet-50"]["macs"] == totals(NETWORKS["resnet-50"]).macs
+    table = tilewright("networks")
+    assert table.status == 0
+    assert all(name in table.out for name in NETWORKS)
+
+
+def test_timing_of_a_built_in_network_as_json() -> None:
+    outcome = tilewright("run", "lenet-5", "--timing-only", "--config", "gemmini16", "--json")
+    assert outcome.status == 0
+    found = json.loads(outcome.out)
+    assert found["cycles"] == timing_of("lenet-5", "gemmini16").cycles
+    assert [layer["name"] for layer in found["layers"]][:2] == ["conv1", "tanh1"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ("lenet-6", "--timing-only"),
+            "MODEL must be an ONNX file or a built-in network, got 'lenet-6'; "
+            "`tilewright networks` lists them",
+        ),
+        (
+            ("lenet-5", "--timing-only", "--on", "rtl"),
+            "--timing-only must go without --images and with --on command; leave the others out",
+        ),
+        (
+            ("lenet-5",),
+            "--images must be given, got no value; or only time it: --timing-only",
+        ),
+    ],
+)
+def test_mistakes(arguments: tuple[str, ...], message: str) -> None:
+    outcome = tilewright("run", *arguments)
+    assert (outcome.status, outcome.out, outcome.err) == (2, "", f"tilewright: {message}\n")
