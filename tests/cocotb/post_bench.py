@@ -9,7 +9,7 @@ import numpy as np
 from cocotb.task import Task
 from cocotb.triggers import ClockCycles, RisingEdge
 
-from arch.commands import COMMAND_BYTES, POST_LOOPS, Command, Engine, unpack
+from arch.commands import COMMAND_BYTES, POST_LOOPS, ROW_LOOPS, Command, Engine, PostOperand, unpack
 from arch.config import AcceleratorConfig
 from sim.command.engines import PostTiming
 from sim.command.functional import Storage
@@ -32,6 +32,8 @@ EVENTS = {
     "activation__valid": "activation_read_post",
     "drain__valid": "accumulator_drain",
     "parameter__valid": "parameter_read",
+    "operand__valid": "activation_read_operand",
+    "table_read": "table_read",
     "write__valid": "activation_write_post",
 }
 """Pins, and the counters that count them."""
@@ -43,16 +45,26 @@ def random_post(rng: random.Random, config: AcceleratorConfig) -> int:
     values = dict(command.values)
     for loop in POST_LOOPS:
         values[f"{loop}_count"] = rng.choice((0, 0, 1, 2, 4))
-        values[f"{loop}_dy"] = rng.randint(-2, 3)
-        values[f"{loop}_dx"] = rng.randint(-3, 6)
+        if loop in ROW_LOOPS:
+            values[f"{loop}_dy"] = rng.randint(-2, 3)
+        else:
+            values[f"{loop}_dx"] = rng.randint(-3, 6)
     values |= {"y": rng.randint(-3, 2), "x": rng.randint(-5, 4)}
     values |= {"height": rng.choice((0, 4, 0xFFFF)), "width": rng.choice((1, 12, 0xF_FFFF))}
-    values["low"], values["high"] = sorted(rng.randint(-128, 255) for _ in range(2))
-    # A block begins at a multiple of 8 bytes.
+    values["low"], values["high"] = sorted(rng.randint(-256, 255) for _ in range(2))
+    values |= {"operand": rng.randrange(3), "table": rng.randrange(3)}
+    # A block begins at a multiple of 8 bytes; the one before an operand's constants is the last.
     alignment = max(1, 8 // config.bus_bytes)
-    blocks = (config.parameter_words - config.parameter_block_words) // alignment
-    values["parameter_address"] = alignment * rng.randint(0, blocks)
+    last = operand_constants_word(config) - config.parameter_block_words
+    blocks = last // alignment
+    with_operand = values["operand"] != PostOperand.NONE
+    values["parameter_address"] = last if with_operand else alignment * rng.randint(0, blocks)
     return word_of(Command(Engine.POST, values), config)
+
+
+def operand_constants_word(config: AcceleratorConfig) -> int:
+    """Where the parameter buffer of the bench holds the constants of second operands."""
+    return config.parameter_words - config.operand_block_words
 
 
 def random_storage(config: AcceleratorConfig, seed: int) -> Storage:
@@ -64,6 +76,13 @@ def random_storage(config: AcceleratorConfig, seed: int) -> Storage:
     pairs = storage.parameter.view(np.int32).reshape(-1, 2)
     pairs[:, 0] = rng.integers(-2000, 2000, len(pairs))
     pairs[:, 1] = np.exp2(rng.uniform(-14, 1, len(pairs))).astype(np.float32).view(np.int32)
+    start = operand_constants_word(config) * config.bus_bytes
+    shift = int(rng.integers(0, 41))
+    words = np.array([rng.integers(0, 1 << 24) | shift << 24, rng.integers(0, 1 << 24)], np.uint32)
+    halves = np.array([*rng.integers(-128, 256, 2), *np.sort(rng.integers(-128, 256, 2))], np.int16)
+    storage.parameter[start : start + 8] = words.view(np.uint8)
+    storage.parameter[start + 8 : start + 16] = halves.view(np.uint8)
+    storage.table[:] = rng.integers(0, 256, storage.table.shape)
     return storage
 
 
@@ -109,6 +128,7 @@ class Bench:
         ReadResponder(dut, "activation", self.read_activation, self.rng)
         ReadResponder(dut, "drain", self.read_accumulators, self.rng)
         ReadResponder(dut, "parameter", self.read_parameters, self.rng)
+        ReadResponder(dut, "operand", self.read_operands, self.rng)
         self.forget()
 
     def forget(self) -> None:
@@ -121,6 +141,21 @@ class Bench:
     def read_activation(self, address: int) -> bytes:
         buffer = self.storage.activation
         return bytes(np.roll(buffer, -address)[: self.config.cols])
+
+    def read_operands(self, address: int) -> bytes:
+        buffer = self.storage.activation
+        return bytes(np.roll(buffer, -address)[: self.config.requantiser_lanes])
+
+    async def load_tables(self) -> None:
+        """Fill both tables, a bus beat at a time."""
+        size = self.config.bus_bytes
+        for address in range(0, len(self.storage.table), size):
+            self.dut.tables__valid.value, self.dut.tables__address.value = 1, address
+            self.dut.tables__mask.value = (1 << size) - 1
+            beat = self.storage.table[address : address + size].tobytes()
+            self.dut.tables__data.value = int.from_bytes(beat, "little")
+            await RisingEdge(self.dut.clk)
+        self.dut.tables__valid.value = 0
 
     def read_accumulators(self, entry: int) -> bytes:
         return bytes(self.storage.accumulator[entry])
@@ -166,6 +201,7 @@ class Bench:
 async def bytes_and_cycles_are_the_simulators(dut: Any) -> None:
     bench = Bench(dut)
     await start_clock(dut)
+    await bench.load_tables()
     bench.send()
     await bench.finish()
 
@@ -174,6 +210,7 @@ async def bytes_and_cycles_are_the_simulators(dut: Any) -> None:
 async def after_a_reset_in_mid_run_all_is_exact(dut: Any) -> None:
     bench = Bench(dut)
     await start_clock(dut)
+    await bench.load_tables()
     for _ in range(4):
         sending = bench.send()
         await ClockCycles(dut.clk, bench.rng.randint(1, 200))
