@@ -8,7 +8,7 @@ from cocotb.task import Task
 from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge
 
 from arch.commands import COMMAND_BYTES, Command, Engine, LoadTarget, unpack
-from arch.config import AcceleratorConfig
+from arch.config import TABLE_BYTES, TABLES, AcceleratorConfig
 from tests.cocotb.axi_peer import ChannelMonitor, Memory
 from tests.cocotb.watch import PinMonitor, Pins, until
 from tests.support.command_side import word_of
@@ -26,6 +26,7 @@ from tests.support.transfers import Transfer, parameter_transfer, random_transfe
 MEMORY_BYTES = 1 << 16
 COMMANDS = 40
 TIMEOUT = 50_000
+UNALIGNED = (LoadTarget.ACTIVATION, LoadTarget.WEIGHT)
 PORTS = {target: target.name.lower() for target in LoadTarget}
 WRITE_PINS = ("address", "mask", "data")
 PINS = (
@@ -42,6 +43,7 @@ def empty_buffers(config: AcceleratorConfig) -> Buffers:
         LoadTarget.ACTIVATION: bytearray(config.activation_buffer_bytes),
         LoadTarget.WEIGHT: bytearray(config.weight_buffer_bytes),
         LoadTarget.PARAMETER: bytearray(config.parameter_buffer_bytes),
+        LoadTarget.TABLE: bytearray(TABLES * TABLE_BYTES),
     }
 
 
@@ -52,7 +54,7 @@ def copy_of(buffers: Buffers) -> Buffers:
 def random_load(rng: random.Random, config: AcceleratorConfig) -> int:
     """A command of any target, as the engine's stream carries it."""
     target = rng.choice(list(LoadTarget))
-    make = parameter_transfer if target is LoadTarget.PARAMETER else random_transfer
+    make = random_transfer if target in UNALIGNED else parameter_transfer
     waits = {f"wait_{engine.name.lower()}": 0 for engine in Engine}
     values = {**waits, "target": int(target), **make(rng, config).payload}
     return word_of(Command(Engine.LOAD, values), config)

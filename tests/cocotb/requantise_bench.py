@@ -38,7 +38,7 @@ def golden(rows: list[Pins]) -> list[int]:
         output,
         (low, high),
     )
-    return [int(byte) for byte in found.view(np.uint8)]
+    return [int(value) for value in found]
 
 
 def random_value(rng: random.Random) -> int:
@@ -79,7 +79,7 @@ async def outputs_are_the_golden_models(dut: Any) -> None:
     compared = 0
     for _, phase in groupby(heard, key=itemgetter(*HELD)):
         rows = list(phase)
-        results = [row["result"] for row in rows[REQUANTISE_LATENCY:]]
+        results = [to_signed(row["result"], 9) for row in rows[REQUANTISE_LATENCY:]]
         assert results == golden(rows)[: len(results)]
         compared += len(results)
     assert compared > PHASES * (ELEMENTS - REQUANTISE_LATENCY) - 2
