@@ -4,12 +4,11 @@ import random
 from collections import deque
 from typing import Any
 
-import cocotb
 from cocotb.triggers import RisingEdge
 
 from arch.config import AcceleratorConfig
 from arch.timing import ACCUMULATE_LATENCY, BUFFER_READ_LATENCY
-from tests.cocotb.watch import PinMonitor, Pins, to_signed
+from tests.cocotb.watch import PinMonitor, Pins, bounded_test, to_signed
 from tests.support.machines import CONFIGS
 from tests.support.streams import bench_parameters, bench_random, random_stalls, start_clock
 
@@ -102,7 +101,7 @@ class Driver:
         dut.drain__valid.value, dut.drain__address.value = drains, drained
 
 
-@cocotb.test()
+@bounded_test
 async def drains_give_the_sums(dut: Any) -> None:
     rng, config = bench_random(), CONFIGS[bench_parameters()["config"]]
     driver, model = Driver(dut, config, rng), AccumulatorModel(config)

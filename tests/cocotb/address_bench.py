@@ -5,14 +5,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import cocotb
 import numpy as np
 from cocotb.triggers import RisingEdge
 
 from arch.commands import FORMATS, Command
 from hw.address import descriptor_layout
 from sim.command.affine import loop_counts, positions
-from tests.cocotb.watch import PinMonitor, Pins, packed, to_signed
+from tests.cocotb.watch import PinMonitor, Pins, bounded_test, packed, to_signed
 from tests.support.streams import bench_parameters, bench_random, random_stalls, start_clock
 
 CYCLES = 3000
@@ -86,7 +85,7 @@ def random_descriptor(rng: random.Random, loops: tuple[str, ...]) -> int:
     return packed(layout, values)
 
 
-@cocotb.test()
+@bounded_test
 async def every_position_is_shown_in_turn(dut: Any) -> None:
     parameters, rng = bench_parameters(), bench_random()
     loops = tuple(parameters["loops"].split())

@@ -11,7 +11,7 @@ from cocotb.triggers import RisingEdge
 
 from hw.interfaces import address_channel, read_channel
 from hw.read_arbiter import FETCH_ID, LOAD_ID
-from tests.cocotb.watch import PinMonitor, Pins, fields, packed, until
+from tests.cocotb.watch import PinMonitor, Pins, bounded_test, fields, packed, until
 from tests.support.machines import CONFIGS
 from tests.support.streams import (
     StreamMonitor,
@@ -103,7 +103,7 @@ PINS = (
 )
 
 
-@cocotb.test()
+@bounded_test
 async def each_reader_gets_its_own(dut: Any) -> None:
     rng, model = bench_random(), ArbiterModel()
     PinMonitor(dut, PINS).listeners.append(check_priority)
@@ -127,7 +127,7 @@ async def each_reader_gets_its_own(dut: Any) -> None:
         assert [p for p in bus.payloads if fields(ADDRESS, p)["id"] == number] == expected
 
 
-@cocotb.test()
+@bounded_test
 async def one_address_a_cycle_if_nothing_stalls(dut: Any) -> None:
     rng = bench_random()
     taken, bus = StreamMonitor(dut, "load__ar"), StreamMonitor(dut, "bus__ar")

@@ -4,14 +4,13 @@ import random
 from collections import deque
 from typing import Any
 
-import cocotb
 import numpy as np
 from cocotb.triggers import RisingEdge
 from numpy.typing import NDArray
 
 from arch.config import AcceleratorConfig
 from arch.timing import array_latency
-from tests.cocotb.watch import PinMonitor, Pins
+from tests.cocotb.watch import PinMonitor, Pins, bounded_test
 from tests.support.machines import CONFIGS
 from tests.support.streams import bench_parameters, bench_random, random_stalls, start_clock
 
@@ -88,7 +87,7 @@ class Driver:
         return self._rng.getrandbits(8 * count)
 
 
-@cocotb.test()
+@bounded_test
 async def psums_are_products_with_the_active_tile(dut: Any) -> None:
     rng, config = bench_random(), CONFIGS[bench_parameters()["config"]]
     driver, model = Driver(dut, config, rng), ArrayModel(config)

@@ -5,11 +5,10 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
-import cocotb
 from cocotb.triggers import RisingEdge
 
 from arch.timing import BUFFER_READ_LATENCY
-from tests.cocotb.watch import PinMonitor, Pins
+from tests.cocotb.watch import PinMonitor, Pins, bounded_test
 from tests.support.streams import bench_parameters, bench_random, random_stalls, start_clock
 
 CYCLES = 1500
@@ -168,7 +167,7 @@ def check(model: BufferModel, pins: Pins) -> int:
     return compared
 
 
-@cocotb.test()
+@bounded_test
 async def reads_see_what_was_written(dut: Any) -> None:
     parameters, rng = bench_parameters(), bench_random()
     readers, writers = (

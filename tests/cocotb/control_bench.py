@@ -4,7 +4,6 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
-import cocotb
 from cocotb.triggers import FallingEdge
 
 from arch.commands import Engine
@@ -12,7 +11,7 @@ from arch.registers import Status
 from hw.control import ERRORS
 from hw.interfaces import counts_layout
 from hw.queue import engine_flags
-from tests.cocotb.watch import PinMonitor, Pins, fields, packed
+from tests.cocotb.watch import PinMonitor, Pins, bounded_test, fields, packed
 from tests.support.streams import bench_random, start_clock
 
 CYCLES = 4000
@@ -143,7 +142,7 @@ class RunModel:
         }
 
 
-@cocotb.test()
+@bounded_test
 async def every_output_follows_from_the_strobes(dut: Any) -> None:
     inputs: list[Pins] = []
     outputs: list[Pins] = []

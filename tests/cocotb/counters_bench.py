@@ -2,12 +2,11 @@
 
 from typing import Any
 
-import cocotb
 from cocotb.triggers import RisingEdge
 
 from arch.counters import COUNTER_NAMES
 from hw.counters import counters_layout, event_flags
-from tests.cocotb.watch import PinMonitor, Pins, fields
+from tests.cocotb.watch import PinMonitor, Pins, bounded_test, fields
 from tests.support.streams import bench_random, random_stalls, start_clock
 
 CYCLES = 1500
@@ -28,7 +27,7 @@ class CounterModel:
                 self.counts[name] += happens
 
 
-@cocotb.test()
+@bounded_test
 async def every_event_counts_once(dut: Any) -> None:
     rng, model = bench_random(), CounterModel()
 

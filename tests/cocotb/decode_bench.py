@@ -10,7 +10,7 @@ from arch.commands import COMMAND_BITS, COUNT_BITS, FORMATS, OPCODE_BITS, Engine
 from arch.config import AcceleratorConfig
 from hw.interfaces import counts_layout
 from hw.queue import engine_flags
-from tests.cocotb.watch import PinMonitor, Pins, fields, packed, until
+from tests.cocotb.watch import PinMonitor, Pins, bounded_test, fields, packed, until
 from tests.support.command_side import random_program, word_of
 from tests.support.machines import CONFIGS
 from tests.support.streams import (
@@ -166,7 +166,7 @@ class Bench:
             self.dut.dispatched.value = packed(counts_layout, self.dispatched)
 
 
-@cocotb.test()
+@bounded_test
 async def legal_commands_reach_their_queues(dut: Any) -> None:
     bench = Bench(dut)
     bench.watch_queues()
@@ -182,7 +182,7 @@ async def legal_commands_reach_their_queues(dut: Any) -> None:
     bench.check_queues()
 
 
-@cocotb.test()
+@bounded_test
 async def an_illegal_command_goes_nowhere(dut: Any) -> None:
     bench = Bench(dut)
     bench.watch_queues()
@@ -200,7 +200,7 @@ async def an_illegal_command_goes_nowhere(dut: Any) -> None:
     assert verdicts == {True, False}
 
 
-@cocotb.test()
+@bounded_test
 async def nothing_is_dispatched_with_an_abort(dut: Any) -> None:
     bench = Bench(dut)
     await start_clock(dut)

@@ -13,7 +13,7 @@ from arch.config import AcceleratorConfig
 from arch.timing import BUFFER_READ_LATENCY
 from sim.command.engines import ExecuteTiming
 from sim.command.functional import Storage
-from tests.cocotb.watch import PinMonitor, Pins, ReadResponder, until
+from tests.cocotb.watch import PinMonitor, Pins, ReadResponder, bounded_test, until
 from tests.support.command_side import word_of
 from tests.support.execute_model import Fields, positions, random_command
 from tests.support.machines import CONFIGS
@@ -144,7 +144,7 @@ class Bench:
             await RisingEdge(dut.clk)
 
 
-@cocotb.test()
+@bounded_test
 async def sums_and_cycles_are_the_simulators(dut: Any) -> None:
     bench = Bench(dut)
     await start_clock(dut)
@@ -152,7 +152,7 @@ async def sums_and_cycles_are_the_simulators(dut: Any) -> None:
         await bench.finish(bench.send())
 
 
-@cocotb.test()
+@bounded_test
 async def after_a_reset_in_mid_run_all_is_exact(dut: Any) -> None:
     bench = Bench(dut)
     await start_clock(dut)

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-import cocotb
 from cocotb.triggers import ClockCycles
 
 from arch.commands import COMMAND_BYTES
 from arch.registers import CONTROL_ABORT, Status
 from tests.cocotb.cases import random_case
 from tests.cocotb.machine import Machine
+from tests.cocotb.watch import bounded_test
 from tests.support.agreement import Case
 from tests.support.machines import CONFIGS
 from tests.support.streams import bench_parameters, bench_random
@@ -36,7 +36,7 @@ def feature_map(case: Case, *, output: bool) -> range:
     return range(start, start + spec.shape.elements)
 
 
-@cocotb.test()
+@bounded_test
 async def an_error_response_ends_the_run_and_the_next_is_exact(dut: Any) -> None:
     bench = Bench(dut)
     machine = bench.machine
@@ -55,7 +55,7 @@ async def an_error_response_ends_the_run_and_the_next_is_exact(dut: Any) -> None
         await machine.run_exactly(case)
 
 
-@cocotb.test()
+@bounded_test
 async def an_illegal_command_ends_the_run_and_the_next_is_exact(dut: Any) -> None:
     bench = Bench(dut)
     machine = bench.machine
@@ -72,7 +72,7 @@ async def an_illegal_command_ends_the_run_and_the_next_is_exact(dut: Any) -> Non
     await machine.run_exactly(case)
 
 
-@cocotb.test()
+@bounded_test
 async def an_abort_ends_the_run_and_the_next_is_exact(dut: Any) -> None:
     bench = Bench(dut)
     machine = bench.machine
@@ -88,7 +88,7 @@ async def an_abort_ends_the_run_and_the_next_is_exact(dut: Any) -> None:
         await machine.run_exactly(case)
 
 
-@cocotb.test()
+@bounded_test
 async def after_a_reset_in_mid_run_the_next_is_exact(dut: Any) -> None:
     bench = Bench(dut)
     machine = bench.machine

@@ -2,13 +2,12 @@
 
 from typing import Any
 
-import cocotb
 from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge
 
 from arch.commands import COMMAND_BYTES
 from arch.timing import FETCH_AHEAD
 from tests.cocotb.axi_peer import ChannelMonitor, Memory
-from tests.cocotb.watch import PinMonitor, Pins, until
+from tests.cocotb.watch import PinMonitor, Pins, bounded_test, until
 from tests.support.machines import CONFIGS
 from tests.support.streams import (
     StreamMonitor,
@@ -119,7 +118,7 @@ def words(memory: bytearray, addresses: list[int]) -> list[int]:
     ]
 
 
-@cocotb.test()
+@bounded_test
 async def programs_arrive_whole(dut: Any) -> None:
     bench = Bench(dut)
     await start_clock(dut)
@@ -129,7 +128,7 @@ async def programs_arrive_whole(dut: Any) -> None:
     assert bench.commands.payloads == words(bench.memory.content, bench.model.addresses)
 
 
-@cocotb.test()
+@bounded_test
 async def bad_beats_are_told(dut: Any) -> None:
     bench = Bench(dut)
     bench.memory.bad = range(MEMORY_BYTES // 4, 3 * MEMORY_BYTES // 4)
@@ -140,7 +139,7 @@ async def bad_beats_are_told(dut: Any) -> None:
     assert {response for _, response in bench.beats.transfers} == {0, 2}
 
 
-@cocotb.test()
+@bounded_test
 async def an_abort_becomes_quiet_and_after_a_reset_all_is_exact(dut: Any) -> None:
     bench = Bench(dut)
     await start_clock(dut)

@@ -6,11 +6,12 @@ import cocotb
 
 from tests.cocotb.cases import KINDS, random_case
 from tests.cocotb.machine import PATTERNS, Machine
+from tests.cocotb.watch import bounded_test
 from tests.support.machines import CONFIGS
 from tests.support.streams import bench_parameters, bench_random
 
 
-@cocotb.test()
+@bounded_test
 @cocotb.parametrize(pattern=list(PATTERNS))
 async def layers_are_exact(dut: Any, pattern: str) -> None:
     rng, config = bench_random(), CONFIGS[bench_parameters()["config"]]

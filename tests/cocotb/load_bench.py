@@ -10,7 +10,7 @@ from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge
 from arch.commands import COMMAND_BYTES, Command, Engine, LoadTarget, unpack
 from arch.config import TABLE_BYTES, TABLES, AcceleratorConfig
 from tests.cocotb.axi_peer import ChannelMonitor, Memory
-from tests.cocotb.watch import PinMonitor, Pins, until
+from tests.cocotb.watch import PinMonitor, Pins, bounded_test, until
 from tests.support.command_side import word_of
 from tests.support.machines import CONFIGS
 from tests.support.streams import (
@@ -157,7 +157,7 @@ class Bench:
         self.done, self.was_bad = 0, False
 
 
-@cocotb.test()
+@bounded_test
 async def every_byte_arrives(dut: Any) -> None:
     bench = Bench(dut)
     await start_clock(dut)
@@ -165,7 +165,7 @@ async def every_byte_arrives(dut: Any) -> None:
     assert {identity for *_, identity in bench.addresses.transfers} == {0}
 
 
-@cocotb.test()
+@bounded_test
 async def a_bad_beat_is_told_and_stops_nothing(dut: Any) -> None:
     bench = Bench(dut)
     middle = MEMORY_BYTES // 2
@@ -177,7 +177,7 @@ async def a_bad_beat_is_told_and_stops_nothing(dut: Any) -> None:
     assert {response for _, response in bench.beats.transfers} == {0, 2}
 
 
-@cocotb.test()
+@bounded_test
 async def an_abort_lets_one_burst_go_and_becomes_quiet(dut: Any) -> None:
     bench = Bench(dut)
     await start_clock(dut)
@@ -199,7 +199,7 @@ async def an_abort_lets_one_burst_go_and_becomes_quiet(dut: Any) -> None:
     await bench.finish(bench.send(5))
 
 
-@cocotb.test()
+@bounded_test
 async def after_a_reset_in_mid_run_all_is_exact(dut: Any) -> None:
     bench = Bench(dut)
     await start_clock(dut)

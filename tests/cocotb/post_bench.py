@@ -13,7 +13,7 @@ from arch.commands import COMMAND_BYTES, POST_LOOPS, ROW_LOOPS, Command, Engine,
 from arch.config import AcceleratorConfig
 from sim.command.engines import PostTiming
 from sim.command.functional import Storage
-from tests.cocotb.watch import PinMonitor, Pins, ReadResponder, until
+from tests.cocotb.watch import PinMonitor, Pins, ReadResponder, bounded_test, until
 from tests.support.command_side import random_command, word_of
 from tests.support.machines import CONFIGS
 from tests.support.streams import (
@@ -197,7 +197,7 @@ class Bench:
         assert self.accesses == self.model.accesses
 
 
-@cocotb.test()
+@bounded_test
 async def bytes_and_cycles_are_the_simulators(dut: Any) -> None:
     bench = Bench(dut)
     await start_clock(dut)
@@ -206,7 +206,7 @@ async def bytes_and_cycles_are_the_simulators(dut: Any) -> None:
     await bench.finish()
 
 
-@cocotb.test()
+@bounded_test
 async def after_a_reset_in_mid_run_all_is_exact(dut: Any) -> None:
     bench = Bench(dut)
     await start_clock(dut)

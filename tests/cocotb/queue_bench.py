@@ -8,7 +8,7 @@ from cocotb.triggers import RisingEdge
 from arch.commands import COMMAND_BYTES, COUNT_BITS, Engine, unpack
 from hw.interfaces import counts_layout
 from hw.queue import engine_flags
-from tests.cocotb.watch import PinMonitor, Pins, fields, packed
+from tests.cocotb.watch import PinMonitor, Pins, bounded_test, fields, packed
 from tests.support.command_side import random_command, word_of
 from tests.support.machines import CONFIGS
 from tests.support.streams import (
@@ -106,7 +106,7 @@ async def complete(bench: Bench, counts: dict[Engine, int], goal: dict[Engine, i
             counts[engine] += counts[engine] < goal[engine] and not next(stalls[engine])
 
 
-@cocotb.test()
+@bounded_test
 async def commands_come_in_order_and_not_too_soon(dut: Any) -> None:
     bench = Bench(dut)
     # Counts pass through 2^15 or 2^16 on the way.
@@ -123,7 +123,7 @@ async def commands_come_in_order_and_not_too_soon(dut: Any) -> None:
     assert bench.taken.payloads == bench.pushed.payloads
 
 
-@cocotb.test()
+@bounded_test
 async def one_a_cycle_if_nothing_stalls(dut: Any) -> None:
     bench = Bench(dut)
     counts = dict.fromkeys(Engine, 0)

@@ -3,7 +3,6 @@
 import random
 from typing import Any
 
-import cocotb
 from cocotb.triggers import RisingEdge, gather
 
 from arch.config import AcceleratorConfig
@@ -24,7 +23,7 @@ from arch.registers import (
 )
 from hw.counters import counters_layout
 from tests.cocotb.axi_peer import ChannelMonitor, RegisterMaster
-from tests.cocotb.watch import PinMonitor, Pins, packed
+from tests.cocotb.watch import PinMonitor, Pins, bounded_test, packed
 from tests.support.machines import CONFIGS
 from tests.support.streams import bench_parameters, bench_random, random_stalls, start_clock
 
@@ -134,7 +133,7 @@ class Bench:
         assert found == self.model.read(address, inputs), f"register at {address:#x}"
 
 
-@cocotb.test()
+@bounded_test
 async def reads_give_what_was_written(dut: Any) -> None:
     bench = Bench(dut)
     inputs = show(dut, bench.rng)
@@ -153,7 +152,7 @@ async def reads_give_what_was_written(dut: Any) -> None:
         assert int(getattr(dut, name).value) == value
 
 
-@cocotb.test()
+@bounded_test
 async def reads_and_writes_side_by_side(dut: Any) -> None:
     bench = Bench(dut)
     inputs = show(dut, bench.rng)

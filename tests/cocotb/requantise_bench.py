@@ -5,7 +5,6 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-import cocotb
 import numpy as np
 from cocotb.triggers import RisingEdge
 
@@ -13,7 +12,7 @@ from arch.layers import FeatureMap
 from arch.post_timing import REQUANTISE_LATENCY
 from sim.golden.requantise import requantise
 from sim.network import TensorSpec
-from tests.cocotb.watch import PinMonitor, Pins, to_signed
+from tests.cocotb.watch import PinMonitor, Pins, bounded_test, to_signed
 from tests.support.streams import bench_random, start_clock
 
 PHASES, ELEMENTS = 12, 400
@@ -60,7 +59,7 @@ def random_multiplier(rng: random.Random, value: int) -> int:
     return int(np.float32(target / max(abs(value), 1)).view(np.uint32))
 
 
-@cocotb.test()
+@bounded_test
 async def outputs_are_the_golden_models(dut: Any) -> None:
     rng = bench_random()
     heard: list[Pins] = []

@@ -10,7 +10,7 @@ from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge
 from arch.commands import COMMAND_BYTES, Command, Engine, unpack
 from arch.config import AcceleratorConfig
 from tests.cocotb.axi_peer import ChannelMonitor, Memory
-from tests.cocotb.watch import PinMonitor, Pins, ReadResponder, until
+from tests.cocotb.watch import PinMonitor, Pins, ReadResponder, bounded_test, until
 from tests.support.command_side import word_of
 from tests.support.machines import CONFIGS
 from tests.support.streams import (
@@ -130,7 +130,7 @@ class Bench:
         self.done, self.was_bad = 0, False
 
 
-@cocotb.test()
+@bounded_test
 async def every_byte_arrives_and_no_other(dut: Any) -> None:
     bench = Bench(dut)
     await start_clock(dut)
@@ -139,7 +139,7 @@ async def every_byte_arrives_and_no_other(dut: Any) -> None:
     assert {identity for *_, identity in bench.addresses.transfers} == {0}
 
 
-@cocotb.test()
+@bounded_test
 async def a_bad_response_is_told_and_stops_nothing(dut: Any) -> None:
     bench = Bench(dut)
     middle = MEMORY_BYTES // 2
@@ -155,7 +155,7 @@ async def a_bad_response_is_told_and_stops_nothing(dut: Any) -> None:
     assert {response for (response,) in bench.responses.transfers} == {0, 2}
 
 
-@cocotb.test()
+@bounded_test
 async def an_abort_completes_what_has_begun_and_becomes_quiet(dut: Any) -> None:
     bench = Bench(dut)
     await start_clock(dut)
@@ -180,7 +180,7 @@ async def an_abort_completes_what_has_begun_and_becomes_quiet(dut: Any) -> None:
     assert bench.memory.content == bench.model.after[-1]
 
 
-@cocotb.test()
+@bounded_test
 async def after_a_reset_in_mid_run_all_is_exact(dut: Any) -> None:
     bench = Bench(dut)
     await start_clock(dut)

@@ -10,6 +10,9 @@ from cocotb.triggers import RisingEdge
 
 from arch.timing import BUFFER_READ_LATENCY
 
+bounded_test = cocotb.test(timeout_time=1, timeout_unit="ms")
+"""A ``cocotb.test`` that fails after 100,000 cycles: a component that hangs stops no one else."""
+
 Pins = Mapping[str, int]
 """Values of pins in one cycle, by name."""
 
