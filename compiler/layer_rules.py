@@ -17,12 +17,6 @@ def reads_a_map(graph: Graph, node: Node) -> str | None:
     return None if len(shape) in (3, 4) and shape[0] == 1 else str(list(shape))
 
 
-def reads_rows(graph: Graph, node: Node) -> str | None:
-    """The input must be rows [M, K]; put a Flatten before it."""
-    shape = graph.shape(node.input(0))
-    return None if len(shape) == 2 else str(list(shape))
-
-
 def has_channels(graph: Graph, node: Node) -> str | None:
     """The input must be one map [1, C, ...]; normalise its second axis."""
     shape = graph.shape(node.input(0))
@@ -146,6 +140,12 @@ def has_constant_ranges(graph: Graph, node: Node) -> str | None:
     """Starts, ends, axes and steps of a Slice must be constants; make them initialisers."""
     variable = [name for name in node.inputs[1:] if name and name not in graph.constants]
     return f"'{variable[0]}'" if variable else None
+
+
+def has_constant_sizes(graph: Graph, node: Node) -> str | None:
+    """The sizes of a Split must be constants; make them initialisers."""
+    name = node.input(1)
+    return f"'{name}'" if name and name not in graph.constants else None
 
 
 def takes_steps_of_one(graph: Graph, node: Node) -> str | None:

@@ -90,10 +90,13 @@ class Layout:
         return Layout(sizes=self.sizes, axes=tuple(self.axes[axis] for axis in permutation))
 
     def reshaped(self, shape: Shape) -> "Layout | None":
-        """The same bytes in another ``shape`` of as many elements.
+        """The same bytes in another ``shape``.
 
-        None where an axis would have to be cut at a place that no loop over memory can express.
+        None where that has not as many elements, or where an axis would have to be cut at a place
+        that no loop over memory can express.
         """
+        if prod(shape) != prod(self.sizes):
+            return None
         runs = deque(self._runs())
         axes: list[list[tuple[int, int, int]]] = []
         for size in shape:

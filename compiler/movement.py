@@ -3,16 +3,24 @@
 from arch.errors import ModelError
 from compiler.graph import Graph, Shape
 from compiler.layout import Layout, map_axes, map_shape
+from compiler.operators import CUTS
 from compiler.segments import Step
 from compiler.values import Build, Value
 from sim.network import Slice
 
 
-def reshaped(graph: Graph, step: Step, value: Value) -> Value:
-    """The value after a Reshape, Transpose or one of their like: the same bytes.
+def moved(graph: Graph, step: Step, value: Value, build: Build, name: str) -> Value:
+    """The value after an operator that only moves elements; a new tensor is called ``name``.
 
-    Raises ``ModelError`` where the bytes could not stay where they are.
+    Raises ``ModelError`` where bytes would have to move that no layer moves.
     """
+    if step.node.operator in CUTS:
+        return _sliced(graph, step, value, build, name)
+    return _reshaped(graph, step, value)
+
+
+def _reshaped(graph: Graph, step: Step, value: Value) -> Value:
+    """The same bytes, after a Reshape, Transpose or one of their like."""
     node, shape = step.node, graph.shape(step.tensor)
     if node.operator == "Transpose":
         rank = len(shape)
@@ -27,12 +35,8 @@ def reshaped(graph: Graph, step: Step, value: Value) -> Value:
     return Value(tensor=value.tensor, layout=new)
 
 
-def sliced(graph: Graph, step: Step, value: Value, build: Build, name: str) -> Value:
-    """The value after a Slice, or the part that one output of a Split is, called ``name``.
-
-    Raises ``ModelError`` where the channels do not lie side by side, or more than two other axes
-    are cut.
-    """
+def _sliced(graph: Graph, step: Step, value: Value, build: Build, name: str) -> Value:
+    """A part of the value: a Slice, or one output of a Split."""
     before, after = value.layout.shape, graph.shape(step.tensor)
     if before == after:
         return value

@@ -7,6 +7,9 @@ ARITHMETIC = {"Add", "Div", "Mul", "Sub"}
 """With a constant, they continue a linear operator, or are a function of one number."""
 LAYOUT = {"Flatten", "Reshape", "Squeeze", "Transpose", "Unsqueeze"}
 """Give the same elements another shape."""
+CUTS = {"Slice", "Split"}
+"""Take a part of the elements."""
+MOVES = LAYOUT | CUTS
 CLAMPS = {"Clip", "Relu"}
 FUNCTIONS = {
     "Abs", "Ceil", "Celu", "Cos", "Elu", "Erf", "Exp", "Floor", "Gelu", "HardSigmoid", "HardSwish",

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from arch.errors import ModelError
 from arch.layers import ConvShape, FeatureMap, PoolShape, Window
 from compiler.fold import Linear, fold, integer_bias, read_linear, scale_channels, varying_axes
-from compiler.graph import Graph, Node
+from compiler.graph import Graph, Node, Shape
 from compiler.joins import join
 from compiler.layer_rules import clip_bounds, reduced_axes
 from compiler.layout import Layout
-from compiler.movement import reshaped, sliced
-from compiler.operators import ARITHMETIC, CLAMPS, FUNCTIONS, LAYOUT, LINEAR
+from compiler.movement import moved
+from compiler.operators import ARITHMETIC, CLAMPS, FUNCTIONS, LAYOUT, LINEAR, MOVES
 from compiler.quantisation import is_constant
 from compiler.segments import Segment, Step
 from compiler.tables import table_of
@@ -30,7 +30,6 @@ from sim.network import Add, AveragePool, Conv, MaxPool, Multiply, Table, Tensor
 _CLAMPED = Conv | MaxPool | AveragePool | Add | Multiply
 _MAX_POOLS = {"MaxPool", "GlobalMaxPool"}
 _AVERAGES = {"AveragePool", "GlobalAveragePool", "ReduceMean"}
-_CUTS = {"Slice", "Split"}
 
 
 def lower(graph: Graph, segment: Segment, values: dict[str, Value], build: Build) -> Value:
@@ -43,7 +42,7 @@ def lower(graph: Graph, segment: Segment, values: dict[str, Value], build: Build
     for operand in segment.operands:
         value = values[operand.source]
         for step in operand.steps:
-            value = reshaped(graph, step, value)
+            value = moved(graph, step, value, build, step.tensor)
         operands.append(value)
     lowering = _Lowering(graph, segment, operands[0], build)
     steps = segment.steps
@@ -82,7 +81,7 @@ class _Lowering:
         if self._continues(node):
             return
         if node.operator in LAYOUT and self._linear is None:
-            self._value = reshaped(self._graph, step, self._value)
+            self._move(step)
             return
         self._make_pending()
         if node.operator in LINEAR:
@@ -95,11 +94,8 @@ class _Lowering:
         elif node.operator in _AVERAGES:
             self._require_first(node)
             self._add_average(step)
-        elif node.operator in _CUTS:
-            name = self._name(step.tensor)
-            self._value = sliced(self._graph, step, self._value, self._build, name)
-        elif node.operator in LAYOUT:
-            self._value = reshaped(self._graph, step, self._value)
+        elif node.operator in MOVES:
+            self._move(step)
         else:
             self._require_first(node)
             raise LookupError(f"{node.label}: check the support rules first")
@@ -110,6 +106,10 @@ class _Lowering:
         if self._last is None and not is_quantised_as(self._value.tensor, self._quantisation):
             self._requantise(self._segment.quantizer, self._quantisation.limits)
         return self._value
+
+    def _move(self, step: Step) -> None:
+        name = self._name(step.tensor)
+        self._value = moved(self._graph, step, self._value, self._build, name)
 
     def _continues(self, node: Node) -> bool:
         """Whether the node joins what is pending, or begins a chain of functions."""
@@ -131,8 +131,11 @@ class _Lowering:
 
     def _broadcast(self, node: Node, value: Value) -> Value:
         """A constant of more axes adds axes of size 1."""
-        layout = value.layout.reshaped(self._graph.shape(node.output))
-        return value if layout is None else Value(tensor=value.tensor, layout=layout)
+        shape = self._graph.shape(node.output)
+        layout = value.layout.reshaped(shape)
+        if layout is None:
+            raise _other_size(node, shape, value.tensor.shape)
+        return Value(tensor=value.tensor, layout=layout)
 
     def _is_function(self, node: Node) -> bool:
         """Whether the node is a function of one number."""
@@ -282,10 +285,7 @@ class _Lowering:
     def _output(self, node: Node, tensor: str, shape: FeatureMap) -> TensorSpec:
         inferred = self._graph.shape(tensor)
         if prod(inferred) != shape.elements:
-            raise ModelError(
-                f"{node.label}: the output must have the {prod(inferred)} elements that ONNX "
-                f"infers, got {shape.elements}; export the model again"
-            )
+            raise _other_size(node, inferred, shape)
         return self._build.tensor(self._name(tensor), shape, self._quantisation)
 
     def _name(self, tensor: str) -> str:
@@ -300,3 +300,10 @@ class _Lowering:
         """The last layer brought the values to the output quantisation."""
         self._value = Value(tensor=output, layout=layout)
         self._last = len(self._build.layers) - 1
+
+
+def _other_size(node: Node, inferred: Shape, shape: FeatureMap) -> ModelError:
+    return ModelError(
+        f"{node.label}: the output must have the {prod(inferred)} elements that ONNX infers, "
+        f"got {shape.elements}; export the model again"
+    )

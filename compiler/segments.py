@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from arch.errors import ModelError
 from compiler.graph import Graph, Node
 from compiler.names import printable
-from compiler.operators import JOINS, LAYOUT
+from compiler.operators import JOINS, MOVES
 from compiler.quantisation import Quantisation, activation_quantisation, is_constant
 
 _MAX_STEPS = 100
@@ -27,7 +27,7 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Operand:
-    """An 8-bit tensor and the operators that give it another shape before it is used."""
+    """An 8-bit tensor and the operators that only move its elements before they are used."""
 
     source: str
     steps: tuple[Step, ...]
@@ -112,7 +112,7 @@ def _segment(graph: Graph, quantizer: Node, name: str) -> Segment:
             operands = (Operand(source=_dequantised(graph, node), steps=()),)
             break
         chain.append(Step(node=node, tensor=tensor))
-        if node.operator in LAYOUT:
+        if node.operator in MOVES:
             _check_length(node, chain)
         else:
             _check_single_reader(graph, node, tensor)
@@ -140,7 +140,7 @@ def _check_joins(node: Node, inputs: int) -> None:
 
 def _operand(graph: Graph, reader: Node, tensor: str) -> Operand:
     steps: list[Step] = []
-    while (node := _producer(graph, tensor)).operator in LAYOUT:
+    while (node := _producer(graph, tensor)).operator in MOVES:
         steps.append(Step(node=node, tensor=tensor))
         _check_length(node, steps)
         tensor = node.input(0)
@@ -170,11 +170,11 @@ def _activations(graph: Graph, node: Node) -> list[str]:
 
 
 def _check_length(node: Node, steps: list[Step]) -> None:
-    """Many segments may share what only reshapes: that must not multiply the work."""
+    """Many segments may share what only moves data: that must not multiply the work."""
     if len(steps) > _MAX_STEPS:
         raise ModelError(
             f"{node.label}: at most {_MAX_STEPS} operators may follow one another without a "
-            "QuantizeLinear where one of them reshapes, got more; simplify the model"
+            "QuantizeLinear where one of them moves data, got more; simplify the model"
         )
 
 

@@ -32,7 +32,9 @@ def _bypass(graph: Graph) -> Graph:
 
 
 def _has_no_effect(graph: Graph, node: Node) -> bool:
-    """Identity, and Dropout that is not asked to train or for its mask."""
+    """Identity, Concat of one tensor, and Dropout that is not asked to train or for its mask."""
+    if node.operator == "Concat":
+        return len(node.inputs) == 1
     if node.operator != "Dropout":
         return node.operator == "Identity"
     training = node.input(2)

@@ -18,8 +18,12 @@ Rule = Callable[[Graph, Node], str | None]
 
 @dataclass(frozen=True, kw_only=True)
 class Operator:
-    """What of an ONNX operator is supported; rules are checked in this order."""
+    """What of an ONNX operator is supported; rules are checked in this order.
 
+    ``becomes`` says in a few words what it is on the machine.
+    """
+
+    becomes: str
     attributes: frozenset[str] = frozenset()
     rules: tuple[Rule, ...] = ()
 
@@ -56,17 +60,30 @@ _FUNCTION_ATTRIBUTES = {
     "ThresholdedRelu": {"alpha"},
 }
 _FUNCTION_RULES: dict[str, tuple[Rule, ...]] = {"PRelu": (layer.has_one_slope,)}
+_CONSTANT = (
+    "(the second may be one pixel); with a constant, part of the layer before, a depthwise "
+    "convolution, or a table"
+)
 
 OPERATORS: dict[str, Operator] = {
     name: Operator(
+        becomes="a table of 256 bytes",
         attributes=frozenset(_FUNCTION_ATTRIBUTES.get(name, ())),
         rules=_FUNCTION_RULES.get(name, ()),
     )
     for name in FUNCTIONS
 } | {
-    "Add": Operator(rules=(layer.has_finite_constants,)),
-    "AveragePool": Operator(attributes=_WINDOW | {"ceil_mode", "count_include_pad"}, rules=_POOL),
+    "Add": Operator(
+        becomes=f"a sum of two maps {_CONSTANT}",
+        rules=(layer.has_finite_constants,),
+    ),
+    "AveragePool": Operator(
+        becomes="an average pool",
+        attributes=_WINDOW | {"ceil_mode", "count_include_pad"},
+        rules=_POOL,
+    ),
     "BatchNormalization": Operator(
+        becomes="part of the convolution before, else a depthwise one",
         attributes=frozenset({"epsilon", "momentum", "training_mode"}),
         rules=(
             layer.is_in_inference_mode,
@@ -74,12 +91,18 @@ OPERATORS: dict[str, Operator] = {
             layer.has_channels,
         ),
     ),
-    "Clip": Operator(rules=(layer.has_constant_bounds,)),
-    "Concat": Operator(attributes=frozenset({"axis"}), rules=(layer.joins_activations,)),
+    "Clip": Operator(becomes="the clamp of the layer before", rules=(layer.has_constant_bounds,)),
+    "Concat": Operator(
+        becomes="maps side by side, without a copy where they are quantised alike",
+        attributes=frozenset({"axis"}),
+        rules=(layer.joins_activations,),
+    ),
     "Constant": Operator(
-        attributes=frozenset({"value", "value_float", "value_floats", "value_int", "value_ints"})
+        becomes="a constant",
+        attributes=frozenset({"value", "value_float", "value_floats", "value_int", "value_ints"}),
     ),
     "Conv": Operator(
+        becomes="a convolution: 1-D or 2-D, of any number of groups",
         attributes=_WINDOW | {"group"},
         rules=(
             layer.reads_a_map,
@@ -89,44 +112,70 @@ OPERATORS: dict[str, Operator] = {
         ),
     ),
     "DequantizeLinear": Operator(
+        becomes="nothing: it says what bytes mean",
         attributes=_QUANTISATION_ATTRIBUTES,
         rules=(*_SCALES, quantisation.fits_its_constant),
     ),
-    "Div": Operator(rules=(layer.has_one_constant, layer.has_finite_constants)),
-    "Dropout": Operator(attributes=frozenset({"seed"}), rules=(layer.is_in_inference_mode,)),
-    "Flatten": Operator(attributes=frozenset({"axis"})),
+    "Div": Operator(
+        becomes="as Mul, by a constant", rules=(layer.has_one_constant, layer.has_finite_constants)
+    ),
+    "Dropout": Operator(
+        becomes="nothing", attributes=frozenset({"seed"}), rules=(layer.is_in_inference_mode,)
+    ),
+    "Flatten": Operator(becomes="nothing: the same bytes", attributes=frozenset({"axis"})),
     "Gemm": Operator(
+        becomes="a fully connected layer",
         attributes=frozenset({"alpha", "beta", "transA", "transB"}),
         rules=(
             layer.is_not_transposed,
             layer.is_not_scaled,
-            layer.reads_rows,
             *_WEIGHTS,
             quantisation.has_constant_bias,
         ),
     ),
-    "GlobalAveragePool": Operator(rules=(layer.reads_a_map,)),
-    "GlobalMaxPool": Operator(rules=(layer.reads_a_map,)),
-    "Identity": Operator(),
-    "MatMul": Operator(rules=_WEIGHTS),
+    "GlobalAveragePool": Operator(becomes="an average pool", rules=(layer.reads_a_map,)),
+    "GlobalMaxPool": Operator(becomes="a max pool", rules=(layer.reads_a_map,)),
+    "Identity": Operator(becomes="nothing"),
+    "MatMul": Operator(becomes="a fully connected layer of each row", rules=_WEIGHTS),
     "MaxPool": Operator(
+        becomes="a max pool",
         attributes=_WINDOW | {"ceil_mode", "storage_order"},
         rules=(layer.gives_no_indices, *_POOL),
     ),
-    "Mul": Operator(rules=(layer.has_finite_constants,)),
-    "QuantizeLinear": Operator(attributes=_QUANTISATION_ATTRIBUTES, rules=_SCALES),
+    "Mul": Operator(
+        becomes=f"a product of two maps {_CONSTANT}",
+        rules=(layer.has_finite_constants,),
+    ),
+    "QuantizeLinear": Operator(
+        becomes="the scale and zero point of the layer before",
+        attributes=_QUANTISATION_ATTRIBUTES,
+        rules=_SCALES,
+    ),
     "ReduceMean": Operator(
+        becomes="an average pool",
         attributes=frozenset({"axes", "keepdims", "noop_with_empty_axes"}),
         rules=(layer.averages_the_map,),
     ),
-    "Relu": Operator(),
-    "Reshape": Operator(attributes=frozenset({"allowzero"})),
-    "Slice": Operator(rules=(layer.has_constant_ranges, layer.takes_steps_of_one)),
-    "Split": Operator(attributes=frozenset({"axis", "num_outputs"})),
-    "Squeeze": Operator(),
-    "Sub": Operator(rules=(layer.has_one_constant, layer.has_finite_constants)),
-    "Transpose": Operator(attributes=frozenset({"perm"})),
-    "Unsqueeze": Operator(),
+    "Relu": Operator(becomes="the clamp of the layer before"),
+    "Reshape": Operator(becomes="nothing: the same bytes", attributes=frozenset({"allowzero"})),
+    "Slice": Operator(
+        becomes="a part of a map, without a copy along the channels",
+        rules=(layer.has_constant_ranges, layer.takes_steps_of_one),
+    ),
+    "Split": Operator(
+        becomes="parts of a map, without a copy along the channels",
+        attributes=frozenset({"axis", "num_outputs"}),
+        rules=(layer.has_constant_sizes,),
+    ),
+    "Squeeze": Operator(becomes="nothing: the same bytes"),
+    "Sub": Operator(
+        becomes="as Add, of a constant", rules=(layer.has_one_constant, layer.has_finite_constants)
+    ),
+    "Transpose": Operator(
+        becomes="nothing where bytes stay; a convolution where channels are shuffled",
+        attributes=frozenset({"perm"}),
+    ),
+    "Unsqueeze": Operator(becomes="nothing: the same bytes"),
 }
 
 _QUANTISE = (
@@ -187,7 +236,7 @@ def support_page() -> str:
     """The supported operators with attributes and rules, as Markdown."""
     lines = ["# Supported ONNX operators", ""]
     for name, operator in sorted(OPERATORS.items()):
-        lines += [f"## {name}", ""]
+        lines += [f"## {name}", "", f"Becomes {operator.becomes}.", ""]
         if operator.attributes:
             lines += [f"Attributes: {_listed(operator.attributes)}.", ""]
         lines += [f"- {' '.join((rule.__doc__ or '').split())}" for rule in operator.rules]

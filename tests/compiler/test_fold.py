@@ -127,3 +127,64 @@ def test_an_impossible_variance(variance: float, shown: str, tmp_path: Path) -> 
         "node 'bn' (BatchNormalization): scale / sqrt(variance + epsilon) must be finite, "
         f"got {shown}; train again with a positive epsilon"
     )
+
+
+@pytest.mark.parametrize(
+    ("operator", "constant", "multiplier", "bias"),
+    [
+        ("Mul", [2.0, 4.0, 1.0, 0.5], [0.125, 0.25, 0.0625, 0.03125], [8, 16, 24, 32]),
+        ("Div", [0.5, 0.25, 1.0, 2.0], [0.125, 0.25, 0.0625, 0.03125], [8, 16, 24, 32]),
+        ("Sub", [1.0, 1.0, 1.0, 1.0], [0.0625] * 4, [0, 8, 16, 24]),
+    ],
+)
+def test_arithmetic_with_a_constant_of_each_channel(
+    operator: str,
+    constant: list[float],
+    multiplier: list[float],
+    bias: list[int],
+    tmp_path: Path,
+) -> None:
+    graph = start()
+    graph.conv(graph.constant("b", [1.0, 2.0, 3.0, 4.0]), weights=WEIGHTS)
+    graph.node(operator, graph.constant("c", np.reshape(constant, (1, 4, 1, 1))))
+    layer = only_layer(graph, tmp_path)
+    assert layer.multiplier.tolist() == multiplier
+    assert layer.bias.tolist() == bias
+
+
+def test_a_convolution_subtracted_from_a_constant(tmp_path: Path) -> None:
+    graph = start().conv(weights=WEIGHTS)
+    graph.tensor = graph.raw("Sub", (graph.constant("one", 1.0), graph.tensor), "y", "minus")
+    layer = only_layer(graph, tmp_path)
+    assert np.array_equal(layer.weights, -WEIGHTS.reshape(4, 1, 1, 2))
+    assert layer.bias.tolist() == [8] * 4
+
+
+def test_batch_norm_alone_is_a_depthwise_convolution(tmp_path: Path) -> None:
+    """Weights of 127 stand for the gain; the bias counts 127ths of it."""
+    graph = start()
+    parameters = ([2.0, -0.5], [1.0, 0.0], [0.0, 1.0], [3.0, 3.0])
+    names = [graph.constant(f"p{index}", values) for index, values in enumerate(parameters)]
+    layer = only_layer(graph.node("BatchNormalization", *names, epsilon=1.0), tmp_path)
+    assert layer.shape.groups == 2
+    assert layer.weights.ravel().tolist() == [127, -127]
+    # Gains 1 and -1/4; 1 / (0.5 / 127), and 1/4 / (0.125 / 127).
+    assert layer.bias.tolist() == [254, 254]
+    assert np.allclose(layer.multiplier, np.array([0.25, 0.0625]) / 127, rtol=1e-6)
+
+
+def test_arithmetic_of_rows_alone_is_depthwise_too(tmp_path: Path) -> None:
+    graph = QdqGraph(shape=(1, 5, 3)).qdq(0.5)
+    graph.node("MatMul", graph.weights("w", np.eye(3), 1.0)).qdq(0.5)
+    graph.node("Mul", graph.constant("gain", [1.0, 2.0, 4.0])).node("Relu").qdq(1.0)
+    layers = read_network(graph.save(tmp_path)).network.layers
+    last = layers[-1]
+    assert isinstance(last, Conv)
+    assert (last.shape.groups, last.clamp) == (3, (0, 127))
+
+
+def test_weights_with_a_zero_point(tmp_path: Path) -> None:
+    graph = start()
+    weights = graph.weights("w", WEIGHTS + 128, 0.25, 128, np.uint8)
+    layer = only_layer(graph.node("Conv", weights, name="conv"), tmp_path)
+    assert np.array_equal(layer.weights, WEIGHTS.reshape(4, 1, 1, 2))

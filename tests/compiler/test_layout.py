@@ -111,6 +111,6 @@ def test_a_flattened_map_is_a_permuted_vector() -> None:
     assert view.order().tolist() == [0, 3, 1, 4, 2, 5]
 
 
-@pytest.mark.parametrize("target", [(1, 4, 9), (1, 9, 2, 2)])
+@pytest.mark.parametrize("target", [(1, 4, 9), (1, 9, 2, 3)])
 def test_axes_that_cut_across(target: tuple[int, ...]) -> None:
     assert Layout.with_channels((1, 6, 2, 3), 1).reshaped(target) is None

@@ -102,7 +102,7 @@ def test_many_reshapes_in_a_row(tmp_path: Path) -> None:
         graph.node("Transpose", name=f"turn{index}", perm=[0, 1, 3, 2])
     assert refusal(graph.qdq(), tmp_path) == (
         "node 'turn0' (Transpose): at most 100 operators may follow one another without a "
-        "QuantizeLinear where one of them reshapes, got more; simplify the model"
+        "QuantizeLinear where one of them moves data, got more; simplify the model"
     )
 
 

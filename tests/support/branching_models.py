@@ -9,15 +9,20 @@ from tests.support.qdq_models import FloatNet
 Block = Callable[[FloatNet, np.random.Generator], None]
 
 
-def random_branching_net(rng: np.random.Generator, blocks: int = 3) -> FloatNet:
-    """A stem, some blocks of every kind, and a classifier's head."""
+def random_branching_net(
+    rng: np.random.Generator, blocks: int = 3, *, integer: bool = False
+) -> FloatNet:
+    """A stem, some blocks of every kind, and a classifier's head.
+
+    With ``integer``, only of operators that ONNX Runtime has in integer form.
+    """
+    kinds, heads = (INTEGER_BLOCKS, INTEGER_HEADS) if integer else (BLOCKS, HEADS)
     shape = (1, int(rng.integers(1, 5)), int(rng.integers(6, 11)), int(rng.integers(6, 11)))
     net = FloatNet(rng, shape)
     net.conv(int(rng.choice([4, 8, 12])), (3, 3), pads=[1, 1, 1, 1]).add("Relu")
     for _ in range(blocks):
-        block = BLOCKS[int(rng.integers(len(BLOCKS)))]
-        block(net, rng)
-    HEADS[int(rng.integers(len(HEADS)))](net, rng)
+        kinds[int(rng.integers(len(kinds)))](net, rng)
+    heads[int(rng.integers(len(heads)))](net, rng)
     return net
 
 
@@ -118,6 +123,15 @@ def activation(net: FloatNet, rng: np.random.Generator) -> None:
         net.add(str(rng.choice(["Tanh", "Elu", "Selu", "Softplus", "Erf", "Abs", "Neg", "Exp"])))
 
 
+def integer_activation(net: FloatNet, rng: np.random.Generator) -> None:
+    net.conv(net.shape[1], (1, 1))
+    if rng.random() < 0.5:
+        net.add("LeakyRelu", alpha=0.2)
+    else:
+        x = net.tensor
+        net.add("Sigmoid").add("Mul", x)
+
+
 def pool(net: FloatNet, rng: np.random.Generator) -> None:
     """A pooling with padding, rounded either way."""
     if min(net.shape[2:]) < 5:
@@ -178,3 +192,5 @@ BLOCKS: tuple[Block, ...] = (
     normalise_first,
 )
 HEADS: tuple[Block, ...] = (_flat_head, _mean_head, _token_head, _map_head)
+INTEGER_BLOCKS = (*BLOCKS[:6], integer_activation, pool)
+INTEGER_HEADS = (_flat_head, _mean_head, _map_head)

@@ -81,9 +81,9 @@ class QdqGraph:
             [helper.make_tensor_value_info(self.tensor, TensorProto.FLOAT, None)],
             self.constants,
         )
-        return helper.make_model(
-            graph, opset_imports=[helper.make_opsetid("", self.opset)], ir_version=9
-        )
+        others = {node.domain for node in self.nodes} - {""}
+        opsets = [helper.make_opsetid("", self.opset), *(helper.make_opsetid(o, 1) for o in others)]
+        return helper.make_model(graph, opset_imports=opsets, ir_version=9)
 
     def save(self, folder: Path) -> Path:
         path = folder / "net.onnx"

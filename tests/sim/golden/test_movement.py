@@ -58,9 +58,7 @@ def test_a_slice_lies_within_its_input(start: tuple[int, int, int]) -> None:
 def test_a_slice_keeps_its_quantisation() -> None:
     output = spec("y", 1, 1, 1, scale=2.0)
     layer = Slice(name="s", input=spec("x", 2, 3, 4), output=output, start=(0, 0, 0))
-    with pytest.raises(
-        ModelError, match=r"^layer s: tensor x must be quantised as y, got scale 1 "
-    ):
+    with pytest.raises(ModelError, match=r"^layer s: tensor x must be quantised as y, got "):
         slice_map(layer, X)
 
 
