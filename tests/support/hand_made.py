@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arch.commands import COMMAND_BYTES, FORMATS, Command, Engine, LoadTarget
-from arch.config import AcceleratorConfig
+from arch.config import TABLE_BYTES, TABLES, AcceleratorConfig
 from arch.registers import Status
 from compiler.program import pack_all
 from compiler.waits import Region, Step, add_waits
@@ -91,6 +91,7 @@ class MemoryPlan:
                 config.bus_bytes,
                 2 * max(config.bus_bytes, _PAIR_BYTES),
             ),
+            LoadTarget.TABLE: (self.weights, TABLES * TABLE_BYTES, 1, 2 * config.bus_bytes),
         }
         loads = [
             step(
@@ -120,7 +121,6 @@ class MemoryPlan:
                 width=half,
                 ox_count=half - 1,
                 ox_dx=1,
-                ox_da=1,
             )
             for first in (0, half)
         ]

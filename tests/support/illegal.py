@@ -64,12 +64,12 @@ def _wait(engine: Engine, other: Engine, ahead: int) -> Maker:
     return make
 
 
-def _parameter_load(rows: int, **steps: int) -> Maker:
-    """A load of parameters of which one field is half a beat off."""
+def _aligned_load(target: LoadTarget, rows: int, **steps: int) -> Maker:
+    """A load that must be aligned, of which one field is a byte off."""
 
     def make(config: AcceleratorConfig, _counts: dict[Engine, int]) -> bytes:
         off = {name: config.bus_bytes * beats + 1 for name, beats in steps.items()}
-        values = {"target": LoadTarget.PARAMETER, "rows": rows, **off}
+        values = {"target": target, "rows": rows, **off}
         return pack(_harmless(Engine.LOAD, **values), config)
 
     return make
@@ -103,12 +103,19 @@ ILLEGAL: dict[str, Maker] = {
     },
     "LOAD of no bytes": _fields(Engine.LOAD, row_bytes=0),
     "STORE of no bytes": _fields(Engine.STORE, row_bytes=0),
-    "LOAD to target 3": _fields(Engine.LOAD, target=3),
-    "parameters from within a beat": _parameter_load(0, dram_address=1),
-    "parameters to within a beat": _parameter_load(0, buffer_address=1),
-    "parameters of broken beats": _parameter_load(0, row_bytes=1),
-    "parameters at broken distances in memory": _parameter_load(1, dram_pitch=1),
-    "parameters at broken distances in the buffer": _parameter_load(1, buffer_pitch=1),
+    **{
+        f"{target.name.lower()}s {what}": _aligned_load(target, rows, **{field: 1})
+        for target in (LoadTarget.PARAMETER, LoadTarget.TABLE)
+        for what, rows, field in (
+            ("from within a beat", 0, "dram_address"),
+            ("to within a beat", 0, "buffer_address"),
+            ("of broken beats", 0, "row_bytes"),
+            ("at broken distances in memory", 1, "dram_pitch"),
+            ("at broken distances in the buffer", 1, "buffer_pitch"),
+        )
+    },
+    "POST with operand 3": _fields(Engine.POST, operand=3),
+    "POST with table 3": _fields(Engine.POST, table=3),
     "POST of more channels than columns": _channels,
 }
 """By rule, a command that breaks it."""

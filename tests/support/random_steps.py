@@ -11,8 +11,16 @@ keep beyond that are kept here:
 import random
 from collections.abc import Sequence
 
-from arch.commands import EXECUTE_LOOPS, POST_LOOPS, Engine, LoadTarget, PostMode, PostSource
-from arch.config import AcceleratorConfig
+from arch.commands import (
+    EXECUTE_LOOPS,
+    POST_LOOPS,
+    ROW_LOOPS,
+    Engine,
+    LoadTarget,
+    PostMode,
+    PostSource,
+)
+from arch.config import TABLE_BYTES, TABLES, AcceleratorConfig
 from compiler.waits import Region, Step
 from tests.support.hand_made import HandMade, MemoryPlan, step
 
@@ -55,6 +63,8 @@ class RandomSteps:
         target = self._random.choice(list(LoadTarget))
         if target is LoadTarget.PARAMETER:
             return self._load_parameters()
+        if target is LoadTarget.TABLE:
+            return self._load_tables()
         size = {
             LoadTarget.ACTIVATION: self._config.activation_buffer_bytes,
             LoadTarget.WEIGHT: self._config.weight_buffer_bytes,
@@ -141,9 +151,14 @@ class RandomSteps:
         unit = max(1, _PAIR_BYTES // config.bus_bytes)
         parameters = self._random.randrange(0, config.parameter_words - block + 1, unit)
         ends = sorted((pick(-128, 255), pick(-128, 255)))
+        table = pick(0, TABLES)
         return step(
             Engine.POST,
-            [*reads, Region("parameter", parameters, parameters + block)],
+            [
+                *reads,
+                Region("parameter", parameters, parameters + block),
+                Region("table", 0, TABLES * TABLE_BYTES if table else 0),
+            ],
             [Region("activation", out + low, out + high)],
             source=source,
             mode=self._random.choice(list(PostMode)),
@@ -155,6 +170,7 @@ class RandomSteps:
             out_address=out,
             out_py=rows % (1 << 20),
             out_px=columns % (1 << 20),
+            table=table,
             **fields,
         )
 
@@ -189,6 +205,21 @@ class RandomSteps:
             buffer_address=address,
         )
 
+    def _load_tables(self) -> Step:
+        """Some entries of the tables."""
+        size, unit = TABLES * TABLE_BYTES, self._config.bus_bytes
+        length = unit * self._random.randint(1, 4)
+        address = self._random.randrange(0, size - length + 1, unit)
+        return step(
+            Engine.LOAD,
+            [],
+            [Region("table", address, address + length)],
+            target=LoadTarget.TABLE,
+            dram_address=self._plan.weights + address,
+            row_bytes=length,
+            buffer_address=address,
+        )
+
     def _walk(self, counts: dict[str, int], *, reach: int) -> tuple[dict[str, int], int, int]:
         """Fields of an address generator; first and last byte reached, relative to its origin."""
         fields = {
@@ -197,15 +228,15 @@ class RandomSteps:
             "height": self._random.randint(1, 6),
             "width": self._random.randint(1, 6 * reach),
         }
-        low, high = 0, reach
+        # Positions outside the row are not read.
+        low, high = 0, fields["width"] + reach
         for name, count in counts.items():
+            fields[f"{name}_count"] = count - 1
+            if name not in ROW_LOOPS:
+                fields[f"{name}_dx"] = self._random.randint(-reach, 2 * reach)
+                continue
             da = self._random.randint(-30, 30)
-            fields |= {
-                f"{name}_count": count - 1,
-                f"{name}_dy": self._random.randint(-1, 2),
-                f"{name}_dx": self._random.randint(-reach, 2 * reach),
-                f"{name}_da": da,
-            }
+            fields |= {f"{name}_dy": self._random.randint(-1, 2), f"{name}_da": da}
             low += min(0, da * (count - 1))
             high += max(0, da * (count - 1))
         return fields, low, high
