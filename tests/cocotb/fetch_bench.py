@@ -20,7 +20,7 @@ from tests.support.streams import (
 
 MEMORY_BYTES = 1 << 16
 TIMEOUT = 50_000
-PROGRAMS, ABORTS = 6, 20
+PROGRAMS, ABORTS = 6, 15
 LONGEST = 30
 
 

@@ -53,7 +53,7 @@ def test_control(seed: int) -> None:
     run_cocotb(RunControl(), "tests.cocotb.control_bench", seed=seed)
 
 
-@pytest.mark.parametrize("seed", seeds(2))
+@pytest.mark.parametrize("seed", seeds(1))
 def test_registers(seed: int) -> None:
     registers = RegisterPins(ControlRegisters(config=CONFIGS["tiny"]))
     run_cocotb(registers, "tests.cocotb.registers_bench", seed=seed, parameters={"config": "tiny"})
