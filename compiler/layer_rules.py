@@ -155,6 +155,13 @@ def takes_steps_of_one(graph: Graph, node: Node) -> str | None:
     return str(wrong[0]) if wrong.size else None
 
 
+def permutes_all_axes(graph: Graph, node: Node) -> str | None:
+    """The attribute perm must name every axis once; export the model again."""
+    rank = len(graph.shape(node.input(0)))
+    perm = node.integers("perm", tuple(range(rank)))
+    return None if sorted(perm) == list(range(rank)) else str(list(perm))
+
+
 def clip_bounds(graph: Graph, node: Node) -> tuple[float, float] | None:
     """Lowest and highest output of a Clip; None if they are not constant."""
     bounds = []

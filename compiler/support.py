@@ -174,6 +174,7 @@ OPERATORS: dict[str, Operator] = {
     "Transpose": Operator(
         becomes="nothing where bytes stay; a convolution where channels are shuffled",
         attributes=frozenset({"perm"}),
+        rules=(layer.permutes_all_axes,),
     ),
     "Unsqueeze": Operator(becomes="nothing: the same bytes"),
 }

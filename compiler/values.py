@@ -15,7 +15,9 @@ from sim.multipliers import pool_multiplier
 from sim.network import Alias, Conv, Layer, MaxPool, TensorSpec
 
 MULTIPLIERS = (2.0**-60, 2.0**20)
+# Channels of one map, and weights of all shuffles together: they are not in the file.
 _MAX_SHUFFLED = 4096
+_MAX_SHUFFLE_WEIGHTS = 1 << 26
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +38,7 @@ class Build:
     # Forms of a tensor that were made before, by its name and what was asked for.
     _shaped: dict[tuple[str, FeatureMap], TensorSpec] = field(default_factory=dict)
     _ordered: dict[tuple[str, Layout, int], TensorSpec] = field(default_factory=dict)
+    _shuffle_weights: int = 0
 
     def tensor(
         self, name: str, shape: FeatureMap, quantisation: Quantisation | TensorSpec
@@ -119,6 +122,12 @@ class Build:
             raise ModelError(
                 f"{node.label}: at most {_MAX_SHUFFLED} channels may be brought in order, "
                 f"got {channels}; remove the Transpose or Flatten before it"
+            )
+        self._shuffle_weights += channels * channels
+        if self._shuffle_weights > _MAX_SHUFFLE_WEIGHTS:
+            raise ModelError(
+                f"{node.label}: shuffles of channels may take at most {_MAX_SHUFFLE_WEIGHTS} "
+                f"weights, got {self._shuffle_weights}; remove the Transpose before it"
             )
         weights = np.zeros((channels, 1, 1, channels), np.int8)
         weights[view.order(), 0, 0, np.arange(channels)] = 1

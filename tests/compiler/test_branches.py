@@ -1,10 +1,11 @@
 """Random networks whose branches meet again, layer by layer against ONNX Runtime.
 
 Every layer reads the bytes that ONNX Runtime computed; every byte that then differs must have a
-cause (tests/support/oracle_causes.py). Measured over 300 networks, 1,240 images: of 5.9 million
+cause (tests/support/oracle_causes.py). Measured over 300 networks, 1,200 images: of 5.9 million
 bytes 3,068 differ, 2,465 of them in averages, whose exact ties float32 misses.
 """
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,9 @@ from tests.support.qdq_models import golden_output, onnxruntime_output, quantise
 from tests.support.teacher_forcing import COMPOSED, Agreement, compare_layers
 
 SEEDS = range(24)
+SOAK_FROM = 100_000
+# A network takes about as long as ten random layers.
+SOAK_NETWORKS = int(os.environ.get("TILEWRIGHT_SOAK_CASES", "2000")) // 10
 OPTIONS: dict[str, dict[str, object]] = {
     "int8": {"activation_type": QuantType.QInt8},
     "uint8": {"activation_type": QuantType.QUInt8},
@@ -56,6 +60,15 @@ def test_every_difference_has_a_cause(seed: int, option: str, tmp_path: Path) ->
     assert_explained(compare_layers(model, path, images[4:]))
     outputs = golden_output(model, images[4:])
     assert outputs.shape == onnxruntime_output(path, images[4:], integer=False).shape
+
+
+@pytest.mark.soak
+def test_every_difference_of_many_networks_has_a_cause(tmp_path: Path) -> None:
+    for seed in range(SOAK_FROM, SOAK_FROM + SOAK_NETWORKS):
+        try:
+            test_every_difference_has_a_cause(seed, "int8", tmp_path)
+        except AssertionError as error:
+            raise AssertionError(f"seed {seed}: {error}") from error
 
 
 @pytest.mark.parametrize("seed", SEEDS)

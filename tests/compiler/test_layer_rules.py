@@ -354,6 +354,11 @@ RULES = [
         "train with one slope for all channels",
     ),
     (
+        lambda: start().node("Transpose", name="turn", perm=[0, 2, 1]).qdq(),
+        "node 'turn' (Transpose): the attribute perm must name every axis once, got [0, 2, 1]; "
+        "export the model again",
+    ),
+    (
         batch_norm_of_several,
         "node 'bn' (BatchNormalization): the input must be one map [1, C, ...], got [3, 30]; "
         "normalise its second axis",

@@ -191,3 +191,16 @@ def test_too_many_channels_to_shuffle(tmp_path: Path) -> None:
         "node 'pool' (GlobalMaxPool): at most 4096 channels may be brought in order, got 5000; "
         "remove the Transpose or Flatten before it"
     )
+
+
+def test_too_many_shuffles(tmp_path: Path) -> None:
+    graph = QdqGraph(shape=(1, 4096, 1, 1)).qdq()
+    for index in range(5):
+        graph.node("Reshape", graph.constant(f"a{index}", [1, 2, 2048, 1, 1], np.int64))
+        graph.node("Transpose", perm=[0, 2, 1, 3, 4])
+        graph.node("Reshape", graph.constant(f"b{index}", [1, 4096, 1, 1], np.int64))
+        graph.node("MaxPool", name=f"pool{index}", kernel_shape=[1, 1]).qdq(0.5 + index)
+    assert refusal(graph, tmp_path) == (
+        "node 'pool4' (MaxPool): shuffles of channels may take at most 67108864 weights, got "
+        "83886080; remove the Transpose before it"
+    )
