@@ -1,7 +1,6 @@
 """The post-processor: bytes against NumPy, and every cycle against the closed forms."""
 
 from collections import deque
-from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
@@ -9,22 +8,24 @@ import numpy as np
 import pytest
 from amaranth.hdl import Module, ResetInserter, Signal
 from amaranth.sim import Simulator
-from numpy.typing import NDArray
 
-from arch.commands import POST, POST_LOOPS, ROW_LOOPS, PostMode, PostOperand, PostSource
-from arch.config import TABLE_BYTES, TABLES, AcceleratorConfig
+from arch.commands import PostMode, PostOperand, PostSource
+from arch.config import TABLES, AcceleratorConfig
 from arch.post_timing import (
-    post_constant_words,
     post_cycles,
-    post_first_operand,
-    post_first_position,
-    post_first_write,
     post_groups,
-    post_interval,
 )
 from arch.presets import PRESETS
 from arch.timing import BUFFER_READ_LATENCY
 from hw.post import PostEngine
+from tests.support.post_model import (
+    Command,
+    Log,
+    Model,
+    little,
+    random_command,
+    random_memories,
+)
 
 # Columns and lanes that are no powers of two, and parameters that come in a single word.
 ODD = AcceleratorConfig(
@@ -45,285 +46,6 @@ CONFIGS = {**PRESETS, "odd": ODD, "wide": WIDE}
 
 # Far beyond what the commands below take together, in cycles.
 LONGEST_RUN = 20_000
-
-Command = dict[str, int]
-Bytes = NDArray[np.uint8]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Memories:
-    """What the engine reads."""
-
-    activations: Bytes
-    accumulators: NDArray[np.int32]
-    """[entries, cols]."""
-    parameters: Bytes
-    tables: Bytes
-    """[tables, entries]."""
-
-
-@dataclass
-class Log:
-    """What the engine did: the cycle of each event, then its details."""
-
-    taken: list[int] = field(default_factory=list)
-    parameters: list[tuple[int, int]] = field(default_factory=list)
-    positions: list[int] = field(default_factory=list)
-    drains: list[tuple[int, int]] = field(default_factory=list)
-    activations: list[tuple[int, int, int]] = field(default_factory=list)
-    operands: list[tuple[int, int, int]] = field(default_factory=list)
-    writes: list[tuple[int, int, bytes]] = field(default_factory=list)
-    """Address of the first byte written, and the bytes."""
-    table_reads: list[int] = field(default_factory=list)
-    done: list[int] = field(default_factory=list)
-    idle: list[int] = field(default_factory=list)
-
-
-def little(data: bytes) -> int:
-    return int.from_bytes(data, "little")
-
-
-def random_memories(config: AcceleratorConfig, rng: np.random.Generator) -> Memories:
-    """Multipliers bring most sums and activations into an output's range."""
-    accumulators = rng.integers(-(1 << 31), 1 << 31, (config.accumulator_entries, config.cols))
-    accumulators >>= rng.integers(0, 28, accumulators.shape)
-    words = np.zeros(config.parameter_buffer_bytes // 4, np.uint32)
-    words[0::2] = rng.integers(-2000, 2000, len(words) // 2).astype(np.int32).view(np.uint32)
-    multipliers = np.exp2(rng.uniform(-14, 1, len(words) // 2)).astype(np.float32)
-    words[1::2] = multipliers.view(np.uint32)
-    parameters = words.view(np.uint8)
-    size = slot_words(config) * config.bus_bytes
-    for slot in range(0, len(parameters) - size + 1, size):
-        start = slot + config.parameter_block_words * config.bus_bytes
-        constants = operand_constants(rng)
-        parameters[start : start + len(constants)] = np.frombuffer(constants, np.uint8)
-    return Memories(
-        activations=rng.integers(0, 256, config.activation_buffer_bytes, np.uint8),
-        accumulators=accumulators.astype(np.int32),
-        parameters=parameters,
-        tables=rng.integers(0, 256, (TABLES, TABLE_BYTES), np.uint8),
-    )
-
-
-def slot_words(config: AcceleratorConfig) -> int:
-    """Words of one command's constants; biases begin at every 8th byte of the parameters."""
-    alignment = max(1, 8 // config.bus_bytes)
-    return -(-post_constant_words(config, True) // alignment) * alignment
-
-
-def operand_constants(rng: np.random.Generator) -> bytes:
-    """Constants that bring most outputs into their range, one or the other kind of operand."""
-    shift = int(rng.integers(10, 33))
-    factors = np.exp2(shift - rng.uniform(0, 10, 2))
-    multiplier, operand_multiplier = (min(int(factor), (1 << 24) - 1) for factor in factors)
-    low, high = sorted(int(limit) for limit in rng.integers(-256, 256, 2))
-    operand_zero_point, zero_point = rng.integers(-255, 256), rng.integers(-128, 256)
-    words = np.array([multiplier | shift << 24, operand_multiplier], "<u4")
-    return words.tobytes() + np.array([operand_zero_point, zero_point, low, high], "<i2").tobytes()
-
-
-def random_command(config: AcceleratorConfig, rng: np.random.Generator) -> Command:
-    """Windows of one position, of many, and beyond the bounds."""
-
-    def between(low: int, high: int) -> int:
-        return int(rng.integers(low, high + 1))
-
-    low, high = sorted((between(-256, 255), between(-256, 255)))
-    # The fields that the engine does not look at, and the loops.
-    values = {field.name: 0 for field in POST.fields}
-    for loop, most in zip(POST_LOOPS, rng.choice([0, 2, 3], 4), strict=True):
-        values |= {
-            f"{loop}_count": between(0, int(most)),
-            **(
-                {f"{loop}_dy": between(-2, 3), f"{loop}_da": between(-(1 << 19), (1 << 19) - 1)}
-                if loop in ROW_LOOPS
-                else {f"{loop}_dx": between(-3, 6)}
-            ),
-        }
-    slots = config.parameter_words // slot_words(config)
-    return values | {
-        "address": between(0, (1 << 20) - 1),
-        "y": between(-3, 2),
-        "x": between(-5, 4),
-        "height": between(0, 6) if between(0, 1) else (1 << 16) - 1,
-        "width": between(0, 15) if between(0, 1) else (1 << 20) - 1,
-        "source": between(0, 1),
-        "mode": between(0, 1),
-        "unsigned": between(0, 1),
-        "parameter_address": slot_words(config) * between(0, slots - 1),
-        "channels": between(0, config.cols - 1),
-        "zero_point": between(-128, 255),
-        "low": low,
-        "high": high,
-        "out_address": between(0, config.activation_buffer_bytes - 1),
-        "out_py": between(0, (1 << 20) - 1),
-        "out_px": between(0, (1 << 20) - 1),
-        "operand": between(0, 2),
-        "operand_unsigned": between(0, 1),
-        "operand_address": between(0, config.activation_buffer_bytes - 1),
-        "operand_py": between(0, (1 << 20) - 1),
-        "operand_px": between(0, (1 << 20) - 1),
-        "table": between(0, TABLES),
-    }
-
-
-def window_size(command: Command) -> int:
-    return (command["wy_count"] + 1) * (command["wx_count"] + 1)
-
-
-def output_count(command: Command) -> int:
-    return (command["py_count"] + 1) * (command["px_count"] + 1)
-
-
-def positions(command: Command) -> list[tuple[int, int] | None]:
-    """(address, row) of each position in order, None for padding."""
-    counts = [range(command[f"{loop}_count"] + 1) for loop in POST_LOOPS]
-    found: list[tuple[int, int] | None] = []
-    for indices in product(*counts):
-        y, x, address = (
-            command[origin]
-            + sum(
-                i * command.get(f"{p}_{step}", 0) for i, p in zip(indices, POST_LOOPS, strict=True)
-            )
-            for origin, step in (("y", "dy"), ("x", "dx"), ("address", "da"))
-        )
-        inside = 0 <= y < command["height"] and 0 <= x < command["width"]
-        found.append((address + x, y) if inside else None)
-    return found
-
-
-def requantised(
-    sums: NDArray[np.int64], columns: NDArray[np.void], command: Command
-) -> NDArray[np.int64]:
-    """Values of one output from its pooled sums, as NumPy computes them in float32."""
-    values = (sums + columns["bias"]).astype(np.int32)
-    rounded = np.rint(values.astype(np.float32) * columns["multiplier"]).astype(np.int64)
-    clamped = np.clip(rounded + command["zero_point"], command["low"], command["high"])
-    return np.asarray(clamped, np.int64)
-
-
-def combined(
-    values: NDArray[np.int64], operands: Bytes, constants: Bytes, command: Command
-) -> NDArray[np.int64]:
-    """Values of one output combined with its second operand, in plain integers."""
-    first, second = (int(word) for word in constants.view(np.uint32)[:2])
-    multiplier, shift = first & 0xFF_FFFF, first >> 24
-    operand_zero_point, zero_point, low, high = (int(half) for half in constants.view(np.int16)[4:])
-    signed = operands if command["operand_unsigned"] else operands.view(np.int8)
-    b = signed.astype(np.int64) - operand_zero_point
-    if command["operand"] == PostOperand.MULTIPLY:
-        total = values * b * multiplier
-    else:
-        total = values * multiplier + b * (second & 0xFF_FFFF)
-    # Half to even: exact, as totals are below 2^53.
-    rounded = np.rint(total / 2.0**shift).astype(np.int64)
-    return np.clip(rounded + zero_point, low, high)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Model:
-    """What the engine must do."""
-
-    config: AcceleratorConfig
-    memories: Memories
-
-    def columns(self, command: Command) -> NDArray[np.void]:
-        start = command["parameter_address"] * self.config.bus_bytes
-        block = self.memories.parameters[start : start + 8 * self.config.cols]
-        return block.view([("bias", np.int32), ("multiplier", np.float32)])
-
-    def read(self, command: Command, address: int) -> NDArray[np.int64]:
-        if command["source"] == PostSource.ACCUMULATOR:
-            entry = address % self.config.accumulator_entries
-            return np.asarray(self.memories.accumulators[entry], np.int64)
-        where = (address + np.arange(self.config.cols)) % self.config.activation_buffer_bytes
-        read = self.memories.activations[where]
-        if command["unsigned"]:
-            return np.asarray(read.astype(np.int64) - 128, np.int64)
-        return np.asarray(read.view(np.int8), np.int64)
-
-    def pooled(self, command: Command, window: list[tuple[int, int] | None]) -> NDArray[np.int64]:
-        summing = command["mode"] == PostMode.SUM
-        sums = np.full(self.config.cols, 0 if summing else -(1 << 31), np.int64)
-        for position in window:
-            if position:
-                values = self.read(command, position[0])
-                sums = sums + values if summing else np.maximum(sums, values)
-        return sums
-
-    def outputs(self, command: Command) -> list[bytes]:
-        size, every = window_size(command), positions(command)
-        windows = [every[start : start + size] for start in range(0, len(every), size)]
-        columns = self.columns(command)
-        return [
-            self._finish(
-                command, output, requantised(self.pooled(command, window), columns, command)
-            )
-            for output, window in enumerate(windows)
-        ]
-
-    def _finish(self, command: Command, output: int, values: NDArray[np.int64]) -> bytes:
-        """From requantised values to the bytes of output number ``output``."""
-        config, memories = self.config, self.memories
-        if command["operand"] != PostOperand.NONE:
-            start = (command["parameter_address"] + config.parameter_block_words) * config.bus_bytes
-            constants = memories.parameters[start : start + 16]
-            where = self.address(command, "operand", output) + np.arange(config.cols)
-            operands = memories.activations[where % config.activation_buffer_bytes]
-            values = combined(values, operands, constants, command)
-        found = np.asarray(values & 255, np.uint8)
-        if command["table"]:
-            found = memories.tables[command["table"] - 1][found]
-        return bytes(found[: command["channels"] + 1].tobytes())
-
-    def address(self, command: Command, prefix: str, output: int) -> int:
-        """Of the first byte of output number ``output``, or of its second operand."""
-        row, column = divmod(output, command["px_count"] + 1)
-        steps = row * command[f"{prefix}_py"] + column * command[f"{prefix}_px"]
-        return command[f"{prefix}_address"] + steps
-
-    def log(self, command: Command, taken: int, into: Log) -> None:
-        """Add what ``command``, taken in cycle ``taken``, does."""
-        config, window = self.config, window_size(command)
-        outputs, operand = output_count(command), command["operand"] != PostOperand.NONE
-        into.taken.append(taken)
-        for index in range(post_constant_words(config, operand)):
-            word = command["parameter_address"] + index
-            into.parameters.append((taken + 1 + index, word * config.bus_bytes))
-        for index, position in enumerate(positions(command)):
-            output, offset = divmod(index, window)
-            cycle = output * post_interval(config, window) + offset
-            first = post_first_position(config, operand)
-            self._position(command, taken + first + cycle, position, into)
-        for output, data in enumerate(self.outputs(command)):
-            begin = taken + output * post_interval(config, window)
-            for start in range(0, len(data), config.requantiser_lanes):
-                cycle = begin + start // config.requantiser_lanes
-                group = data[start : start + config.requantiser_lanes]
-                place = self.address(command, "out", output) + start
-                written = cycle + post_first_write(config, window, operand)
-                into.writes.append((written, place % config.activation_buffer_bytes, group))
-                if command["table"]:
-                    into.table_reads.append(written)
-                if operand:
-                    place = self.address(command, "operand", output) + start
-                    where = place % config.activation_buffer_bytes
-                    mask = (1 << len(group)) - 1
-                    into.operands.append((cycle + post_first_operand(config, window), where, mask))
-        into.done.append(taken + post_cycles(config, outputs, window, operand))
-
-    def _position(
-        self, command: Command, cycle: int, position: tuple[int, int] | None, into: Log
-    ) -> None:
-        into.positions.append(cycle)
-        if not position:
-            return
-        if command["source"] == PostSource.ACCUMULATOR:
-            into.drains.append((cycle, position[0] % self.config.accumulator_entries))
-        else:
-            mask = (2 << command["channels"]) - 1
-            where = position[0] % self.config.activation_buffer_bytes
-            into.activations.append((cycle, where, mask))
 
 
 class Bench:
