@@ -99,6 +99,15 @@ def has_int8_weights(graph: Graph, node: Node) -> str | None:
     return str(outside[0]) if outside.size else None
 
 
+def has_symmetric_weights(graph: Graph, node: Node) -> str | None:
+    """The zero point of int8 weights must be 0; quantise with \
+    extra_options={'WeightSymmetric': True}."""
+    weights = expect_quantised(graph, node.input(1))
+    if weights.values.dtype != np.int8 or not weights.zero_point.any():
+        return None
+    return str(weights.zero_point[weights.zero_point != 0][0])
+
+
 def scales_output_channels(graph: Graph, node: Node) -> str | None:
     """The weights must have one scale, or one for each output channel; quantise them so."""
     weights = expect_quantised(graph, node.input(1))

@@ -30,6 +30,7 @@ class Operator:
 
 _WEIGHTS: tuple[Rule, ...] = (
     quantisation.has_quantised_weights,
+    quantisation.has_symmetric_weights,
     quantisation.has_int8_weights,
     quantisation.scales_output_channels,
     quantisation.fits_its_weights,

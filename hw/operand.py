@@ -133,7 +133,9 @@ def _shifted(m: Module, total: Value, shift: Value) -> Value:
             far = amount << place
             extended = Cat(value, sign.replicate(kept + far))
             windows.append(Cat(extended[: far + 1].any(), extended[far + 1 : far + kept]))
-            beyond.append((value[far + kept :] ^ sign.replicate(len(value[far + kept :]))).any())
+            rest = value[far + kept :]
+            # No value of no bits: Verilog has none.
+            beyond.append((rest ^ sign.replicate(len(rest))).any() if len(rest) else Const(0))
         selected, kept_value = shift[place : place + 2], Signal(kept, name=f"shifted{place}")
         was_over, kept_sign = Signal(name=f"over{place}"), Signal(name=f"sign{place}")
         m.d.sync += [

@@ -15,6 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from arch.presets import PRESETS
+from compiler.support import OPERATORS
 from tests.support.command_line import DIGITS, tilewright
 from tests.support.qdq_graph import QdqGraph
 from tilewright import images
@@ -92,9 +93,7 @@ MODELS: dict[str, tuple[Callable[[Path], object], str]] = {
     "unsupported operator": (
         lambda path: write_model(path, QdqGraph().qdq().conv().qdq().node("Softmax", name="top")),
         "node 'top' (Softmax): operator Softmax is not supported; remove it from the model and "
-        "compute it on the host (supported: Add, BatchNormalization, Clip, Constant, Conv, "
-        "DequantizeLinear, Dropout, Flatten, Gemm, GlobalAveragePool, Identity, MatMul, MaxPool, "
-        "QuantizeLinear, Relu, Reshape)",
+        f"compute it on the host (supported: {', '.join(sorted(OPERATORS))})",
     ),
     "unsupported attribute": (
         lambda path: write_model(path, QdqGraph().qdq().conv(fused="yes").qdq()),
@@ -107,7 +106,7 @@ MODELS: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "weights with a zero point": (
         asymmetric_weights,
-        "node 'conv' (Conv): the zero point of the weights must be 0, got 3; "
+        "node 'conv' (Conv): the zero point of int8 weights must be 0, got 3; "
         "quantise with extra_options={'WeightSymmetric': True}",
     ),
     "a layer that fits no tiling": (
@@ -407,8 +406,8 @@ def test_a_waveform_of_no_rtl(on: str) -> None:
 USAGE = {
     ("frob",): "No such command 'frob'; see tilewright --help",
     ("run",): "Missing argument 'MODEL'; see tilewright run --help",
-    ("run", "m"): "Missing option '--images' / '-i'; see tilewright run --help",
-    ("run", "m", "n"): "Missing option '--images' / '-i'; see tilewright run --help",
+    ("run", "m"): "--images must be given, got no value; or only time it: --timing-only",
+    ("run", "m", "n"): "Got unexpected extra argument(s) (n); see tilewright run --help",
     ("run", "m", "-i", "i", "n"): "Got unexpected extra argument(s) (n); see tilewright run --help",
     ("compile", "m", "--jsn"): (
         "No such option: --jsn (Possible options: --json); see tilewright compile --help"

@@ -31,6 +31,7 @@ EXPLAINED = {
 """Warnings, and why they are no worry."""
 
 MULTIPLIERS_OF_24_X_24 = 4
+MULTIPLIERS_OF_OPERANDS = 5
 """Of 18 x 18 bits each."""
 
 BLOCK_RAM = "block RAM"
@@ -104,8 +105,8 @@ def check(name: str) -> None:
     assert result.cells["DP16KD"] >= blocks
 
     pes = config.rows * config.cols
-    requantisers = config.requantiser_lanes * MULTIPLIERS_OF_24_X_24
-    assert result.cells["MULT18X18D"] == pes + requantisers
+    lane = MULTIPLIERS_OF_24_X_24 + MULTIPLIERS_OF_OPERANDS
+    assert result.cells["MULT18X18D"] == pes + config.requantiser_lanes * lane
 
 
 def test_tiny() -> None:
