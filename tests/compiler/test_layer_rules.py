@@ -241,8 +241,7 @@ RULES = [
         lambda: conv_with(
             lambda graph: graph.weights("w", 126 * ONES, [0.5] * 4, [0, 0, -3, 0], axis=0)
         ),
-        "node 'conv' (Conv): the weights must be 8-bit, and less their zero point fit int8, got "
-        "129; quantise with weight_type=QuantType.QInt8 and "
+        "node 'conv' (Conv): the zero point of int8 weights must be 0, got -3; quantise with "
         "extra_options={'WeightSymmetric': True}",
     ),
     (

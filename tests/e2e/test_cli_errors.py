@@ -15,6 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from arch.presets import PRESETS
+from compiler.integer_operators import INTEGER_OPERATORS
 from compiler.support import OPERATORS
 from tests.support.command_line import DIGITS, tilewright
 from tests.support.qdq_graph import QdqGraph
@@ -45,6 +46,7 @@ def assert_refused(message: str, *arguments: str | Path) -> None:
 # Model files.
 
 NOT_ONNX = "'m.onnx' is not an ONNX model, or is truncated; copy or export the file again"
+SUPPORTED = ", ".join(sorted({*OPERATORS, *INTEGER_OPERATORS}))
 QUANTISE = (
     "onnxruntime.quantization.quantize_static with quant_format=QuantFormat.QDQ and "
     "weight_type=QuantType.QInt8 (examples/digits/train.py shows how)"
@@ -93,7 +95,7 @@ MODELS: dict[str, tuple[Callable[[Path], object], str]] = {
     "unsupported operator": (
         lambda path: write_model(path, QdqGraph().qdq().conv().qdq().node("Softmax", name="top")),
         "node 'top' (Softmax): operator Softmax is not supported; remove it from the model and "
-        f"compute it on the host (supported: {', '.join(sorted(OPERATORS))})",
+        f"compute it on the host (supported: {SUPPORTED})",
     ),
     "unsupported attribute": (
         lambda path: write_model(path, QdqGraph().qdq().conv(fused="yes").qdq()),
