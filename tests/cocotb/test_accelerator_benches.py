@@ -15,7 +15,7 @@ def run(bench: str, seed: int) -> None:
     run_cocotb(accelerator, f"tests.cocotb.{bench}", seed=seed, parameters={"config": NAME})
 
 
-@pytest.mark.parametrize("seed", seeds(2))
+@pytest.mark.parametrize("seed", seeds(1))
 def test_layers(seed: int) -> None:
     run("layers_bench", seed)
 

@@ -16,10 +16,6 @@ from tests.support.machines import CONFIGS, verilog_of
 
 SCRIPT = """\
 read_verilog machine.v
-hierarchy -check -top {top}
-proc
-select -assert-none t:$dlatch t:$adlatch t:$dlatchsr t:$sr
-check -assert
 synth_ecp5 -top {top}
 check -assert
 tee -q -o stat.json stat -json
