@@ -16,7 +16,7 @@ from tests.support.machines import CONFIGS, verilog_of
 
 SCRIPT = """\
 read_verilog machine.v
-synth_ecp5 -top {top}
+synth_ecp5 -run begin:map_luts -top {top}
 check -assert
 tee -q -o stat.json stat -json
 """
