@@ -63,7 +63,7 @@ class AcceleratorConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
-    """Lower-case identifier; names the generated Verilog module."""
+    """Lower-case identifier."""
 
     dataflow: Dataflow = Dataflow.WEIGHT_STATIONARY
     """What stays in the PEs while the rest streams past."""
@@ -268,6 +268,11 @@ class AcceleratorConfig(BaseModel):
         return self.activation_bits + self.weight_bits + (self.rows - 1).bit_length()
 
     # Identity.
+
+    @property
+    def module_name(self) -> str:
+        """Name of the generated Verilog module; the prefix keeps it apart from Verilog's words."""
+        return f"tilewright_{self.name}"
 
     @property
     def fingerprint(self) -> int:

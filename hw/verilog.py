@@ -7,6 +7,9 @@ from amaranth.back import verilog
 from arch.config import AcceleratorConfig
 from hw.top import Accelerator
 
+_ELEMENT_ALIAS = re.compile(r"^  (?:wire|reg|assign) (?:\[\d+:0\] )?\\\S*\[\S* .*;\n", re.MULTILINE)
+"""A second name for one element of an array: `wire [7:0] \\sums[2] ;` or its assignment."""
+
 _ZERO_WORDS = re.compile(
     r"  initial begin\n"
     r"(?P<words>    (?P<name>\w+)\[0\] = (?P<zero>\d+'h0+);\n"
@@ -16,13 +19,18 @@ _ZERO_WORDS = re.compile(
 
 
 def to_verilog(config: AcceleratorConfig) -> str:
-    """Verilog of the accelerator; its top module is named as the configuration.
+    """Verilog of the accelerator; its top module is ``config.module_name``.
 
     One self-contained text: the same for the same configuration, on any machine.
     """
     text: str = verilog.convert(
-        Accelerator(config=config), name=config.name, emit_src=False, strip_internal_attrs=True
+        Accelerator(config=config),
+        name=config.module_name,
+        emit_src=False,
+        strip_internal_attrs=True,
     )
+    # Yosys's ABC9 takes `\sums[2] ` for bit 2 of `sums`, and joins what is not connected.
+    text = _ELEMENT_ALIAS.sub("", text)
     return _ZERO_WORDS.sub(_clear_in_loop, text)
 
 

@@ -143,7 +143,7 @@ def _inputs(compiled: CompiledModel) -> Inputs:
 
 
 def _build(verilog: str, config: AcceleratorConfig) -> Path:
-    return build_library(verilog, top=config.name, bus_bytes=config.bus_bytes, trace=False)
+    return build_library(verilog, top=config.module_name, bus_bytes=config.bus_bytes, trace=False)
 
 
 def _seconds(

@@ -16,7 +16,7 @@ def generate(config: AcceleratorConfig, folder: Path) -> list[Path]:
     All of them appear, or none. Raises ``InputError`` if ``folder`` cannot be written.
     """
     texts = {
-        f"{config.name}.v": lambda: _verilog(config),
+        f"{config.module_name}.v": lambda: _verilog(config),
         f"{config.name}.toml": config.to_toml,
         "configuration.schema.json": _schema,
         "registers.md": register_reference,

@@ -100,7 +100,7 @@ class RtlMachine:
             _require_writable(waveform)
         text = verilog.read_text("utf-8") if isinstance(verilog, Path) else verilog
         library = build_library(
-            text, top=config.name, bus_bytes=config.bus_bytes, trace=waveform is not None
+            text, top=config.module_name, bus_bytes=config.bus_bytes, trace=waveform is not None
         )
         self.config = config
         self.memory = np.zeros(memory_bytes, np.uint8)

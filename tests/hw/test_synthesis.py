@@ -16,7 +16,7 @@ from tests.support.machines import CONFIGS, verilog_of
 
 SCRIPT = """\
 read_verilog machine.v
-synth_ecp5 -run begin:map_luts -top {top}
+synth_ecp5 -top {top}
 check -assert
 tee -q -o stat.json stat -json
 """
@@ -67,7 +67,7 @@ def synthesis(name: str) -> Synthesis:
     with TemporaryDirectory() as scratch:
         folder = Path(scratch)
         (folder / "machine.v").write_text(verilog_of(name))
-        (folder / "script.ys").write_text(SCRIPT.format(top=name))
+        (folder / "script.ys").write_text(SCRIPT.format(top=CONFIGS[name].module_name))
         done = subprocess.run(
             [str(yosys), "-s", "script.ys"],
             cwd=folder,

@@ -48,8 +48,8 @@ def _pins(bus_bits: int) -> dict[str, Member]:
 
 
 def copier_verilog(config: AcceleratorConfig) -> str:
-    """The Verilog of a ``Copier``; its top module is named as the configuration."""
-    return str(verilog.convert(Copier(config=config), name=config.name, emit_src=False))
+    """The Verilog of a ``Copier``; its top module is named as the accelerator's."""
+    return str(verilog.convert(Copier(config=config), name=config.module_name, emit_src=False))
 
 
 class Copier(Component):
