@@ -155,13 +155,20 @@ def test_compile_shows_every_column_uncut() -> None:
 def test_generate(tmp_path: Path) -> None:
     outcome = tilewright("generate", "--config", "tiny", "--out", tmp_path / "new/out")
     assert (outcome.status, outcome.err) == (0, "generating the Verilog of tiny\n")
-    names = ["tilewright_tiny.v", "tiny.toml", "configuration.schema.json", "registers.md", "commands.md"]
+    names = [
+        "tilewright_tiny.v",
+        "tiny.toml",
+        "configuration.schema.json",
+        "registers.md",
+        "commands.md",
+    ]
     assert outcome.out.split() == [str(tmp_path / "new/out" / name) for name in names]
     assert sorted(path.name for path in (tmp_path / "new/out").iterdir()) == sorted(names)
     assert AcceleratorConfig.from_file(tmp_path / "new/out/tiny.toml") == PRESETS["tiny"]
     schema = json.loads((tmp_path / "new/out/configuration.schema.json").read_text())
     assert schema["properties"].keys() == AcceleratorConfig.model_fields.keys()
-    assert (tmp_path / "new/out/tilewright_tiny.v").read_text().count("\nmodule tilewright_tiny(") == 1
+    verilog = (tmp_path / "new/out/tilewright_tiny.v").read_text()
+    assert verilog.count("\nmodule tilewright_tiny(") == 1
 
 
 def test_a_configuration_file_is_as_good_as_a_preset(tmp_path: Path) -> None:
