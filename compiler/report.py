@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from arch.commands import Command, Engine, LoadTarget
 from compiler.program import PlacedLayer, Program
 from sim.command.timeline import TimelineSimulator
-from sim.network import Conv
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,13 +38,13 @@ def _report(program: Program, index: int) -> LayerReport:
     commands = program.isolated(index)
     counters = TimelineSimulator(config).run(commands).counters
     layer, mapping = placed.layer, placed.mapping
-    macs = layer.shape.macs if isinstance(layer, Conv) else 0
+    macs = layer.macs
     beats = counters["memory_read_beats"] + counters["memory_write_beats"]
     fmap = layer.output.shape
     channels = min(mapping.tile_groups * config.cols, fmap.channels)
     return LayerReport(
         name=layer.name,
-        kind=type(layer).__name__,
+        kind=layer.kind,
         output=f"{fmap.height}x{fmap.width}x{fmap.channels}",
         tile=f"{mapping.tile_height}x{mapping.tile_width}x{channels}",
         commands=len(commands),
@@ -68,7 +67,7 @@ def _activation_bytes(program: Program, placed: PlacedLayer) -> int:
 
 def _accumulator_bytes(program: Program, placed: PlacedLayer) -> int:
     """Bytes of accumulators that the tiles of both halves take."""
-    if not isinstance(placed.layer, Conv):
+    if placed.layer.conv is None:
         return 0
     pixels = placed.mapping.tile_height * placed.mapping.tile_width
     return 2 * pixels * program.config.accumulator_entry_bytes
