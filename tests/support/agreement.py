@@ -53,12 +53,15 @@ def run_rtl(machine: RtlMachine, case: Case) -> RunResult:
 
 
 def assert_golden(case: Case, memory: np.ndarray) -> None:
-    """Every layer's output in ``memory`` must be the golden model's."""
+    """Every layer's output in ``memory`` must be the golden model's, and the outputs be there."""
     golden = run_network(case.program.network, case.image)
-    for placed in case.program.layers:
-        found = case.program.read_map(memory, placed.layer.output)
-        wrong = int(np.count_nonzero(found != golden[placed.layer.output.name]))
-        assert wrong == 0, f"{placed.layer.name}: {wrong} of {found.size} bytes differ"
+    specs = [placed.layer.output for placed in case.program.layers]
+    for spec in (*case.program.network.outputs, *specs):
+        if spec.name in case.program.maps and spec.name in golden:
+            found = case.program.read_map(memory, spec)
+            wrong = int(np.count_nonzero(found != golden[spec.name]))
+            assert wrong == 0, f"{spec.name}: {wrong} of {found.size} bytes differ"
+    assert {spec.name for spec in case.program.network.outputs} <= case.program.maps.keys()
 
 
 def assert_agreement(machine: RtlMachine, case: Case) -> None:
