@@ -3,10 +3,13 @@
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
+from arch.config import AcceleratorConfig
 from arch.errors import InputError
 from compiler.fuse import fuse_joins, fuse_pools, fuse_tables
 from compiler.plan import Plan
 from compiler.residence import keep_on_chip
+from compiler.views import copy_views
+from sim.network import Network
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +21,17 @@ class Pass:
     run: Callable[[Plan], Plan]
 
 
+def share_maps(plan: Plan) -> Plan:
+    """Parts of a concatenation, and slices, lie in the map that they are a part of."""
+    return Plan.of(plan.given, plan.given, plan.config)
+
+
 PASSES = (
+    Pass(
+        name="share-maps",
+        reason="concatenations and slices are views of one map, not copies",
+        run=share_maps,
+    ),
     Pass(
         name="fuse-pool",
         reason="a convolution's maximum pooling works on sums: its map is never written",
@@ -42,16 +55,22 @@ PASSES = (
 )
 
 
-def run_passes(plan: Plan, without: Collection[str] = ()) -> Plan:
-    """``plan`` after all passes but those named in ``without``.
+def run_passes(network: Network, config: AcceleratorConfig, without: Collection[str]) -> Plan:
+    """The plan of ``network`` after all passes but those named in ``without``.
 
     Raises ``InputError`` for a name that no pass has.
     """
-    names = [each.name for each in PASSES]
-    for name in without:
-        if name not in names:
-            raise InputError(f"a pass to leave out must be one of {', '.join(names)}, got {name!r}")
+    check_names(without)
+    plan = Plan.of(network, copy_views(network), config)
     for each in PASSES:
         if each.name not in without:
             plan = each.run(plan)
     return plan
+
+
+def check_names(without: Collection[str]) -> None:
+    """Raises ``InputError`` for a name that no pass has."""
+    names = [each.name for each in PASSES]
+    for name in without:
+        if name not in names:
+            raise InputError(f"a pass to leave out must be one of {', '.join(names)}, got {name!r}")

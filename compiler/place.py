@@ -20,9 +20,8 @@ from compiler.plan import Plan
 from compiler.prefetch import prefetch_constants
 from compiler.program import PlacedLayer, Program, pack_all
 from compiler.tiling import find_mapping, map_layer
-from compiler.views import find_views, separate_views
 from compiler.waits import Step, add_waits
-from sim.network import Alias, Concat, Network, Slice, TensorSpec
+from sim.network import Network, TensorSpec
 
 
 def place_network(
@@ -38,7 +37,7 @@ def place_network(
     can be timed, not run. Raises ``CompileError`` for a layer that does not fit, ``InputError`` for
     a name that no pass has.
     """
-    plan = run_passes(_plan(network, config), without)
+    plan = run_passes(network, config, without)
     mappings = [choose_mapping(plan, index) for index in range(len(plan.layers))]
     pairs = list(zip(plan.layers, mappings, strict=True))
     memory = MemoryMap()
@@ -70,21 +69,6 @@ def place_network(
         maps=_maps_in_memory(plan, roots),
         residents=plan.residents,
         image=image,
-    )
-
-
-def _plan(network: Network, config: AcceleratorConfig) -> Plan:
-    """``network`` layer by layer, with every map in memory."""
-    network = separate_views(network)
-    return Plan(
-        network=network,
-        config=config,
-        views=find_views(network),
-        layers=tuple(
-            FusedLayer(layers=(layer,))
-            for layer in network.layers
-            if not isinstance(layer, Alias | Concat | Slice)
-        ),
     )
 
 

@@ -6,8 +6,8 @@ from arch.config import AcceleratorConfig
 from compiler.fusion import FusedLayer
 from compiler.homes import Home
 from compiler.tile_cost import Room
-from compiler.views import Views
-from sim.network import Network, TensorSpec
+from compiler.views import Views, find_views, separate_views
+from sim.network import Alias, Concat, Network, Slice, TensorSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,11 +32,29 @@ class Resident:
 class Plan:
     """A network's layers in the order in which they run, and where its maps are."""
 
+    given: Network
     network: Network
+    """``given``, with copies where a map would have to lie in two places."""
     config: AcceleratorConfig
     views: Views
     layers: tuple[FusedLayer, ...]
     residents: tuple[Resident, ...] = ()
+
+    @classmethod
+    def of(cls, given: Network, network: Network, config: AcceleratorConfig) -> "Plan":
+        """``network`` layer by layer, with every map in memory."""
+        network = separate_views(network)
+        return cls(
+            given=given,
+            network=network,
+            config=config,
+            views=find_views(network),
+            layers=tuple(
+                FusedLayer(layers=(layer,))
+                for layer in network.layers
+                if not isinstance(layer, Alias | Concat | Slice)
+            ),
+        )
 
     def home(self, spec: TensorSpec, index: int) -> Home:
         """Where a map is while layer ``index`` runs."""

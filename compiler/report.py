@@ -14,7 +14,10 @@ class LayerReport:
 
     name: str
     kind: str
+    """Of one layer, or of those that run as one, joined by ``+``."""
     output: str
+    output_in: str
+    """Where the output goes: memory, chip, or both."""
     tile: str
     commands: int
     activation_bytes: int
@@ -46,9 +49,10 @@ def _report(program: Program, index: int) -> LayerReport:
         name=layer.name,
         kind=layer.kind,
         output=f"{fmap.height}x{fmap.width}x{fmap.channels}",
+        output_in=_output_in(program, placed),
         tile=f"{mapping.tile_height}x{mapping.tile_width}x{channels}",
         commands=len(commands),
-        activation_bytes=_activation_bytes(program, placed),
+        activation_bytes=_activation_bytes(program, index),
         weight_bytes=_loaded(commands, LoadTarget.WEIGHT),
         accumulator_bytes=_accumulator_bytes(program, placed),
         macs=macs,
@@ -58,11 +62,19 @@ def _report(program: Program, index: int) -> LayerReport:
     )
 
 
-def _activation_bytes(program: Program, placed: PlacedLayer) -> int:
-    """Bytes of the activation buffer that operands and results take."""
-    mapping = placed.mapping
+def _output_in(program: Program, placed: PlacedLayer) -> str:
+    if placed.mapping.outputs is not None:
+        return "memory"
+    return "both" if placed.layer.output.name in program.maps else "chip"
+
+
+def _activation_bytes(program: Program, index: int) -> int:
+    """Bytes of the activation buffer that tiles of operands and results take, and maps that are on
+    chip meanwhile."""
+    mapping = program.layers[index].mapping
     banks = sum(each.banks for each in (mapping.inputs, mapping.operands, mapping.outputs) if each)
-    return banks * program.config.activation_bank_bytes
+    residents = sum(each.size for each in program.residents if each.lives(index))
+    return banks * program.config.activation_bank_bytes + residents
 
 
 def _accumulator_bytes(program: Program, placed: PlacedLayer) -> int:

@@ -36,6 +36,20 @@ def separate_views(network: Network) -> Network:
     return replace(network, layers=tuple(layers))
 
 
+def copy_views(network: Network) -> Network:
+    """``network`` with a copy of every part of a concatenation, and of every slice."""
+    layers: list[Layer] = []
+    for layer in network.layers:
+        if isinstance(layer, Concat):
+            layers += _own_parts(layer, {spec.name for spec in layer.inputs})
+        elif isinstance(layer, Slice):
+            view = replace(layer.output, name=f"{layer.name}.view")
+            layers += [replace(layer, output=view), _copy(view, layer.output)]
+        else:
+            layers.append(layer)
+    return replace(network, layers=tuple(layers))
+
+
 def _own_parts(layer: Concat, fixed: set[str]) -> list[Layer]:
     """``layer`` with copies of those inputs that are ``fixed`` elsewhere; all are fixed then."""
     copies: list[Layer] = []
