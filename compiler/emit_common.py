@@ -166,11 +166,16 @@ class _Rows:
     buffer_pitch: int
     row_bytes: int
     rows: int
+    pixel: tuple[int, int] = (0, 0)
+    """Bytes before and behind each row that belong to the same pixel in memory."""
 
     @property
     def in_memory(self) -> Region:
+        """The bytes in memory, whole pixels: fewer regions differ this way, and who reads a pixel
+        reads all of it."""
+        before, behind = self.pixel
         last = self.dram + (self.rows - 1) * self.dram_pitch
-        return Region("memory", self.dram, last + self.row_bytes)
+        return Region("memory", self.dram - before, last + self.row_bytes + behind)
 
     @property
     def on_chip(self) -> Region:
@@ -209,16 +214,21 @@ def _copy(
         return
     # Some channels only: each pixel is a row of its own.
     pitches = places[0].pixel_pitch, places[1].pixel_pitch
+    pixel = channel, pitches[0] - channel - channels
     if height == 1 or all(place.row_pitch == width * place.pixel_pitch for place in places):
-        yield _rows(places, pitches, channels, part.pixels)
+        yield _rows(places, pitches, channels, part.pixels, pixel)
         return
     for y in range(height):
         starts = places[0].at(y, 0, 0), places[1].at(y, 0, 0)
-        yield _rows(starts, pitches, channels, width)
+        yield _rows(starts, pitches, channels, width, pixel)
 
 
 def _rows(
-    starts: tuple[MapPlace, MapPlace], pitches: tuple[int, int], row_bytes: int, rows: int
+    starts: tuple[MapPlace, MapPlace],
+    pitches: tuple[int, int],
+    row_bytes: int,
+    rows: int,
+    pixel: tuple[int, int] = (0, 0),
 ) -> _Rows:
     return _Rows(
         dram=starts[0].address,
@@ -227,4 +237,5 @@ def _rows(
         buffer_pitch=pitches[1],
         row_bytes=row_bytes,
         rows=rows,
+        pixel=pixel,
     )

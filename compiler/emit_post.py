@@ -100,7 +100,7 @@ class PostEmitter:
         }
         if operand is not None:
             where = _ONE_PIXEL if layer.other_is_pixel else part
-            reads.append(operand.region(where, channel, channels))
+            reads.append(operand.region(where, operand.channel, operand.channels))
         if layer.table is not None:
             first = self._place.table_number * TABLE_BYTES
             reads.append(Region("table", first, first + TABLE_BYTES))
@@ -108,7 +108,8 @@ class PostEmitter:
             Engine.POST,
             values,
             reads=tuple(reads),
-            writes=(out.region(part, channel, channels),),
+            # All channels that are there: fewer regions differ, and the last one ends them all.
+            writes=(out.region(part, out.channel, out.channels),),
         )
 
     def _operand_fields(self, tile: OnChip | None, part: Span2D, channel: int) -> dict[str, int]:

@@ -42,7 +42,7 @@ def _report(program: Program, index: int) -> LayerReport:
     counters = TimelineSimulator(config).run(commands).counters
     layer, mapping = placed.layer, placed.mapping
     macs = layer.macs
-    beats = counters["memory_read_beats"] + counters["memory_write_beats"]
+    beats = counters.get("memory_read_beats", 0) + counters.get("memory_write_beats", 0)
     fmap = layer.output.shape
     channels = min(mapping.tile_groups * config.cols, fmap.channels)
     return LayerReport(

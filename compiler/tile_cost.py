@@ -128,7 +128,7 @@ class Work:
         exposed = load / (tiles * groups)
         if counts.inputs == 1 and tiles * groups > 1:
             exposed = load
-        if counts.outputs == 1 and tiles * groups > 1 and not self.room.output_on_chip:
+        if counts.outputs == 1 and tiles * groups > 1:
             exposed += store
         return hidden + exposed + post + tiles * groups * _COMMAND_CYCLES
 

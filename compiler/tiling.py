@@ -78,9 +78,9 @@ def _cheapest(work: Work, config: AcceleratorConfig) -> Choice | None:
 
 
 def _counts(sizes: tuple[int, int, int]) -> Iterator[Counts]:
-    """How many slots inputs and outputs may have, those that have none left at one."""
-    inputs = (2, 1) if sizes[0] or sizes[1] else (1,)
-    outputs = (2, 1) if sizes[2] else (1,)
+    """How many slots inputs and outputs may have; what needs none waits for none, as with two."""
+    inputs = (2, 1) if sizes[0] or sizes[1] else (2,)
+    outputs = (2, 1) if sizes[2] else (2,)
     for in_count, out_count in product(inputs, outputs):
         yield Counts(inputs=in_count, outputs=out_count)
 

@@ -68,7 +68,8 @@ def test_timing_of_a_built_in_network_as_json() -> None:
     assert outcome.status == 0
     found = json.loads(outcome.out)
     assert found["cycles"] == timing_of("lenet-5", "gemmini16").cycles
-    assert [layer["name"] for layer in found["layers"]][:2] == ["conv1", "tanh1"]
+    assert [layer["name"] for layer in found["layers"]][:2] == ["conv1", "avgpool1"]
+    assert found["layers"][0]["kind"] == "Conv+Table"
 
 
 @pytest.mark.parametrize(
