@@ -32,7 +32,9 @@ def constants(
     return found
 
 
-def constant_sizes(layer: FusedLayer, mapping: Mapping, config: AcceleratorConfig) -> dict[str, int]:
+def constant_sizes(
+    layer: FusedLayer, mapping: Mapping, config: AcceleratorConfig
+) -> dict[str, int]:
     """The sizes of ``constants``, from shapes alone."""
     blocks, sizes = 1, {}
     if layer.conv is not None:

@@ -142,9 +142,7 @@ class Emission:
                 writes=(rows.on_chip,),
             )
 
-    def store_map(
-        self, tile: OnChip, part: Span2D, channel: int, channels: int
-    ) -> Iterator[Step]:
+    def store_map(self, tile: OnChip, part: Span2D, channel: int, channels: int) -> Iterator[Step]:
         """Store a rectangle and some channels of ``tile`` to the layer's output map, if that is in
         memory."""
         memory = self._place.output.memory

@@ -86,7 +86,5 @@ class Tiles:
             return self._whole, False
         assert self._ring is not None
         address, missing = self._ring.take((area, channel))
-        place = MapPlace(
-            address=address, pixel_pitch=channels, row_pitch=area.width * channels
-        )
+        place = MapPlace(address=address, pixel_pitch=channels, row_pitch=area.width * channels)
         return OnChip(area=area, channel=channel, channels=channels, place=place), missing

@@ -98,9 +98,7 @@ def _maps_in_memory(plan: Plan, roots: dict[str, int]) -> dict[str, MapPlace]:
     """Where the maps that exist in memory lie, by name: neither those between fused layers nor
     those that are on chip alone."""
     gone = {
-        spec.name
-        for layer in plan.layers
-        for spec in (each.output for each in layer.layers[:-1])
+        spec.name for layer in plan.layers for spec in (each.output for each in layer.layers[:-1])
     }
     return {
         name: view.place.moved(roots[view.root])
@@ -109,9 +107,7 @@ def _maps_in_memory(plan: Plan, roots: dict[str, int]) -> dict[str, MapPlace]:
     }
 
 
-def _placement(
-    plan: Plan, index: int, memory: MemoryMap, roots: dict[str, int]
-) -> Placement:
+def _placement(plan: Plan, index: int, memory: MemoryMap, roots: dict[str, int]) -> Placement:
     layer = plan.layers[index]
 
     def home(spec: TensorSpec) -> Home:

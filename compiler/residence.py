@@ -73,9 +73,7 @@ def _keep(plan: Plan, uses: _Uses) -> Plan:
                 size=uses.size,
                 first=uses.writers[0],
                 last=last,
-                in_memory=uses.is_output
-                or count < len(uses.readers)
-                or uses.writers[-1] > last,
+                in_memory=uses.is_output or count < len(uses.readers) or uses.writers[-1] > last,
             )
             kept = replace(plan, residents=(*plan.residents, resident))
             if _has_place(plan, resident) and _avoids_conflicts(kept, resident):

@@ -95,7 +95,9 @@ class Work:
         """Largest (height, width) of the input of a tile."""
         height, width = self.sums(tile)
         conv = self.shape.conv
-        return (height, width) if conv is None else halo_size(conv.window, conv.ifmap, height, width)
+        return (
+            (height, width) if conv is None else halo_size(conv.window, conv.ifmap, height, width)
+        )
 
     def sizes_on_chip(self, tile: Tile) -> tuple[int, int, int]:
         """Bytes of a slot of inputs, second operands and outputs; 0 for what needs none."""

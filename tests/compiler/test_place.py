@@ -10,9 +10,9 @@ from arch.errors import CompileError
 from arch.layers import ConvShape, FeatureMap, PoolShape, Window
 from arch.mapping import Mapping, Order
 from arch.presets import PRESETS
+from compiler.fusion import LayerShape, Operand
 from compiler.place import place_network
 from compiler.program import Program
-from compiler.fusion import LayerShape, Operand
 from compiler.tiling import map_layer
 from sim.command.functional import Storage
 from sim.golden.run import run_network

@@ -200,9 +200,7 @@ class _Chain:
             channels = up_to(rng, most)
             if rng.random() < 0.15:
                 groups = channels = source.shape.channels
-        shape = ConvShape(
-            ifmap=source.shape, out_channels=channels, window=window, groups=groups
-        )
+        shape = ConvShape(ifmap=source.shape, out_channels=channels, window=window, groups=groups)
         name = self._name("conv")
         output = random_spec(rng, name, shape.ofmap, random_scale(rng))
         if like is not None:
