@@ -1,4 +1,4 @@
-"""What a tiling costs: a rough formula in cycles, the busiest of array, memory and post-processor."""
+"""What a tiling costs, roughly: the cycles of the busiest of array, memory and post-processor."""
 
 from dataclasses import dataclass
 

@@ -3,6 +3,7 @@ the same bytes, fewer cycles and less traffic than without."""
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -372,7 +373,7 @@ def test_residents_never_share_bytes_nor_do_two_readers_a_bank() -> None:
     for index, placed in enumerate(program.layers):
         alive = [each for each in program.residents if each.lives(index)]
         spans = sorted((each.address, each.address + each.size) for each in alive)
-        assert all(one[1] <= two[0] for one, two in zip(spans, spans[1:], strict=False))
+        assert all(one[1] <= two[0] for one, two in pairwise(spans))
         banks = {
             each.root: set(range(each.address // bank, -(-(each.address + each.size) // bank)))
             for each in alive
