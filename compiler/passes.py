@@ -8,6 +8,7 @@ from arch.errors import InputError
 from compiler.fuse import fuse_joins, fuse_pools, fuse_tables
 from compiler.plan import Plan
 from compiler.residence import keep_on_chip
+from compiler.skip import skip_pixels
 from compiler.views import copy_views
 from sim.network import Network
 
@@ -31,6 +32,11 @@ PASSES = (
         name="share-maps",
         reason="concatenations and slices are views of one map, not copies",
         run=share_maps,
+    ),
+    Pass(
+        name="skip-pixels",
+        reason="a 1x1 convolution with a stride loads no pixel that it does not look at",
+        run=skip_pixels,
     ),
     Pass(
         name="fuse-pool",

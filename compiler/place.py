@@ -95,15 +95,16 @@ def _place_roots(plan: Plan, memory: MemoryMap) -> dict[str, int]:
 
 
 def _maps_in_memory(plan: Plan, roots: dict[str, int]) -> dict[str, MapPlace]:
-    """Where the maps that exist in memory lie, by name: neither those between fused layers nor
-    those that are on chip alone."""
-    gone = {
-        spec.name for layer in plan.layers for spec in (each.output for each in layer.layers[:-1])
-    }
+    """Where the network's maps that exist in memory lie, by name: neither those between fused
+    layers nor those that are on chip alone."""
+    inner = (each.output for layer in plan.layers for each in layer.layers[:-1])
+    gone = {spec.name for spec in inner}
+    specs = (plan.network.input, *(layer.output for layer in plan.network.layers))
+    views = {spec.name: plan.views.maps[spec.name] for spec in specs if spec.name not in gone}
     return {
         name: view.place.moved(roots[view.root])
-        for name, view in plan.views.maps.items()
-        if view.root in roots and name not in gone
+        for name, view in views.items()
+        if view.root in roots
     }
 
 

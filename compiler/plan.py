@@ -75,6 +75,8 @@ class Plan:
             first_bank=first,
             banks=banks,
             input_pitch=None if source.chip is None else source.chip.pixel_pitch,
+            input_scattered=source.memory is not None
+            and source.memory.pixel_pitch != layer.input.shape.channels,
             other_on_chip=layer.other is not None
             and self.home(layer.other, index).chip is not None,
             output_on_chip=output.chip is not None,

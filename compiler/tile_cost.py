@@ -27,6 +27,8 @@ class Room:
     banks: int
     input_pitch: int | None = None
     """Bytes from pixel to pixel of an input that is on chip; None if it comes from memory."""
+    input_scattered: bool = False
+    """Whether the input's pixels do not lie side by side in memory."""
     other_on_chip: bool = False
     output_on_chip: bool = False
     output_in_memory: bool = True
@@ -151,7 +153,10 @@ class Work:
                 inputs = pixels * (conv.ifmap.channels if whole else self._channels)
                 again = tile.order is Order.CHANNELS_OUTER and whole and tiles > counts.inputs
                 cycles += inputs * (groups if again else 1) / rate
-                cycles += 0 if whole else pixels * len(self.sizes) * _ROW_CYCLES
+                if not whole:
+                    cycles += pixels * len(self.sizes) * _ROW_CYCLES
+                elif room.input_scattered:
+                    cycles += pixels * (groups if again else 1) * _ROW_CYCLES
                 cycles += tiles * height * _ROW_CYCLES if width < conv.ifmap.width else 0
         elif room.input_pitch is None:
             cycles += pixels * self.shape.window.ifmap.channels / rate

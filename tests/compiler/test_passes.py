@@ -53,9 +53,10 @@ def conv(
     channels: int = 16,
     *,
     kernel: int = 3,
+    stride: int = 1,
     clamp: tuple[int, int] = (-128, 127),
 ) -> Conv:
-    window = Window(kernel=(kernel, kernel), padding=(kernel // 2,) * 4)
+    window = Window(kernel=(kernel, kernel), stride=(stride, stride), padding=(kernel // 2,) * 4)
     shape = ConvShape(ifmap=source.shape, out_channels=channels, window=window)
     rng = np.random.default_rng(sum(map(ord, name)))
     return Conv(
@@ -199,6 +200,10 @@ def followed() -> Network:
     return network(first, conv("d", first.output))
 
 
+def strided() -> Network:
+    return network(conv("c", IMAGE, kernel=1, stride=2))
+
+
 def joined() -> Network:
     first, second = conv("c", IMAGE), conv("d", IMAGE, 8)
     second = replace(second, output=replace(first.output, name="d", shape=second.output.shape))
@@ -214,6 +219,7 @@ def joined() -> Network:
         ("fuse-add", residual, ["Conv+Add"]),
         ("fuse-table", looked_up, ["Conv+Table"]),
         ("keep-on-chip", followed, ["Conv", "Conv"]),
+        ("skip-pixels", strided, ["Conv"]),
         ("share-maps", joined, ["Conv", "Conv", "Conv"]),
     ],
 )
@@ -355,6 +361,18 @@ def test_a_convolution_reads_a_slice_on_chip_in_place() -> None:
     assert program.layers[1].mapping.channel_block == 24
 
 
+def test_pixels_on_chip_are_skipped_in_place() -> None:
+    first = conv("c", IMAGE, 24)
+    program = compiled(network(first, conv("d", first.output, kernel=1, stride=2)))
+    assert program.layers[1].mapping.channel_block == 48
+    assert set(program.maps) == {"image", "d"}
+
+
+def test_a_wider_window_skips_no_pixels() -> None:
+    program = compiled(network(conv("c", IMAGE, stride=2)))
+    assert program.layers[0].layer.input is IMAGE
+
+
 def test_residents_never_share_bytes_nor_do_two_readers_a_bank() -> None:
     config = PRESETS["tiny"]
     layers: list[Layer] = []
@@ -388,6 +406,6 @@ def test_an_unknown_pass_is_refused() -> None:
     with pytest.raises(InputError) as caught:
         place_network(followed(), SMALL, without=["fuse-add", "fuse-conv"])
     assert str(caught.value) == (
-        "a pass to leave out must be one of share-maps, fuse-pool, fuse-add, fuse-table, "
-        "keep-on-chip, got 'fuse-conv'"
+        "a pass to leave out must be one of share-maps, skip-pixels, fuse-pool, fuse-add, "
+        "fuse-table, keep-on-chip, got 'fuse-conv'"
     )

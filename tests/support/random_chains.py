@@ -100,7 +100,10 @@ class _Chain:
 
     def _pooled(self) -> None:
         """Convolution and maximum pooling, mostly of one scale, with a table half of the time."""
-        self._last = self._conv(self._last, self._window(self._last))
+        window = self._window(self._last)
+        if self._rng.random() < 0.2:
+            window = Window(kernel=(1, 1), stride=(2, int(self._rng.integers(1, 4))))
+        self._last = self._conv(self._last, window)
         if self._rng.random() < 0.7:
             self._last = self._max_pool(self._last)
         if self._rng.random() < 0.5:
