@@ -19,7 +19,7 @@ from tests.support.agreement import Case, assert_agreement
 from tests.support.machines import CONFIGS, rtl_machine
 from tests.support.random_chains import random_chain
 
-FIXED_SEEDS = range(30)
+FIXED_SEEDS = range(20)
 SOAK_FROM = 100_000
 
 NAMES = tuple(each.name for each in PASSES)
