@@ -1,20 +1,25 @@
-"""The compiler, top to bottom: an ONNX file and a machine become a program."""
+"""The compiler, top to bottom: an ONNX file and a machine become programs."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from arch.config import AcceleratorConfig
 from compiler.frontend import ImportedModel, read_network
-from compiler.place import place_network
 from compiler.program import Program
+from compiler.schedule import Schedule, schedule_network
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CompiledModel:
-    """A model as the host sees it, and its program on one machine."""
+    """A model as the host sees it, and what one machine and the host run."""
 
     model: ImportedModel
-    program: Program
+    schedule: Schedule
+
+    @property
+    def program(self) -> Program:
+        """The only program. Raises ``LookupError`` if the host runs steps in between."""
+        return self.schedule.program
 
 
 def compile_file(path: Path, config: AcceleratorConfig) -> CompiledModel:
@@ -23,5 +28,4 @@ def compile_file(path: Path, config: AcceleratorConfig) -> CompiledModel:
     Raises ``ModelError`` for what the file holds, ``CompileError`` for what does not fit.
     """
     model = read_network(path)
-    program = place_network(model.network, config)
-    return CompiledModel(model=model, program=program)
+    return CompiledModel(model=model, schedule=schedule_network(model.network, config))

@@ -5,18 +5,19 @@ from pathlib import Path
 
 from arch.errors import ModelError
 from compiler.graph import Graph, build_graph
+from compiler.host import host_result
 from compiler.integer_operators import expand_integer_operators
 from compiler.layout import Layout, map_shape
 from compiler.names import SafeNames
 from compiler.onnx_file import check_model, read_onnx
-from compiler.ports import InputPort, OutputPort
+from compiler.ports import InputPort, OutputPort, ResultPort
 from compiler.quantised import lower
-from compiler.segments import Segments, cut
+from compiler.segments import Operand, Segments, cut
 from compiler.shapes import fix_input, infer_shapes
 from compiler.simplify import simplify
 from compiler.support import check_operators, check_rules
 from compiler.values import Build, Value
-from sim.network import Network
+from sim.network import HostStep, Network
 
 # What reads a tensor [1, a, b] as channels first, and what reads it as rows.
 _CHANNELS_FIRST = {"AveragePool", "BatchNormalization", "Conv", "GlobalAveragePool", "MaxPool"}
@@ -32,7 +33,7 @@ class ImportedModel:
 
     network: Network
     input: InputPort
-    outputs: tuple[OutputPort, ...]
+    outputs: tuple[OutputPort | ResultPort, ...]
     tensors: dict[str, Value]
 
 
@@ -60,24 +61,36 @@ def _lower_all(graph: Graph, segments: Segments) -> ImportedModel:
     values = dict.fromkeys(segments.entries, entry)
     for segment in segments.segments:
         values[segment.target] = lower(graph, segment, values, build)
-    if not build.layers:
-        raise ModelError("the model must have at least one layer, got none; nothing would run")
-    shown = {name: values[exit_] for name, exit_ in segments.exits.items()}
+    if all(isinstance(layer, HostStep) for layer in build.layers):
+        raise ModelError(
+            "the model must have at least one layer for the machine, got none; nothing would run"
+        )
+    outputs = tuple(
+        _output(graph, name, exit_, values, build) for name, exit_ in segments.exits.items()
+    )
     network = Network(
         name=SafeNames().make(graph.name),
         input=tensor,
         layers=tuple(build.layers),
-        outputs=tuple(value.tensor for value in shown.values()),
+        outputs=tuple(port.tensor for port in outputs),
+        results=tuple(port.result for port in outputs if isinstance(port, ResultPort)),
     )
     return ImportedModel(
         network=network,
         input=InputPort(name=graph.input, layout=entry.layout, tensor=tensor),
-        outputs=tuple(
-            OutputPort(name=name, layout=value.layout, tensor=value.tensor)
-            for name, value in shown.items()
-        ),
+        outputs=outputs,
         tensors=values,
     )
+
+
+def _output(
+    graph: Graph, name: str, exit_: Operand, values: dict[str, Value], build: Build
+) -> OutputPort | ResultPort:
+    value = values[exit_.source]
+    if not exit_.steps:
+        return OutputPort(name=name, layout=value.layout, tensor=value.tensor)
+    safe = build.layer_names.make(name)
+    return ResultPort(name=name, result=host_result(graph, exit_.steps, value, safe))
 
 
 def _channel_axis(graph: Graph) -> int:

@@ -1,9 +1,12 @@
 """From an integer network to a program: mapping, memory map, commands, waits."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
-from arch.commands import COMMAND_BYTES
+from arch.commands import COMMAND_BYTES, Command
 from arch.config import AcceleratorConfig
 from arch.mapping import Mapping
 from compiler.constants import MapLayer, constant_sizes, constants
@@ -16,52 +19,118 @@ from compiler.program import PlacedLayer, Program, pack_all
 from compiler.tiling import map_conv, map_elementwise, map_pool
 from compiler.views import place_maps, separate_views
 from compiler.waits import Step, add_waits
-from sim.network import Add, Alias, Concat, Conv, Multiply, Network, Slice, Table
+from sim.network import Add, Alias, Concat, Conv, HostStep, Multiply, Network, Slice, Table
 
 
 def place_network(
     network: Network, config: AcceleratorConfig, *, timing_only: bool = False
 ) -> Program:
-    """Compile ``network`` for ``config``.
+    """Compile ``network``, which has no steps of the host, for ``config``.
 
     With ``timing_only``, weights are not looked at and the memory image stays empty: the program
     can be timed, not run. Raises ``CompileError`` for a layer that does not fit.
     """
-    network = separate_views(network)
-    layers = [layer for layer in network.layers if not isinstance(layer, Alias | Concat | Slice)]
-    mappings = [choose_mapping(layer, config) for layer in layers]
-    memory = MemoryMap()
-    for index, (layer, mapping) in enumerate(zip(layers, mappings, strict=True)):
-        for kind, size in constant_sizes(layer, mapping, config).items():
-            memory.place(f"{kind} {index}", size)
-    maps = place_maps(network, memory)
+    (program,) = place_parts([network], config, timing_only=timing_only).values()
+    return program
+
+
+def place_parts(
+    stages: Sequence[Network | HostStep], config: AcceleratorConfig, *, timing_only: bool = False
+) -> dict[int, Program]:
+    """The programs of a network's parts by their place in ``stages``, over one memory and image.
+
+    Each part reads maps where the parts and the steps of the host before it leave them. For the
+    rest see ``place_network``.
+    """
+    memory, maps = MemoryMap(), dict[str, MapPlace]()
+    parts = {}
+    for number, stage in enumerate(stages):
+        if isinstance(stage, HostStep):
+            for spec in (stage.input, stage.output):
+                if spec.name not in maps:
+                    address = memory.place(f"map {spec.name}", spec.shape.elements)
+                    maps[spec.name] = MapPlace.packed(address, spec.shape)
+        else:
+            parts[number] = _place_part(stage, number, config, memory, maps)
+    image = np.zeros(memory.size, np.uint8)
+    if not timing_only:
+        for part in parts.values():
+            _fill(image, part, config, memory)
+    return {
+        number: Program(
+            network=part.network,
+            config=config,
+            steps=part.steps,
+            commands=part.commands,
+            layers=part.layers,
+            program_address=part.program_address,
+            maps=maps,
+            image=image,
+        )
+        for number, part in parts.items()
+    }
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Part:
+    """A program whose memory image is not written yet."""
+
+    number: int
+    network: Network
+    layers: tuple[PlacedLayer, ...]
+    steps: tuple[Step, ...]
+    commands: tuple[Command, ...]
+    program_address: int
+
+
+def _place_part(
+    network: Network,
+    number: int,
+    config: AcceleratorConfig,
+    memory: MemoryMap,
+    maps: dict[str, MapPlace],
+) -> _Part:
+    """Place a part in ``memory``, and its maps also in ``maps``."""
+    network = separate_views(network, maps)
+    layers = [
+        PlacedLayer(layer=layer, mapping=choose_mapping(layer, config))
+        for layer in network.layers
+        if not isinstance(layer, Alias | Concat | HostStep | Slice)
+    ]
+    for index, placed in enumerate(layers):
+        for kind, size in constant_sizes(placed.layer, placed.mapping, config).items():
+            memory.place(_constant_name(kind, number, index), size)
+    maps.update(place_maps(network, memory, maps))
     steps = [
         step
-        for index, (layer, mapping) in enumerate(zip(layers, mappings, strict=True))
-        for step in _emit(layer, mapping, _placement(index, layer, memory, maps), config)
+        for index, placed in enumerate(layers)
+        for step in _emit(placed, _placement(number, index, placed.layer, memory, maps), config)
     ]
     steps = prefetch_constants(steps, config)
     commands = add_waits(steps, config)
-    program_address = memory.place("program", len(commands) * COMMAND_BYTES)
-    image = np.zeros(memory.size, np.uint8)
-    if not timing_only:
-        for index, (layer, mapping) in enumerate(zip(layers, mappings, strict=True)):
-            for kind, data in constants(layer, mapping, config).items():
-                _write(image, memory.address(f"{kind} {index}"), data)
-        _write(image, program_address, np.frombuffer(pack_all(commands, config), np.uint8))
-    return Program(
+    return _Part(
+        number=number,
         network=network,
-        config=config,
+        layers=tuple(layers),
         steps=tuple(steps),
         commands=tuple(commands),
-        layers=tuple(
-            PlacedLayer(layer=layer, mapping=mapping)
-            for layer, mapping in zip(layers, mappings, strict=True)
-        ),
-        program_address=program_address,
-        maps=maps,
-        image=image,
+        program_address=memory.place(f"program {number}", len(commands) * COMMAND_BYTES),
     )
+
+
+def _fill(
+    image: NDArray[np.uint8], part: _Part, config: AcceleratorConfig, memory: MemoryMap
+) -> None:
+    """Write a part's constants and commands."""
+    for index, placed in enumerate(part.layers):
+        for kind, data in constants(placed.layer, placed.mapping, config).items():
+            _write(image, memory.address(_constant_name(kind, part.number, index)), data)
+    packed = np.frombuffer(pack_all(part.commands, config), np.uint8)
+    _write(image, part.program_address, packed)
+
+
+def _constant_name(kind: str, part: int, index: int) -> str:
+    return f"{kind} {part}.{index}"
 
 
 def choose_mapping(layer: MapLayer, config: AcceleratorConfig) -> Mapping:
@@ -74,23 +143,25 @@ def choose_mapping(layer: MapLayer, config: AcceleratorConfig) -> Mapping:
 
 
 def _placement(
-    index: int, layer: MapLayer, memory: MemoryMap, maps: dict[str, MapPlace]
+    part: int, index: int, layer: MapLayer, memory: MemoryMap, maps: dict[str, MapPlace]
 ) -> Placement:
+    def constant(kind: str) -> int:
+        return memory.address(_constant_name(kind, part, index))
+
     other = maps[layer.other.name] if isinstance(layer, Add | Multiply) else None
     return Placement(
         index=index,
         input=maps[layer.input.name],
         other=other,
         output=maps[layer.output.name],
-        weights=memory.address(f"weights {index}") if isinstance(layer, Conv) else 0,
-        parameters=memory.address(f"parameters {index}"),
-        table=memory.address(f"table {index}") if isinstance(layer, Table) else 0,
+        weights=constant("weights") if isinstance(layer, Conv) else 0,
+        parameters=constant("parameters"),
+        table=constant("table") if isinstance(layer, Table) else 0,
     )
 
 
-def _emit(
-    layer: MapLayer, mapping: Mapping, place: Placement, config: AcceleratorConfig
-) -> list[Step]:
+def _emit(placed: PlacedLayer, place: Placement, config: AcceleratorConfig) -> list[Step]:
+    layer, mapping = placed.layer, placed.mapping
     if isinstance(layer, Conv):
         return list(ConvEmitter(layer, mapping, place, config).steps())
     return list(MapEmitter(layer, mapping, place, config).steps())

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from arch.errors import ModelError
 from compiler.graph import Graph, Node
 from compiler.names import printable
-from compiler.operators import JOINS, MOVES
+from compiler.operators import HOST, JOINS, LAYOUT, MOVES
 from compiler.quantisation import Quantisation, activation_quantisation, is_constant
 
 _MAX_STEPS = 100
@@ -58,13 +58,14 @@ class Segments:
     """The whole graph in segments, in topological order.
 
     ``entries`` are the 8-bit tensors that quantise the model's input, all alike; ``exits`` gives
-    for each output of the model the 8-bit tensor that it dequantises.
+    for each output of the model the 8-bit tensor that it dequantises, or what the host makes of
+    one.
     """
 
     entries: tuple[str, ...]
     entry_quantisation: Quantisation
     segments: tuple[Segment, ...]
-    exits: dict[str, str]
+    exits: dict[str, Operand]
 
 
 def cut(graph: Graph) -> Segments:
@@ -81,7 +82,7 @@ def cut(graph: Graph) -> Segments:
     entries = [node for node in quantizers if node.input(0) == graph.input]
     others = [node for node in quantizers if node.input(0) != graph.input]
     exits = {name: _exit(graph, name, tensor) for name, tensor in graph.outputs.items()}
-    shown = {tensor: name for name, tensor in exits.items()}
+    shown = {exit_.source: name for name, exit_ in exits.items() if not exit_.steps}
     return Segments(
         entries=tuple(node.output for node in entries),
         entry_quantisation=_entry_quantisation(graph, entries),
@@ -207,14 +208,35 @@ def _dequantised(graph: Graph, node: Node) -> str:
     return quantizer.output
 
 
-def _exit(graph: Graph, name: str, tensor: str) -> str:
+def _exit(graph: Graph, name: str, tensor: str) -> Operand:
     node = graph.producer(tensor)
     if node is not None and node.operator == "QuantizeLinear":
-        return node.output
+        return Operand(source=node.output, steps=())
+    if (on_host := _host_chain(graph, tensor)) is not None:
+        return on_host
     if node is None or node.operator != "DequantizeLinear":
         maker = node.label if node is not None else "the model's input or a constant"
         raise ModelError(
             f"output '{printable(name)}' must come from a DequantizeLinear, got {maker}; "
             "quantise that node's output, or remove the node and compute it on the host"
         )
-    return _dequantised(graph, node)
+    return Operand(source=_dequantised(graph, node), steps=())
+
+
+def _host_chain(graph: Graph, tensor: str) -> Operand | None:
+    """What the host makes of an 8-bit tensor before it is an output; None without such a node."""
+    steps: list[Step] = []
+    while (node := graph.producer(tensor)) is not None and node.operator in HOST | LAYOUT:
+        steps.append(Step(node=node, tensor=tensor))
+        _check_length(node, steps)
+        tensor = node.input(0)
+    host = [step.node for step in steps if step.node.operator in HOST]
+    if not host:
+        return None
+    if node is None or node.operator != "DequantizeLinear":
+        maker = node.label if node is not None else "the model's input or a constant"
+        raise ModelError(
+            f"{host[-1].label}: its inputs must be quantised, got the float output of {maker}; "
+            "quantise the whole model with quantize_static"
+        )
+    return Operand(source=_dequantised(graph, node), steps=tuple(reversed(steps)))

@@ -4,7 +4,9 @@ Every layer writes its output where it is needed last: inside the map that conca
 where one map is needed in two places does a copy remain.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 import numpy as np
 
@@ -12,15 +14,21 @@ from arch.layers import PoolShape, Window
 from compiler.memory_map import MapPlace, MemoryMap
 from sim.network import Alias, Concat, Layer, MaxPool, Network, Slice, TensorSpec
 
+_NOWHERE: Mapping[str, MapPlace] = MappingProxyType({})
 
-def separate_views(network: Network) -> Network:
+
+def separate_views(network: Network, known: Mapping[str, MapPlace] = _NOWHERE) -> Network:
     """``network`` with a copy wherever a map would have to lie in two places.
 
     That is so if it is concatenated twice, concatenated or reshaped though it is only a part of
-    another map, or both the network's input or output and a part.
+    another map, or both one of the network's sources or outputs and a part. ``known`` says where
+    sources lie already.
     """
-    fixed = {network.input.name} | {spec.name for spec in network.outputs}
+    fixed = {spec.name for spec in (*network.sources, *network.outputs)}
     slices = {layer.output.name for layer in network.layers if isinstance(layer, Slice)}
+    for spec in network.sources:
+        if spec.name in known and not known[spec.name].is_packed(spec.shape):
+            slices.add(spec.name)
     for layer in network.layers:
         if isinstance(layer, Slice | Alias):
             fixed |= {layer.input.name, layer.output.name}
@@ -50,9 +58,14 @@ def _own_parts(layer: Concat, fixed: set[str]) -> list[Layer]:
     return [*copies, replace(layer, inputs=tuple(inputs))]
 
 
-def place_maps(network: Network, memory: MemoryMap) -> dict[str, MapPlace]:
-    """Where every feature map of ``network`` lies; its views must be separate."""
-    places: dict[str, MapPlace] = {}
+def place_maps(
+    network: Network, memory: MemoryMap, known: Mapping[str, MapPlace] = _NOWHERE
+) -> dict[str, MapPlace]:
+    """Where every feature map of ``network`` lies; its views must be separate.
+
+    ``known`` says where sources lie already.
+    """
+    places = dict(known)
 
     def place(spec: TensorSpec) -> MapPlace:
         if spec.name not in places:
@@ -68,7 +81,8 @@ def place_maps(network: Network, memory: MemoryMap) -> dict[str, MapPlace]:
                 places[spec.name] = whole.at(0, 0, channel)
                 channel += spec.shape.channels
     # Forwards, so that a view is placed after what it is a part of.
-    place(network.input)
+    for spec in network.sources:
+        place(spec)
     for layer in network.layers:
         if isinstance(layer, Slice):
             places[layer.output.name] = place(layer.input).at(*layer.start)

@@ -6,18 +6,19 @@ import pytest
 
 from arch.presets import PRESETS
 from compiler.place import place_network
+from compiler.schedule import schedule_network
 from sim.command.timeline import TimelineSimulator
 from tests.support.command_line import tilewright
 from tilewright.networks.registry import NETWORKS, build, totals
 from tilewright.networks.shapes_only import shape_network
-from tilewright.timing import NetworkTiming, time_program
+from tilewright.timing import NetworkTiming, time_schedule
 
 SMALL_NETWORKS = ["lenet-5", "resnet-8", "mobilenet-v1-0.25-32x32", "densenet-block", "se-block"]
 
 
 def timing_of(name: str, config: str) -> NetworkTiming:
     network = shape_network(build(name))
-    return time_program(place_network(network, PRESETS[config], timing_only=True))
+    return time_schedule(schedule_network(network, PRESETS[config], timing_only=True))
 
 
 @pytest.mark.parametrize("name", SMALL_NETWORKS)
