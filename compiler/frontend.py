@@ -8,8 +8,10 @@ from compiler.graph import Graph, build_graph
 from compiler.host import host_result
 from compiler.integer_operators import expand_integer_operators
 from compiler.layout import Layout, map_shape
+from compiler.movement import moved
 from compiler.names import SafeNames
 from compiler.onnx_file import check_model, read_onnx
+from compiler.operators import HOST
 from compiler.ports import InputPort, OutputPort, ResultPort
 from compiler.quantised import lower
 from compiler.segments import Operand, Segments, cut
@@ -87,7 +89,9 @@ def _output(
     graph: Graph, name: str, exit_: Operand, values: dict[str, Value], build: Build
 ) -> OutputPort | ResultPort:
     value = values[exit_.source]
-    if not exit_.steps:
+    if not any(step.node.operator in HOST for step in exit_.steps):
+        for step in exit_.steps:
+            value = moved(graph, step, value, build, name)
         return OutputPort(name=name, layout=value.layout, tensor=value.tensor)
     safe = build.layer_names.make(name)
     return ResultPort(name=name, result=host_result(graph, exit_.steps, value, safe))

@@ -4,8 +4,9 @@ Such a model begins and, between two maps, also ends with the map as it lies in 
 it into the order of ONNX and back, and what dequantises and quantises it, are part of the model.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import prod
+from types import MappingProxyType
 
 import numpy as np
 import onnx
@@ -25,6 +26,7 @@ from sim.network import HostResult, HostStep, TensorSpec
 
 # The file format of onnx 1.13, which every opset can be written in.
 _IR_VERSION = 8
+_NONE: Mapping[str, object] = MappingProxyType({})
 
 
 def host_step(graph: Graph, node: Node, source: Value, output: TensorSpec, name: str) -> HostStep:
@@ -82,7 +84,7 @@ class _HostModel:
         order = _order(layout)
         if order != sorted(order):
             self._reshape(layout.sizes)
-            self._add("Transpose", perm=order)
+            self._add("Transpose", attributes={"perm": order})
         self._reshape(layout.shape)
         self._convert("DequantizeLinear", source.tensor)
 
@@ -91,7 +93,8 @@ class _HostModel:
         constants = [
             self._constant(self._graph.constants[name]) if name else "" for name in node.inputs[1:]
         ]
-        self._add(node.operator, *constants, place=node.outputs.index(tensor), **node.attributes)
+        place = node.outputs.index(tensor)
+        self._add(node.operator, *constants, place=place, attributes=node.attributes)
 
     def quantise(self, target: TensorSpec) -> None:
         """Append what brings real values back to a map that lies as the source does."""
@@ -100,7 +103,8 @@ class _HostModel:
         self._convert("QuantizeLinear", target)
         if order != sorted(order):
             self._reshape(tuple(layout.sizes[dimension] for dimension in order))
-            self._add("Transpose", perm=[order.index(each) for each in range(len(order))])
+            back = [order.index(each) for each in range(len(order))]
+            self._add("Transpose", attributes={"perm": back})
         self._reshape(_map_sizes(target))
 
     def bytes(self, elements: int, shape: tuple[int, ...]) -> bytes:
@@ -128,7 +132,12 @@ class _HostModel:
         self._add(operator, scale, zero_point, domain=MICROSOFT)
 
     def _add(
-        self, operator: str, *constants: str, place: int = 0, domain: str = "", **attributes: object
+        self,
+        operator: str,
+        *constants: str,
+        place: int = 0,
+        domain: str = "",
+        attributes: Mapping[str, object] = _NONE,
     ) -> None:
         made = f"t{len(self._nodes)}"
         outputs = [""] * place + [made]

@@ -112,8 +112,10 @@ class ResultPort:
 
     def dequantise(self, maps: Bytes) -> NDArray[np.float32] | NDArray[np.int64]:
         """The values [N, ...] for maps [N, height, width, channels] of ``tensor``."""
-        made = [run_host_result(self.result, each).reshape(self.shape) for each in maps]
-        return np.concatenate(made).astype(self.result.dtype, copy=False)
+        made = np.concatenate([run_host_result(self.result, each) for each in maps])
+        if self.result.dtype == np.int64:
+            return made.astype(np.int64, copy=False)
+        return made.astype(np.float32, copy=False)
 
 
 def _as_maps(rows: NDArray[np.generic], tensor: TensorSpec) -> Bytes:

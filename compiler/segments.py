@@ -209,34 +209,25 @@ def _dequantised(graph: Graph, node: Node) -> str:
 
 
 def _exit(graph: Graph, name: str, tensor: str) -> Operand:
-    node = graph.producer(tensor)
-    if node is not None and node.operator == "QuantizeLinear":
-        return Operand(source=node.output, steps=())
-    if (on_host := _host_chain(graph, tensor)) is not None:
-        return on_host
-    if node is None or node.operator != "DequantizeLinear":
-        maker = node.label if node is not None else "the model's input or a constant"
-        raise ModelError(
-            f"output '{printable(name)}' must come from a DequantizeLinear, got {maker}; "
-            "quantise that node's output, or remove the node and compute it on the host"
-        )
-    return Operand(source=_dequantised(graph, node), steps=())
-
-
-def _host_chain(graph: Graph, tensor: str) -> Operand | None:
-    """What the host makes of an 8-bit tensor before it is an output; None without such a node."""
+    """The 8-bit tensor that an output shows, and what moves its elements or what the host does."""
     steps: list[Step] = []
-    while (node := graph.producer(tensor)) is not None and node.operator in HOST | LAYOUT:
-        steps.append(Step(node=node, tensor=tensor))
+    quantised, node = tensor, graph.producer(tensor)
+    while node is not None and node.operator in HOST | LAYOUT:
+        steps.append(Step(node=node, tensor=quantised))
         _check_length(node, steps)
-        tensor = node.input(0)
-    host = [step.node for step in steps if step.node.operator in HOST]
-    if not host:
-        return None
-    if node is None or node.operator != "DequantizeLinear":
-        maker = node.label if node is not None else "the model's input or a constant"
+        quantised = node.input(0)
+        node = graph.producer(quantised)
+    if node is not None and node.operator == "DequantizeLinear":
+        return Operand(source=_dequantised(graph, node), steps=tuple(reversed(steps)))
+    if node is not None and node.operator == "QuantizeLinear" and not steps:
+        return Operand(source=node.output, steps=())
+    maker = node.label if node is not None else "the model's input or a constant"
+    if on_host := [step.node for step in steps if step.node.operator in HOST]:
         raise ModelError(
-            f"{host[-1].label}: its inputs must be quantised, got the float output of {maker}; "
+            f"{on_host[-1].label}: its inputs must be quantised, got the float output of {maker}; "
             "quantise the whole model with quantize_static"
         )
-    return Operand(source=_dequantised(graph, node), steps=tuple(reversed(steps)))
+    raise ModelError(
+        f"output '{printable(name)}' must come from a DequantizeLinear, got {maker}; "
+        "quantise that node's output, or remove the node and compute it on the host"
+    )

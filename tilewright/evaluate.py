@@ -141,7 +141,7 @@ def run_images(compiled: CompiledModel, inputs: Inputs, machine: Machine) -> Ite
         run = machine.run(image)
         correct = None
         if inputs.labels is not None:
-            correct = _prediction(compiled, run, image) == inputs.labels[index]
+            correct = bool(_prediction(compiled, run, image) == inputs.labels[index])
         maps = run_network(network, image)
         yield _compare(run, {**maps, **_tagged(run_results(network, image, maps))}, correct)
 

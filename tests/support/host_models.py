@@ -83,9 +83,7 @@ def _at_end(graph: QdqGraph, rng: np.random.Generator, kind: str, dtype: type) -
             graph.node(operator, axis=1)
 
 
-def _conv(
-    graph: QdqGraph, rng: np.random.Generator, name: str, inputs: int, outputs: int
-) -> None:
+def _conv(graph: QdqGraph, rng: np.random.Generator, name: str, inputs: int, outputs: int) -> None:
     kernel = int(rng.choice([1, 3]))
     values = rng.integers(-127, 127, (outputs, inputs, kernel, kernel), endpoint=True)
     weights = graph.weights(name, values, scale=0.02 / kernel)

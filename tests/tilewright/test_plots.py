@@ -37,6 +37,6 @@ def test_svg_names_what_it_shows(tmp_path: Path) -> None:
     plot_timeline(schedule(), tmp_path / "a.svg", "svg")
     root = ElementTree.parse(tmp_path / "a.svg").getroot()
     texts = {text.text for text in root.iter("{http://www.w3.org/2000/svg}text")}
-    layers = {placed.layer.name for placed in program().layers}
+    layers = {placed.layer.name for placed in schedule().program.layers}
     assert texts >= layers | {"load", "execute", "post", "store", "cycle"}
     assert any(text and text.startswith("digits on small (8x8): one image in ") for text in texts)
