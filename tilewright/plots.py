@@ -27,14 +27,16 @@ _WIDTH, _MARGIN, _LANE = 11.0, 1.1, 0.24
 _GAP = 0.6
 """Between two engines, in lanes."""
 _LEGEND_ROWS = 16
+_HOST_ROWS = 3
+"""So many steps of the host in a row have their names on lines of their own."""
 
 
 def plot_timeline(schedule: Schedule, path: Path, kind: str) -> None:
     """Draw one image's commands, a row of lanes for each engine, coloured by layer.
 
     Commands of one engine that overlap in its pipeline lie on lanes of their own. ``kind`` is one
-    of ``FORMATS``; the same network gives the same file. A dashed line stands where the host runs
-    something in between.
+    of ``FORMATS``; the same network gives the same file. Dashed lines stand where the machine waits
+    for the host.
     """
     run = run_timeline(schedule)
     names = list(dict.fromkeys(run.layers))
@@ -44,7 +46,7 @@ def plot_timeline(schedule: Schedule, path: Path, kind: str) -> None:
         figure = Figure(layout="constrained")
         axes = figure.subplots()
         height = _draw_commands(axes, run, colours)
-        _draw_host(axes, run)
+        height += _draw_host(axes, run, height)
         _label(axes, schedule, run.cycles)
         figure.set_size_inches(_WIDTH, _MARGIN + _LANE * height)
         axes.legend(
@@ -83,21 +85,30 @@ def _draw_commands(axes: Axes, run: RunTimeline, colours: dict[str, _Colour]) ->
     return top
 
 
-def _draw_host(axes: Axes, run: RunTimeline) -> None:
-    """A line for each step of the host, where the machine waits for it."""
-    for cycle, each in run.host:
+def _draw_host(axes: Axes, run: RunTimeline, top: float) -> float:
+    """Below ``top``, rows of what the host runs while the machine waits; gives their height."""
+    if not run.host:
+        return 0.0
+    rows = min(len(run.host), _HOST_ROWS)
+    for index, (cycle, each) in enumerate(run.host):
         axes.axvline(cycle, color="black", linestyle="--", linewidth=0.8)
+        late = cycle > run.cycles / 2
         axes.annotate(
-            f"host: {each.name} ({each.kind})",
-            (cycle, 0.02),
-            xycoords=("data", "axes fraction"),
-            xytext=(-2, 0),
+            f"{each.name} ({each.kind})",
+            (cycle, top + index % rows + 0.5),
+            xytext=(-4 if late else 4, 0),
             textcoords="offset points",
-            rotation=90,
-            ha="right",
-            va="bottom",
-            fontsize=7,
+            ha="right" if late else "left",
+            va="center",
+            fontsize=8,
         )
+    axes.set_yticks([*axes.get_yticks(), top + rows / 2], [*_tick_labels(axes), "host"])
+    axes.set_ylim(top + rows + _GAP / 2, -_GAP / 2)
+    return rows + _GAP
+
+
+def _tick_labels(axes: Axes) -> list[str]:
+    return [label.get_text() for label in axes.get_yticklabels()]
 
 
 def _label(axes: Axes, schedule: Schedule, cycles: int) -> None:

@@ -145,6 +145,9 @@ def layer_table(
         "",
         f"{sum(each.memory_bytes for each in reports):,}",
     )
+    if host:
+        moved = sum(each.read_bytes + each.written_bytes for each in host)
+        table.add_row("host", *[""] * 10, f"{moved:,}")
     return table
 
 

@@ -72,6 +72,10 @@ def timing_table(timing: NetworkTiming) -> Table:
         )
     table.add_section()
     table.add_row("sum", "", "", *_sums(timing), "")
+    if timing.host:
+        read = sum(each.read_bytes for each in timing.host)
+        written = sum(each.written_bytes for each in timing.host)
+        table.add_row("host", *[""] * 5, f"{read:,}", f"{written:,}", "")
     return table
 
 
