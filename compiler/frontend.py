@@ -1,5 +1,6 @@
 """The compiler's front end: a quantised ONNX file becomes an integer network, pass by pass."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,13 +9,13 @@ from compiler.graph import Graph, build_graph
 from compiler.host import host_result
 from compiler.integer_operators import expand_integer_operators
 from compiler.layout import Layout, map_shape
-from compiler.movement import moved
+from compiler.movement import moved, relaid
 from compiler.names import SafeNames
 from compiler.onnx_file import check_model, read_onnx
 from compiler.operators import HOST
 from compiler.ports import InputPort, OutputPort, ResultPort
 from compiler.quantised import lower
-from compiler.segments import Operand, Segments, cut
+from compiler.segments import Operand, Segments, Step, cut
 from compiler.shapes import fix_input, infer_shapes
 from compiler.simplify import simplify
 from compiler.support import check_operators, check_rules
@@ -57,10 +58,13 @@ def read_network(path: Path) -> ImportedModel:
 
 def _lower_all(graph: Graph, segments: Segments) -> ImportedModel:
     build = Build()
-    shape, axis = graph.shape(graph.input), _channel_axis(graph)
+    shape, axis = graph.shape(graph.input), _channel_axis(graph, segments)
     tensor = build.tensor(graph.input, map_shape(shape, axis), segments.entry_quantisation)
     entry = Value(tensor=tensor, layout=Layout.with_channels(shape, axis))
-    values = dict.fromkeys(segments.entries, entry)
+    values = {
+        name: _moved_all(graph, steps, entry, build, name)
+        for name, steps in segments.entries.items()
+    }
     for segment in segments.segments:
         values[segment.target] = lower(graph, segment, values, build)
     if all(isinstance(layer, HostStep) for layer in build.layers):
@@ -90,15 +94,29 @@ def _output(
 ) -> OutputPort | ResultPort:
     value = values[exit_.source]
     if not any(step.node.operator in HOST for step in exit_.steps):
-        for step in exit_.steps:
-            value = moved(graph, step, value, build, name)
+        value = _moved_all(graph, exit_.steps, value, build, name)
         return OutputPort(name=name, layout=value.layout, tensor=value.tensor)
     safe = build.layer_names.make(name)
     return ResultPort(name=name, result=host_result(graph, exit_.steps, value, safe))
 
 
-def _channel_axis(graph: Graph) -> int:
-    """Which axis of the input is the channels: the last of [1, M, K], where rows are multiplied."""
+def _moved_all(graph: Graph, steps: Sequence[Step], value: Value, build: Build, name: str) -> Value:
+    for step in steps:
+        value = moved(graph, step, value, build, name)
+    return value
+
+
+def _channel_axis(graph: Graph, segments: Segments) -> int:
+    """Which axis of the input is the channels: that which a Transpose brings to the front, else
+    the last of [1, M, K] where rows are multiplied."""
+    shape = graph.shape(graph.input)
+    steps = next((steps for steps in segments.entries.values() if steps), ())
+    for axis in range(1, len(shape)):
+        layout: Layout | None = Layout.with_channels(shape, axis)
+        for step in steps:
+            layout = None if layout is None else relaid(graph, step, layout)
+        if steps and layout is not None and layout == Layout.with_channels(layout.shape, 1):
+            return axis
     reads = (node.operator for node in graph.nodes)
     first = next((each for each in reads if each in _CHANNELS_FIRST | _ROWS), "Conv")
-    return 2 if first in _ROWS and len(graph.shape(graph.input)) == 3 else 1
+    return 2 if first in _ROWS and len(shape) == 3 else 1

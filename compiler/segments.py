@@ -57,12 +57,13 @@ class Segment:
 class Segments:
     """The whole graph in segments, in topological order.
 
-    ``entries`` are the 8-bit tensors that quantise the model's input, all alike; ``exits`` gives
+    ``entries`` are the 8-bit tensors that quantise the model's input, all alike, and what moves its
+    elements before; ``exits`` gives
     for each output of the model the 8-bit tensor that it dequantises, or what the host makes of
     one.
     """
 
-    entries: tuple[str, ...]
+    entries: dict[str, tuple[Step, ...]]
     entry_quantisation: Quantisation
     segments: tuple[Segment, ...]
     exits: dict[str, Operand]
@@ -79,18 +80,37 @@ def cut(graph: Graph) -> Segments:
         for node in graph.nodes
         if node.operator == "QuantizeLinear" and node.input(0) not in graph.constants
     ]
-    entries = [node for node in quantizers if node.input(0) == graph.input]
-    others = [node for node in quantizers if node.input(0) != graph.input]
+    entries = {node.output: _entry_steps(graph, node) for node in quantizers}
+    others = [node for node in quantizers if entries[node.output] is None]
     exits = {name: _exit(graph, name, tensor) for name, tensor in graph.outputs.items()}
     shown = {exit_.source: name for name, exit_ in exits.items() if not exit_.steps}
     return Segments(
-        entries=tuple(node.output for node in entries),
-        entry_quantisation=_entry_quantisation(graph, entries),
+        entries={name: steps for name, steps in entries.items() if steps is not None},
+        entry_quantisation=_entry_quantisation(
+            graph, [node for node in quantizers if entries[node.output] is not None]
+        ),
         segments=tuple(
             _segment(graph, node, shown.get(node.output, node.input(0))) for node in others
         ),
         exits=exits,
     )
+
+
+def _entry_steps(graph: Graph, quantizer: Node) -> tuple[Step, ...] | None:
+    """What moves the elements of the model's input before ``quantizer``; None for another tensor.
+
+    Quantising each element before or after is the same.
+    """
+    steps: list[Step] = []
+    tensor = quantizer.input(0)
+    while tensor != graph.input:
+        node = graph.producer(tensor)
+        if node is None or node.operator not in LAYOUT:
+            return None
+        steps.append(Step(node=node, tensor=tensor))
+        _check_length(node, steps)
+        tensor = node.input(0)
+    return tuple(reversed(steps))
 
 
 def _entry_quantisation(graph: Graph, entries: list[Node]) -> Quantisation:

@@ -146,8 +146,8 @@ def layer_table(
         f"{sum(each.memory_bytes for each in reports):,}",
     )
     if host:
-        moved = sum(each.read_bytes + each.written_bytes for each in host)
-        table.add_row("host", *[""] * 10, f"{moved:,}")
+        total = sum(each.read_bytes + each.written_bytes for each in host)
+        table.add_row("host", *[""] * 10, f"{total:,}")
     return table
 
 

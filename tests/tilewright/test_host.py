@@ -118,8 +118,9 @@ def test_accuracy_is_that_of_the_plain_scores(end: tuple[str, ...], tmp_path: Pa
 def test_the_table_of_a_run(tmp_path: Path) -> None:
     model, images = saved(tmp_path, classifier("ArgMax"))
     table = rows(tilewright("run", model, "-i", images, "-c", "tiny", "--on", "golden").out)
-    assert ["norm", "(LRN)", "on", "the", "host,", "180", "bytes", "read,", "180", "written"] in table
-    assert ["argmax_out", "(ArgMax)", "on", "the", "host,", "6", "bytes", "read,", "0", "written"] in table
+    for name, kind, read, written in (("norm", "LRN", 180, 180), ("argmax_out", "ArgMax", 6, 0)):
+        said = f"{name} ({kind}) on the host, {read} bytes read, {written} written"
+        assert said.split() in table
 
 
 def test_labels_need_one_class(tmp_path: Path) -> None:
