@@ -1,6 +1,6 @@
 """From an integer network to a program: mapping, memory map, commands, waits."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,10 +25,11 @@ from sim.network import Add, Alias, Concat, Conv, HostStep, Multiply, Network, S
 def place_network(
     network: Network, config: AcceleratorConfig, *, timing_only: bool = False
 ) -> Program:
-    """Compile ``network``, which has no steps of the host, for ``config``.
+    """Compile ``network``, which the machine must run whole, for ``config``.
 
     With ``timing_only``, weights are not looked at and the memory image stays empty: the program
-    can be timed, not run. Raises ``CompileError`` for a layer that does not fit.
+    can be timed, not run. Raises ``CompileError`` for a layer that does not fit, ``LookupError``
+    for a step of the host (``compiler.schedule`` takes those).
     """
     (program,) = place_parts([network], config, timing_only=timing_only).values()
     return program
@@ -94,8 +95,7 @@ def _place_part(
     network = separate_views(network, maps)
     layers = [
         PlacedLayer(layer=layer, mapping=choose_mapping(layer, config))
-        for layer in network.layers
-        if not isinstance(layer, Alias | Concat | HostStep | Slice)
+        for layer in _machine_layers(network)
     ]
     for index, placed in enumerate(layers):
         for kind, size in constant_sizes(placed.layer, placed.mapping, config).items():
@@ -116,6 +116,14 @@ def _place_part(
         commands=tuple(commands),
         program_address=memory.place(f"program {number}", len(commands) * COMMAND_BYTES),
     )
+
+
+def _machine_layers(network: Network) -> Iterator[MapLayer]:
+    for layer in network.layers:
+        if isinstance(layer, HostStep):
+            raise LookupError(f"{layer.name} is a step of the host: cut the network there")
+        if not isinstance(layer, Alias | Concat | Slice):
+            yield layer
 
 
 def _fill(

@@ -7,6 +7,7 @@ from arch.errors import CompileError
 from arch.layers import FeatureMap, PoolShape, Window
 from arch.presets import PRESETS
 from compiler.parts import split_parts
+from compiler.place import place_network
 from compiler.schedule import HostTraffic, Schedule, schedule_network
 from sim.golden.run import run_network
 from sim.network import Alias, Concat, HostStep, Layer, MaxPool, Network, Slice, TensorSpec
@@ -149,6 +150,11 @@ def test_the_host_reads_a_part_of_a_map() -> None:
             TINY,
         )
     )
+
+
+def test_a_program_alone_has_no_place_for_the_host() -> None:
+    with pytest.raises(LookupError, match="host b is a step of the host"):
+        place_network(network(pool(X, A), host(A, B), pool(B, C)), TINY)
 
 
 def test_nothing_for_the_machine_is_refused() -> None:

@@ -7,7 +7,6 @@ import pytest
 from arch.presets import PRESETS
 from compiler.place import place_network
 from compiler.schedule import schedule_network
-from sim.command.timeline import TimelineSimulator
 from tests.support.command_line import tilewright
 from tilewright.networks.registry import NETWORKS, build, totals
 from tilewright.networks.shapes_only import shape_network
@@ -49,8 +48,20 @@ def test_large_networks_compile(name: str, config: str) -> None:
 @pytest.mark.parametrize("config", ["small", "gemmini16"])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_network_compiles_and_ends(name: str, config: str) -> None:
-    program = place_network(shape_network(build(name)), PRESETS[config], timing_only=True)
-    assert TimelineSimulator(PRESETS[config]).run(program.commands).cycles > 0
+    assert timing_of(name, config).cycles > 0
+
+
+@pytest.mark.parametrize(("name", "plain"), [("alexnet-lrn", "alexnet")])
+def test_local_response_normalisation_is_the_hosts(name: str, plain: str) -> None:
+    timing, without = (timing_of(each, "gemmini16") for each in (name, plain))
+    assert [(each.name, each.kind, each.layers_before) for each in timing.host] == [
+        ("lrn1", "LRN", 1),
+        ("lrn2", "LRN", 3),
+    ]
+    assert [each.read_bytes for each in timing.host] == [55 * 55 * 96, 27 * 27 * 256]
+    assert timing.macs == without.macs
+    assert without.cycles < timing.cycles < 1.01 * without.cycles
+    assert timing.memory_bytes == without.memory_bytes
 
 
 def test_networks_lists_every_network() -> None:
