@@ -87,7 +87,7 @@ class Evaluation:
     counters: dict[str, int]
     """The machine's counters for the last image, summed over its programs."""
     parts: tuple[dict[str, int], ...]
-    """The same for each program; more than one where the host runs something in between."""
+    """The same for each program, where the host runs something in between; else empty."""
     host: tuple[HostTraffic, ...]
     """What the host runs, which has no part in cycles and counters."""
 
@@ -208,7 +208,7 @@ def summarise(
         simulated_cycles_per_second=cycles / seconds if counters else None,
         seconds=seconds,
         counters=counters,
-        parts=results[-1].parts,
+        parts=results[-1].parts if len(results[-1].parts) > 1 else (),
         host=tuple(schedule.host_traffic()),
     )
 
