@@ -1,5 +1,6 @@
 """The compiler, top to bottom: an ONNX file and a machine become programs."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,10 +23,15 @@ class CompiledModel:
         return self.schedule.program
 
 
-def compile_file(path: Path, config: AcceleratorConfig) -> CompiledModel:
-    """Compile the ONNX QDQ file at ``path`` for ``config``.
+def compile_file(
+    path: Path, config: AcceleratorConfig, *, without: Collection[str] = ()
+) -> CompiledModel:
+    """Compile the ONNX QDQ file at ``path`` for ``config``, by all passes (``compiler.passes``) but
+    those named in ``without``.
 
-    Raises ``ModelError`` for what the file holds, ``CompileError`` for what does not fit.
+    Raises ``ModelError`` for what the file holds, ``CompileError`` for what does not fit,
+    ``InputError`` for a name that no pass has.
     """
     model = read_network(path)
-    return CompiledModel(model=model, schedule=schedule_network(model.network, config))
+    schedule = schedule_network(model.network, config, without=without)
+    return CompiledModel(model=model, schedule=schedule)

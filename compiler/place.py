@@ -1,42 +1,53 @@
-"""From an integer network to a program: mapping, memory map, commands, waits."""
+"""From an integer network to a program: passes, mapping, memory map, commands, waits."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from arch.commands import COMMAND_BYTES, Command
+from arch.commands import COMMAND_BYTES
 from arch.config import AcceleratorConfig
-from arch.mapping import Mapping
-from compiler.constants import MapLayer, constant_sizes, constants
+from arch.mapping import Mapping as LayerMapping
+from compiler.constants import constant_sizes, constants
 from compiler.emit_common import Placement
 from compiler.emit_conv import ConvEmitter
-from compiler.emit_map import MapEmitter, pool_shape
+from compiler.emit_map import MapEmitter
+from compiler.homes import Home
 from compiler.memory_map import MapPlace, MemoryMap
+from compiler.passes import run_passes
+from compiler.plan import Plan
 from compiler.prefetch import prefetch_constants
 from compiler.program import PlacedLayer, Program, pack_all
-from compiler.tiling import map_conv, map_elementwise, map_pool
-from compiler.views import place_maps, separate_views
+from compiler.tiling import find_mapping, map_layer
 from compiler.waits import Step, add_waits
-from sim.network import Add, Alias, Concat, Conv, HostStep, Multiply, Network, Slice, Table
+from sim.network import HostStep, Network, TensorSpec
 
 
 def place_network(
-    network: Network, config: AcceleratorConfig, *, timing_only: bool = False
+    network: Network,
+    config: AcceleratorConfig,
+    *,
+    timing_only: bool = False,
+    without: Collection[str] = (),
 ) -> Program:
     """Compile ``network``, which the machine must run whole, for ``config``.
 
-    With ``timing_only``, weights are not looked at and the memory image stays empty: the program
-    can be timed, not run. Raises ``CompileError`` for a layer that does not fit, ``LookupError``
-    for a step of the host (``compiler.schedule`` takes those).
+    All passes run but those named in ``without``. With ``timing_only``, weights are not looked at
+    and the memory image stays empty: the program can be timed, not run. Raises ``CompileError`` for
+    a layer that does not fit, ``InputError`` for a name that no pass has, ``LookupError`` for a
+    step of the host (``compiler.schedule`` takes those).
     """
-    (program,) = place_parts([network], config, timing_only=timing_only).values()
+    parts = place_parts([network], config, timing_only=timing_only, without=without)
+    (program,) = parts.values()
     return program
 
 
 def place_parts(
-    stages: Sequence[Network | HostStep], config: AcceleratorConfig, *, timing_only: bool = False
+    stages: Sequence[Network | HostStep],
+    config: AcceleratorConfig,
+    *,
+    timing_only: bool = False,
+    without: Collection[str] = (),
 ) -> dict[int, Program]:
     """The programs of a network's parts by their place in ``stages``, over one memory and image.
 
@@ -52,126 +63,133 @@ def place_parts(
                     address = memory.place(f"map {spec.name}", spec.shape.elements)
                     maps[spec.name] = MapPlace.packed(address, spec.shape)
         else:
-            parts[number] = _place_part(stage, number, config, memory, maps)
+            plan = run_passes(stage, config, without)
+            parts[number] = _Part(plan, number, memory, maps)
     image = np.zeros(memory.size, np.uint8)
     if not timing_only:
         for part in parts.values():
-            _fill(image, part, config, memory)
-    return {
-        number: Program(
-            network=part.network,
-            config=config,
-            steps=part.steps,
-            commands=part.commands,
-            layers=part.layers,
-            program_address=part.program_address,
+            part.fill(image)
+    return {number: part.program(maps, image) for number, part in parts.items()}
+
+
+class _Part:
+    """A program on its way: placed in ``memory``, with its maps entered into ``maps``."""
+
+    def __init__(
+        self, plan: Plan, number: int, memory: MemoryMap, maps: dict[str, MapPlace]
+    ) -> None:
+        self._plan = plan
+        self._number = number
+        self._memory = memory
+        self._layers = tuple(
+            PlacedLayer(layer=layer, mapping=choose_mapping(plan, index))
+            for index, layer in enumerate(plan.layers)
+        )
+        for index, placed in enumerate(self._layers):
+            for kind, size in constant_sizes(placed.layer, placed.mapping, plan.config).items():
+                memory.place(self._constant(kind, index), size)
+        roots = _place_roots(plan, memory, maps)
+        maps.update(_maps_in_memory(plan, roots))
+        steps = [
+            step
+            for index, placed in enumerate(self._layers)
+            for step in _emit(placed, self._placement(index, roots), plan.config)
+        ]
+        self._steps = prefetch_constants(steps, plan.config)
+        self._commands = add_waits(self._steps, plan.config)
+        size = len(self._commands) * COMMAND_BYTES
+        self._address = memory.place(f"program {number}", size)
+
+    def fill(self, image: NDArray[np.uint8]) -> None:
+        """Write constants and commands into the memory image."""
+        config = self._plan.config
+        for index, placed in enumerate(self._layers):
+            for kind, data in constants(placed.layer, placed.mapping, config).items():
+                _write(image, self._memory.address(self._constant(kind, index)), data)
+        _write(image, self._address, np.frombuffer(pack_all(self._commands, config), np.uint8))
+
+    def program(self, maps: dict[str, MapPlace], image: NDArray[np.uint8]) -> Program:
+        """The program over the finished map and image of the memory."""
+        return Program(
+            network=self._plan.network,
+            config=self._plan.config,
+            steps=tuple(self._steps),
+            commands=tuple(self._commands),
+            layers=self._layers,
+            program_address=self._address,
             maps=maps,
+            residents=self._plan.residents,
             image=image,
         )
-        for number, part in parts.items()
+
+    def _constant(self, kind: str, index: int) -> str:
+        """What the memory map calls a layer's constants."""
+        return f"{kind} {self._number}.{index}"
+
+    def _placement(self, index: int, roots: dict[str, int]) -> Placement:
+        plan, layer = self._plan, self._plan.layers[index]
+
+        def home(spec: TensorSpec) -> Home:
+            found = plan.home(spec, index)
+            if found.memory is None:
+                return found
+            root = roots[plan.views.maps[spec.name].root]
+            return Home(memory=found.memory.moved(root), chip=found.chip)
+
+        def constant(kind: str) -> int:
+            return self._memory.address(self._constant(kind, index))
+
+        return Placement(
+            index=index,
+            input=home(layer.input),
+            other=None if layer.other is None else home(layer.other),
+            output=home(layer.output),
+            weights=0 if layer.conv is None else constant("weights"),
+            parameters=constant("parameters"),
+            table=0 if layer.table is None else constant("table"),
+        )
+
+
+def choose_mapping(plan: Plan, index: int) -> LayerMapping:
+    """The mapping that layer ``index`` gets. Raises ``CompileError`` if it does not fit."""
+    layer = plan.layers[index]
+    choice = find_mapping(layer.shape, plan.room(index), plan.config)
+    return (choice or map_layer(layer.name, layer.shape, plan.config)).mapping
+
+
+def _place_roots(plan: Plan, memory: MemoryMap, maps: Mapping[str, MapPlace]) -> dict[str, int]:
+    """The addresses of the root maps that are in memory: those that a layer reads from there or
+    writes there, the network's input, and its outputs. ``maps`` are there already."""
+    used = {plan.views.maps[spec.name].root for spec in (plan.network.input, *plan.network.outputs)}
+    for index, layer in enumerate(plan.layers):
+        for spec in (*layer.inputs, layer.output):
+            if plan.home(spec, index).memory is not None:
+                used.add(plan.views.maps[spec.name].root)
+    return {
+        root: maps[root].address if root in maps else memory.place(f"map {root}", size)
+        for root, size in plan.views.roots.items()
+        if root in used
     }
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Part:
-    """A program whose memory image is not written yet."""
-
-    number: int
-    network: Network
-    layers: tuple[PlacedLayer, ...]
-    steps: tuple[Step, ...]
-    commands: tuple[Command, ...]
-    program_address: int
-
-
-def _place_part(
-    network: Network,
-    number: int,
-    config: AcceleratorConfig,
-    memory: MemoryMap,
-    maps: dict[str, MapPlace],
-) -> _Part:
-    """Place a part in ``memory``, and its maps also in ``maps``."""
-    network = separate_views(network, maps)
-    layers = [
-        PlacedLayer(layer=layer, mapping=choose_mapping(layer, config))
-        for layer in _machine_layers(network)
-    ]
-    for index, placed in enumerate(layers):
-        for kind, size in constant_sizes(placed.layer, placed.mapping, config).items():
-            memory.place(_constant_name(kind, number, index), size)
-    maps.update(place_maps(network, memory, maps))
-    steps = [
-        step
-        for index, placed in enumerate(layers)
-        for step in _emit(placed, _placement(number, index, placed.layer, memory, maps), config)
-    ]
-    steps = prefetch_constants(steps, config)
-    commands = add_waits(steps, config)
-    return _Part(
-        number=number,
-        network=network,
-        layers=tuple(layers),
-        steps=tuple(steps),
-        commands=tuple(commands),
-        program_address=memory.place(f"program {number}", len(commands) * COMMAND_BYTES),
-    )
-
-
-def _machine_layers(network: Network) -> Iterator[MapLayer]:
-    for layer in network.layers:
-        if isinstance(layer, HostStep):
-            raise LookupError(f"{layer.name} is a step of the host: cut the network there")
-        if not isinstance(layer, Alias | Concat | Slice):
-            yield layer
-
-
-def _fill(
-    image: NDArray[np.uint8], part: _Part, config: AcceleratorConfig, memory: MemoryMap
-) -> None:
-    """Write a part's constants and commands."""
-    for index, placed in enumerate(part.layers):
-        for kind, data in constants(placed.layer, placed.mapping, config).items():
-            _write(image, memory.address(_constant_name(kind, part.number, index)), data)
-    packed = np.frombuffer(pack_all(part.commands, config), np.uint8)
-    _write(image, part.program_address, packed)
-
-
-def _constant_name(kind: str, part: int, index: int) -> str:
-    return f"{kind} {part}.{index}"
-
-
-def choose_mapping(layer: MapLayer, config: AcceleratorConfig) -> Mapping:
-    """The mapping that ``layer`` gets on ``config``."""
-    if isinstance(layer, Conv):
-        return map_conv(layer.name, layer.shape, config)
-    if isinstance(layer, Add | Multiply):
-        return map_elementwise(layer.name, pool_shape(layer), layer.broadcasts, config)
-    return map_pool(layer.name, pool_shape(layer), config)
-
-
-def _placement(
-    part: int, index: int, layer: MapLayer, memory: MemoryMap, maps: dict[str, MapPlace]
-) -> Placement:
-    def constant(kind: str) -> int:
-        return memory.address(_constant_name(kind, part, index))
-
-    other = maps[layer.other.name] if isinstance(layer, Add | Multiply) else None
-    return Placement(
-        index=index,
-        input=maps[layer.input.name],
-        other=other,
-        output=maps[layer.output.name],
-        weights=constant("weights") if isinstance(layer, Conv) else 0,
-        parameters=constant("parameters"),
-        table=constant("table") if isinstance(layer, Table) else 0,
-    )
+def _maps_in_memory(plan: Plan, roots: dict[str, int]) -> dict[str, MapPlace]:
+    """Where the network's maps that exist in memory lie, by name: neither those between fused
+    layers nor those that are on chip alone."""
+    inner = (each.output for layer in plan.layers for each in layer.layers[:-1])
+    gone = {spec.name for spec in inner}
+    specs = (*plan.network.sources, *(layer.output for layer in plan.network.layers))
+    views = {spec.name: plan.views.maps[spec.name] for spec in specs if spec.name not in gone}
+    return {
+        name: view.place.moved(roots[view.root])
+        for name, view in views.items()
+        if view.root in roots
+    }
 
 
 def _emit(placed: PlacedLayer, place: Placement, config: AcceleratorConfig) -> list[Step]:
     layer, mapping = placed.layer, placed.mapping
-    if isinstance(layer, Conv):
-        return list(ConvEmitter(layer, mapping, place, config).steps())
+    if layer.conv is not None:
+        return list(ConvEmitter(layer, layer.conv, mapping, place, config).steps())
     return list(MapEmitter(layer, mapping, place, config).steps())
 
 

@@ -1,5 +1,6 @@
 """A whole network as its driver runs it: the machine's programs and the host's steps, in turn."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from itertools import chain
 
@@ -101,14 +102,18 @@ class Schedule:
 
 
 def schedule_network(
-    network: Network, config: AcceleratorConfig, *, timing_only: bool = False
+    network: Network,
+    config: AcceleratorConfig,
+    *,
+    timing_only: bool = False,
+    without: Collection[str] = (),
 ) -> Schedule:
     """Compile ``network`` for ``config`` and the host; see ``place_network``.
 
     Raises ``CompileError`` also for a network without a layer for the machine.
     """
     parts = split_parts(network)
-    programs = place_parts(parts, config, timing_only=timing_only)
+    programs = place_parts(parts, config, timing_only=timing_only, without=without)
     stages = [
         part if isinstance(part, HostStep) else programs[number]
         for number, part in enumerate(parts)

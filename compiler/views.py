@@ -4,31 +4,23 @@ Every layer writes its output where it is needed last: inside the map that conca
 where one map is needed in two places does a copy remain.
 """
 
-from collections.abc import Mapping
-from dataclasses import replace
-from types import MappingProxyType
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from arch.layers import PoolShape, Window
-from compiler.memory_map import MapPlace, MemoryMap
+from compiler.memory_map import MapPlace
 from sim.network import Alias, Concat, Layer, MaxPool, Network, Slice, TensorSpec
 
-_NOWHERE: Mapping[str, MapPlace] = MappingProxyType({})
 
-
-def separate_views(network: Network, known: Mapping[str, MapPlace] = _NOWHERE) -> Network:
+def separate_views(network: Network) -> Network:
     """``network`` with a copy wherever a map would have to lie in two places.
 
     That is so if it is concatenated twice, concatenated or reshaped though it is only a part of
-    another map, or both one of the network's sources or outputs and a part. ``known`` says where
-    sources lie already.
+    another map, or both one of the network's sources or outputs and a part.
     """
     fixed = {spec.name for spec in (*network.sources, *network.outputs)}
     slices = {layer.output.name for layer in network.layers if isinstance(layer, Slice)}
-    for spec in network.sources:
-        if spec.name in known and not known[spec.name].is_packed(spec.shape):
-            slices.add(spec.name)
     for layer in network.layers:
         if isinstance(layer, Slice | Alias):
             fixed |= {layer.input.name, layer.output.name}
@@ -38,7 +30,20 @@ def separate_views(network: Network, known: Mapping[str, MapPlace] = _NOWHERE) -
             layers += _own_parts(layer, fixed)
         elif isinstance(layer, Alias) and layer.input.name in slices:
             packed = replace(layer.input, name=f"{layer.name}.packed")
-            layers += [_copy(layer.input, packed), replace(layer, input=packed)]
+            layers += [copy_of(layer.input, packed), replace(layer, input=packed)]
+        else:
+            layers.append(layer)
+    return replace(network, layers=tuple(layers))
+
+
+def copy_views(network: Network) -> Network:
+    """``network`` with a copy of every part of a concatenation, and of every slice."""
+    layers: list[Layer] = []
+    for layer in network.layers:
+        if isinstance(layer, Concat):
+            layers += _own_parts(layer, {spec.name for spec in layer.inputs})
+        elif isinstance(layer, Slice):
+            layers += copied_slice(layer)
         else:
             layers.append(layer)
     return replace(network, layers=tuple(layers))
@@ -52,49 +57,70 @@ def _own_parts(layer: Concat, fixed: set[str]) -> list[Layer]:
         own = spec
         if spec.name in fixed:
             own = replace(spec, name=f"{layer.name}.{number}")
-            copies.append(_copy(spec, own))
+            copies.append(copy_of(spec, own))
         fixed.add(own.name)
         inputs.append(own)
     return [*copies, replace(layer, inputs=tuple(inputs))]
 
 
-def place_maps(
-    network: Network, memory: MemoryMap, known: Mapping[str, MapPlace] = _NOWHERE
-) -> dict[str, MapPlace]:
-    """Where every feature map of ``network`` lies; its views must be separate.
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """Where a map lies: ``place`` in the whole map ``root``, whose first byte has address 0."""
 
-    ``known`` says where sources lie already.
-    """
-    places = dict(known)
+    root: str
+    place: MapPlace
 
-    def place(spec: TensorSpec) -> MapPlace:
-        if spec.name not in places:
-            address = memory.place(f"map {spec.name}", spec.shape.elements)
-            places[spec.name] = MapPlace.packed(address, spec.shape)
-        return places[spec.name]
 
-    # Backwards, so that an outer concatenation is placed before the parts of its parts.
+@dataclass(frozen=True, kw_only=True)
+class Views:
+    """Where every map of a network lies, by its name, and the bytes of every root."""
+
+    maps: dict[str, View]
+    roots: dict[str, int]
+
+
+def find_views(network: Network) -> Views:
+    """The views of ``network``, which must be separate. A map that is no part is its own root."""
+    views: dict[str, View] = {}
+    roots: dict[str, int] = {}
+
+    def view(spec: TensorSpec) -> View:
+        if spec.name not in views:
+            roots[spec.name] = spec.shape.elements
+            views[spec.name] = View(root=spec.name, place=MapPlace.packed(0, spec.shape))
+        return views[spec.name]
+
+    # Backwards, so that an outer concatenation comes before the parts of its parts.
     for layer in reversed(network.layers):
         if isinstance(layer, Concat):
-            whole, channel = place(layer.output), 0
+            whole, channel = view(layer.output), 0
             for spec in layer.inputs:
-                places[spec.name] = whole.at(0, 0, channel)
+                views[spec.name] = replace(whole, place=whole.place.at(0, 0, channel))
                 channel += spec.shape.channels
-    # Forwards, so that a view is placed after what it is a part of.
+    # Forwards, so that a view comes after what it is a part of.
     for spec in network.sources:
-        place(spec)
+        view(spec)
     for layer in network.layers:
         if isinstance(layer, Slice):
-            places[layer.output.name] = place(layer.input).at(*layer.start)
+            whole = view(layer.input)
+            views[layer.output.name] = replace(whole, place=whole.place.at(*layer.start))
         elif isinstance(layer, Alias):
-            address = place(layer.input).address
-            places[layer.output.name] = MapPlace.packed(address, layer.output.shape)
+            whole = view(layer.input)
+            packed = MapPlace.packed(whole.place.address, layer.output.shape)
+            views[layer.output.name] = replace(whole, place=packed)
         else:
-            place(layer.output)
-    return places
+            view(layer.output)
+    return Views(maps=views, roots=roots)
 
 
-def _copy(source: TensorSpec, target: TensorSpec) -> MaxPool:
+def copied_slice(layer: Slice) -> tuple[Layer, Layer]:
+    """``layer`` as a view and a copy of it."""
+    view = replace(layer.output, name=f"{layer.name}.view")
+    return replace(layer, output=view), copy_of(view, layer.output)
+
+
+def copy_of(source: TensorSpec, target: TensorSpec) -> MaxPool:
+    """A layer that gives ``target`` the bytes of ``source``."""
     return MaxPool(
         name=f"copy of {source.name}",
         input=source,

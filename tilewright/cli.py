@@ -12,6 +12,7 @@ import typer
 from arch.errors import InputError
 from arch.presets import PRESETS, load_config
 from compiler.driver import CompiledModel, compile_file
+from compiler.passes import PASSES, check_names
 from compiler.report import layer_reports
 from compiler.schedule import schedule_network
 from tilewright.entry import run_app
@@ -39,6 +40,16 @@ Config = Annotated[
     str, typer.Option("--config", "-c", help=f"Preset ({', '.join(PRESETS)}) or TOML file.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
+
+Without = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--without",
+        help=f"Leave out a pass of the compiler ({', '.join(each.name for each in PASSES)}); "
+        "may be given several times.",
+        metavar="PASS",
+    ),
+]
 
 _PREPARATION = {
     Target.GOLDEN: "running the golden model",
@@ -77,12 +88,13 @@ def compile_(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Write the memory image to this file.")
     ] = None,
+    without: Without = None,
     as_json: Json = False,
 ) -> None:
     """Compile a network for a machine, and report tiles, buffers, cycles and traffic."""
     with ExitStack() as files:
         image_file = None if out is None else files.enter_context(whole_file(out, "--out"))
-        schedule = compile_file(model, load_config(config)).schedule
+        schedule = compile_file(model, load_config(config), without=_passes(without)).schedule
         reports = [each for program in schedule.programs for each in layer_reports(program)]
         if image_file is not None:
             image_file.write_bytes(schedule.image.tobytes())
@@ -93,7 +105,11 @@ def compile_(
             "config": machine,
             "version": installed_version("tilewright"),
             "programs": [
-                {"address": each.program_address, "commands": len(each.commands)}
+                {
+                    "address": each.program_address,
+                    "commands": len(each.commands),
+                    "on_chip": [asdict(resident) for resident in each.residents],
+                }
                 for each in schedule.programs
             ],
             "image_bytes": schedule.image.size,
@@ -133,6 +149,7 @@ def run(
     timing_only: Annotated[
         bool, typer.Option("--timing-only", help="Time one image layer by layer, without data.")
     ] = False,
+    without: Without = None,
     as_json: Json = False,
     vcd: Annotated[
         Path | None, typer.Option("--vcd", help="Waveform of the RTL run; large: use --count 1.")
@@ -149,7 +166,7 @@ def run(
     Exit status 1 if a byte differs.
     """
     if timing_only:
-        _run_timing(model, config, on, images, as_json)
+        _run_timing(model, config, on, images, as_json, _passes(without))
         return
     if images is None:
         raise InputError("--images must be given, got no value; or only time it: --timing-only")
@@ -163,7 +180,7 @@ def run(
             None if timeline is None else files.enter_context(whole_file(timeline, "--timeline"))
         )
         picture = None if plot is None else files.enter_context(whole_file(plot, "--plot"))
-        compiled = compile_file(Path(model), load_config(config))
+        compiled = compile_file(Path(model), load_config(config), without=_passes(without))
         result = _evaluate(compiled, load_images(images, count), on, waveform)
         if trace is not None:
             trace.write_text(trace_text(compiled.schedule), "utf-8")
@@ -177,7 +194,20 @@ def run(
         raise typer.Exit(1)
 
 
-def _run_timing(model: str, config: str, on: Target, images: Path | None, as_json: bool) -> None:
+def _passes(without: list[str] | None) -> list[str]:
+    """The passes to leave out. Raises ``InputError`` for a name that none has."""
+    check_names(without or [])
+    return without or []
+
+
+def _run_timing(
+    model: str,
+    config: str,
+    on: Target,
+    images: Path | None,
+    as_json: bool,
+    without: list[str],
+) -> None:
     """Time a built-in network from its shapes, or a file's network."""
     if on is not Target.COMMAND or images is not None:
         raise InputError(
@@ -192,9 +222,9 @@ def _run_timing(model: str, config: str, on: Target, images: Path | None, as_jso
     with working("placing the network and working out its timeline"):
         if model in NETWORKS:
             network = shape_network(build(model))
-            schedule = schedule_network(network, machine, timing_only=True)
+            schedule = schedule_network(network, machine, timing_only=True, without=without)
         else:
-            schedule = compile_file(Path(model), machine).schedule
+            schedule = compile_file(Path(model), machine, without=without).schedule
         timing = time_schedule(schedule)
     if as_json:
         typer.echo(json.dumps(timing.as_dict(), indent=2))

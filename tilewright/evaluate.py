@@ -15,7 +15,7 @@ from compiler.driver import CompiledModel
 from compiler.ports import ResultPort
 from compiler.schedule import HostTraffic, Schedule
 from sim.golden.run import run_network, run_results
-from sim.network import Alias, Bytes, Conv, Network
+from sim.network import Alias, Bytes, Network
 from tilewright.images import Images
 from tilewright.machines import (
     CommandMachine,
@@ -188,8 +188,8 @@ def summarise(
     verdicts = [result.correct for result in results if result.correct is not None]
     cycles = sum(result.counters.get("cycles", 0) for result in results)
     seconds = sum(result.seconds for result in results)
-    layers = schedule.network.layers
-    macs = sum(layer.shape.macs for layer in layers if isinstance(layer, Conv))
+    layers = [each.layer for program in schedule.programs for each in program.layers]
+    macs = sum(layer.macs for layer in layers)
     beats = counters.get("memory_read_beats", 0) + counters.get("memory_write_beats", 0)
     return Evaluation(
         model=schedule.network.name,

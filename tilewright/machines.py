@@ -28,7 +28,7 @@ from sim.rtl.machine import RtlMachine, RunResult
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ImageRun:
-    """One image's run: every layer's output map by name, what the host made, and what it took.
+    """One image's run: maps in memory by name, what the host made, and what it took.
 
     ``counters`` are of all programs together, ``parts`` of each; both are empty for a machine
     without a clock. ``results`` are the network's by name.
@@ -194,13 +194,14 @@ class VerilogMachine:
 
 
 def written_maps(schedule: Schedule) -> list[TensorSpec]:
-    """The map that each layer and each step of the host writes, in order."""
+    """The maps that layers and steps of the host write to memory, in order."""
     found: list[TensorSpec] = []
     for stage in schedule.stages:
         if isinstance(stage, HostStep):
             found.append(stage.output)
         else:
-            found += [placed.layer.output for placed in stage.layers]
+            outputs = (placed.layer.output for placed in stage.layers)
+            found += [spec for spec in outputs if spec.name in stage.maps]
     return found
 
 
