@@ -105,15 +105,16 @@ def compile_(
             "config": machine,
             "version": installed_version("tilewright"),
             "programs": [
-                {
-                    "address": each.program_address,
-                    "commands": len(each.commands),
-                    "on_chip": [asdict(resident) for resident in each.residents],
-                }
+                {"address": each.program_address, "commands": len(each.commands)}
                 for each in schedule.programs
             ],
             "image_bytes": schedule.image.size,
             "maps": {key: asdict(place) for key, place in schedule.maps.items()},
+            "on_chip": [
+                {"program": number, **asdict(resident)}
+                for number, each in enumerate(schedule.programs)
+                for resident in each.residents
+            ],
             "layers": [asdict(report) for report in reports],
             "host": [asdict(each) for each in host],
         }

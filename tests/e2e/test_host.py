@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 from compiler.driver import CompiledModel, compile_file
+from compiler.passes import PASSES
 from tests.support.host_models import HostModel, random_host_model
 from tests.support.machines import CONFIGS, verilog_of
 from tests.support.qdq_models import onnxruntime_output
 from tilewright.evaluate import Target, prepare, run_images, summarise
 from tilewright.images import Images
-from tilewright.machines import CommandMachine, GoldenMachine, VerilogMachine
+from tilewright.machines import CommandMachine, GoldenMachine, VerilogMachine, written_maps
 
 SEEDS = range(100, 112)
 
@@ -53,6 +54,20 @@ def test_random_networks(seed: int, tmp_path: Path) -> None:
     assert_agreement(seed, "tiny", tmp_path)
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+def test_passes_change_no_byte(seed: int, tmp_path: Path) -> None:
+    drawn, compiled = drawn_and_compiled(seed, "tiny", tmp_path)
+    names = [each.name for each in PASSES]
+    plain = compile_file(drawn.path, CONFIGS["tiny"], without=names)
+    (image, *_) = prepare(compiled, Images(images=drawn.images, labels=None)).maps
+    found, expected = (CommandMachine(each.schedule).run(image) for each in (compiled, plain))
+    assert found.maps.keys() <= expected.maps.keys()
+    for name, values in found.maps.items():
+        assert np.array_equal(values, expected.maps[name]), (seed, name)
+    for name, result in found.results.items():
+        assert np.array_equal(result, expected.results[name]), (seed, name)
+
+
 @pytest.mark.soak
 @pytest.mark.parametrize("config", CONFIGS)
 @pytest.mark.parametrize("seed", range(200, 220))
@@ -78,12 +93,8 @@ def test_an_evaluation_counts_results(tmp_path: Path) -> None:
     runs = list(run_images(compiled, inputs, CommandMachine(schedule)))
     outcome = summarise(compiled, Target.COMMAND, runs)
     (result,) = schedule.network.results
-    maps = sum(
-        each.output.shape.elements
-        for program in schedule.programs
-        for each in (placed.layer for placed in program.layers)
-    )
-    maps += sum(each.written_bytes for each in outcome.host)
+    maps = sum(spec.shape.elements for spec in written_maps(schedule))
+    assert maps > sum(each.written_bytes for each in outcome.host)
     own = int(np.prod(result.shape)) * result.dtype.itemsize
     assert outcome.compared_bytes == len(drawn.images) * (maps + own)
     assert outcome.mismatching_bytes == 0

@@ -61,8 +61,9 @@ def test_local_response_normalisation_is_the_hosts(name: str, plain: str) -> Non
     ]
     assert [each.read_bytes for each in timing.host] == [55 * 55 * 96, 27 * 27 * 256]
     assert timing.macs == without.macs
-    assert without.cycles < timing.cycles < 1.01 * without.cycles
-    assert timing.memory_bytes == without.memory_bytes
+    # The maps around it are stored, and its pooling is no part of the convolution.
+    assert timing.cycles > without.cycles
+    assert timing.memory_bytes > without.memory_bytes
 
 
 def test_networks_lists_every_network() -> None:
