@@ -7,6 +7,7 @@ from arch.config import AcceleratorConfig
 from compiler.frontend import ImportedModel, read_network
 from compiler.place import place_network
 from compiler.program import Program
+from compiler.shapes import InputShape
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -17,11 +18,14 @@ class CompiledModel:
     program: Program
 
 
-def compile_file(path: Path, config: AcceleratorConfig) -> CompiledModel:
-    """Compile the ONNX QDQ file at ``path`` for ``config``.
+def compile_file(
+    path: Path, config: AcceleratorConfig, shape: InputShape | None = None
+) -> CompiledModel:
+    """Compile the quantised ONNX file at ``path`` for ``config``; ``shape`` as ``read_network``.
 
-    Raises ``ModelError`` for what the file holds, ``CompileError`` for what does not fit.
+    Raises ``ModelError`` for what the file holds, ``InputError`` for ``shape``, ``CompileError``
+    for what does not fit.
     """
-    model = read_network(path)
+    model = read_network(path, shape)
     program = place_network(model.network, config)
     return CompiledModel(model=model, program=program)

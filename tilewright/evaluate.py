@@ -5,17 +5,17 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from importlib.metadata import version
+from math import prod
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from arch.errors import InputError
 from compiler.driver import CompiledModel
 from compiler.program import Program
 from sim.golden.run import run_network
 from sim.network import Alias, Bytes, Conv
-from tilewright.images import Images
+from tilewright.images import Images, check_labels
 from tilewright.machines import CommandMachine, GoldenMachine, ImageRun, Machine, VerilogMachine
 
 
@@ -96,18 +96,8 @@ def prepare(compiled: CompiledModel, images: Images) -> Inputs:
     """
     maps = compiled.model.input.quantise(images.images)
     if images.labels is not None:
-        _check_labels(compiled, images.labels)
+        check_labels(images.labels, prod(compiled.model.outputs[0].shape))
     return Inputs(maps=maps, labels=images.labels)
-
-
-def _check_labels(compiled: CompiledModel, labels: NDArray[np.int64]) -> None:
-    classes = int(np.prod(compiled.model.outputs[0].shape))
-    wrong = labels[(labels < 0) | (labels >= classes)]
-    if wrong.size:
-        raise InputError(
-            f"`labels` must be in 0..{classes - 1}, the classes of the model, got {wrong[0]}; "
-            "number the classes from 0, or leave the labels out"
-        )
 
 
 def run_images(compiled: CompiledModel, inputs: Inputs, machine: Machine) -> Iterator[ImageResult]:

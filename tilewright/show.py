@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
 from rich import box
 from rich.console import Console
@@ -13,6 +14,7 @@ from compiler.report import LayerReport
 from tilewright.evaluate import Evaluation, ImageResult
 
 _UNLIMITED = 10_000
+T = TypeVar("T")
 
 
 def print_table(table: Table, *, on_stderr: bool = False) -> None:
@@ -55,6 +57,21 @@ def follow(results: Iterable[ImageResult], total: int, what: str) -> list[ImageR
             right = "" if result.correct is None else f"{correct:,} correct, "
             bar.update(task, advance=1, tally=f"{right}{mismatches:,} mismatching bytes")
     return collected
+
+
+def tracked(steps: Iterable[T], total: int, what: str) -> Iterator[T]:
+    """``steps`` one by one, while ``what`` is under way: a bar on terminals, else a line."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        console.print(what, soft_wrap=True, markup=False, highlight=False)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        yield from bar.track(steps, total=total, description=what)
 
 
 def evaluation_table(result: Evaluation) -> Table:
