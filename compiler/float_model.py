@@ -10,6 +10,7 @@ from arch.errors import ModelError
 from compiler.graph import ONNX_DOMAINS
 from compiler.names import node_label, printable
 from compiler.onnx_file import MAX_ELEMENTS, MAX_FLOAT_FILE_BYTES, check_model, read_onnx
+from compiler.shape_arithmetic import compute_shapes
 from compiler.shapes import InputShape, fix_input, infer_shapes
 from compiler.support import is_quantised
 
@@ -31,9 +32,9 @@ def read_float(path: Path, shape: InputShape | None = None) -> onnx.ModelProto:
             f"'{printable(str(path))}' is quantised already; compile or run it without --calibrate"
         )
     _check_nodes(model)
-    model = fix_input(_with_constants_fixed(model), shape)
+    model = fix_input(_normalised(model), shape)
     check_model(model)
-    model = infer_shapes(model)
+    model = infer_shapes(compute_shapes(model), propagate=False)
     _check_input(model)
     _check_total(model)
     return model
@@ -45,8 +46,8 @@ def input_shape(model: onnx.ModelProto) -> tuple[int, ...]:
     return tuple(dim.dim_value for dim in item.type.tensor_type.shape.dim)
 
 
-def _with_constants_fixed(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy whose initialisers are no inputs: as inputs, they could change from run to run."""
+def _normalised(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy whose initialisers are no inputs (those could change from run to run)."""
     fixed = onnx.ModelProto()
     fixed.CopyFrom(model)
     inputs = _inputs(fixed)
@@ -55,6 +56,10 @@ def _with_constants_fixed(model: onnx.ModelProto) -> onnx.ModelProto:
         del fixed.graph.input[:]
         fixed.graph.input.extend(kept)
         fixed.ir_version = max(fixed.ir_version, _CONSTANTS_NEED_NO_INPUT)
+    # With a last input that is left out by an empty name, ONNX Runtime merges no Pad into a Conv.
+    for node in fixed.graph.node:
+        while node.input and not node.input[-1]:
+            del node.input[-1]
     return fixed
 
 

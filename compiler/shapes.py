@@ -41,8 +41,11 @@ def fix_input(model: onnx.ModelProto, shape: InputShape | None = None) -> onnx.M
     return fixed
 
 
-def infer_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
+def infer_shapes(model: onnx.ModelProto, *, propagate: bool = True) -> onnx.ModelProto:
     """A copy of a model from ``fix_input`` in which every tensor has a type and a fixed shape.
+
+    With ``propagate``, values of shapes are followed through the model; only for models of
+    supported operators, as others may fill memory with them.
 
     Raises ``ModelError`` for shapes that do not fit together, are not fixed or are beyond the caps.
     """
@@ -52,7 +55,7 @@ def infer_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
         output.type.tensor_type.ClearField("shape")
     try:
         inferred = shape_inference.infer_shapes(
-            bare, check_type=True, strict_mode=True, data_prop=True
+            bare, check_type=True, strict_mode=True, data_prop=propagate
         )
     except (shape_inference.InferenceError, ValueError) as error:
         raise ModelError(

@@ -81,7 +81,8 @@ class _Pair:
 class Comparison:
     """Runs both models image by image.
 
-    ``model`` is what was read of the quantised ``file``. Raises ``InputError`` for images or labels that are none of this model's.
+    ``model`` is what was read of the quantised ``file``. Raises ``InputError`` for images or labels
+    that are none of this model's.
     """
 
     def __init__(self, float_file: Path, file: Path, model: ImportedModel, images: Images) -> None:

@@ -121,6 +121,10 @@ def old(model: onnx.ModelProto) -> None:
     model.opset_import[0].version = 12
 
 
+def new(model: onnx.ModelProto) -> None:
+    model.opset_import[0].version = 26
+
+
 def no_opset(model: onnx.ModelProto) -> None:
     model.opset_import[0].domain = "other"
 
@@ -161,13 +165,17 @@ def no_opset(model: onnx.ModelProto) -> None:
         ),
         (
             old,
-            "the model's opset must be 13 to 25, got 12; "
-            "convert it with onnx.version_converter before quantising",
+            "the model's opset must be 13 to 25, got 12; convert it with "
+            "onnx.version_converter.convert_version(model, 13) before quantising",
+        ),
+        (
+            new,
+            "the model's opset must be 13 to 25, got 26; export it again with opset_version=25",
         ),
         (
             no_opset,
-            "the model's opset must be 13 to 25, got none; "
-            "convert it with onnx.version_converter before quantising",
+            "the model's opset must be 13 to 25, got none; convert it with "
+            "onnx.version_converter.convert_version(model, 13) before quantising",
         ),
     ],
     ids=lambda value: value.__name__ if callable(value) else "",
