@@ -257,6 +257,11 @@ def _run_timing(
             f"MODEL must be an ONNX file or a built-in network, got {model!r}; "
             "`tilewright networks` lists them"
         )
+    if model in NETWORKS and (source.calibrate is not None or source.shape is not None):
+        raise InputError(
+            f"--calibrate and --shape go with an ONNX file, got the built-in network {model}; "
+            "leave them out"
+        )
     machine = load_config(config)
     with working("placing the network and working out its timeline"):
         if model in NETWORKS:

@@ -6,7 +6,7 @@ The quantised values are the golden model's, so those that the machine computes.
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
-from math import log10, prod
+from math import inf, log10, prod
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,7 @@ from sim.golden.run import run_network
 from sim.network import Bytes, TensorSpec
 from tilewright.images import Images, check_labels
 
-Reals = NDArray[np.float64]
+Reals = NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +122,7 @@ class Comparison:
             tensors=tuple(map(_noise, self._pairs, self._sums)),
         )
 
-    def _run(self, image: NDArray[np.float32], map_: Bytes) -> dict[str, NDArray[np.float32]]:
+    def _run(self, image: Reals, map_: Bytes) -> dict[str, Reals]:
         """Add one image to the sums; gives the first output of both models."""
         name = self._session.get_inputs()[0].name
         made = [pair.tensor for pair in self._pairs if pair.tensor != name]
@@ -132,7 +132,7 @@ class Comparison:
         reals = dict(zip(made, others, strict=True)) | {name: image[None]}
         maps = {self._model.network.input.name: map_, **run_network(self._model.network, map_)}
         for pair, sums in zip(self._pairs, self._sums, strict=True):
-            _add(sums, reals[pair.tensor].astype(np.float64), pair.port, maps)
+            _add(sums, reals[pair.tensor], pair.port, maps)
         port = self._model.outputs[0]
         return {"float": scores, "quantised": port.dequantise(maps[port.tensor.name][None])}
 
@@ -170,17 +170,23 @@ def _session_of_all(path: Path, tensors: list[str]) -> onnxruntime.InferenceSess
 
 
 def _add(sums: _Sums, real: Reals, port: OutputPort, maps: dict[str, Bytes]) -> None:
-    computed = port.dequantise(maps[port.tensor.name][None]).astype(np.float64)
-    sums.signal += float(np.sum(real**2))
-    sums.noise += float(np.sum((real - computed.reshape(real.shape)) ** 2))
-    sums.rounding += float(np.sum((real - _rounded(real, port.tensor)) ** 2))
+    computed = port.dequantise(maps[port.tensor.name][None]).reshape(real.shape)
+    with np.errstate(over="ignore", invalid="ignore"):  # other images may overflow: no decibels
+        sums.signal += _energy(real)
+        sums.noise += _energy(real, computed)
+        sums.rounding += _energy(real, _rounded(real, port.tensor))
+
+
+def _energy(x: Reals, less: Reals | float = 0.0) -> float:
+    return float(np.sum((x.astype(np.float64) - less) ** 2))
 
 
 def _rounded(real: Reals, tensor: TensorSpec) -> Reals:
-    """``real`` after QuantizeLinear and DequantizeLinear."""
+    """``real`` after QuantizeLinear and DequantizeLinear, in float32 as ONNX has them."""
     low, high = tensor.limits
-    q = np.clip(np.rint(real / tensor.scale) + tensor.zero_point, low, high)
-    return np.asarray((q - tensor.zero_point) * np.float64(tensor.scale), np.float64)
+    q = np.rint(real / tensor.scale).astype(np.float64) + tensor.zero_point
+    difference = np.clip(q, low, high) - tensor.zero_point
+    return np.asarray(difference.astype(np.float32) * tensor.scale, np.float32)
 
 
 def _noise(pair: _Pair, sums: _Sums) -> TensorNoise:
@@ -195,4 +201,5 @@ def _noise(pair: _Pair, sums: _Sums) -> TensorNoise:
 
 
 def _decibels(signal: float, noise: float) -> float | None:
-    return 10 * log10(signal / noise) if signal > 0 and noise > 0 else None
+    known = 0 < signal < inf and 0 < noise < inf
+    return 10 * log10(signal / noise) if known else None
