@@ -13,7 +13,7 @@ from compiler.ports import check_images
 from compiler.shapes import InputShape
 from tilewright.files import shown
 from tilewright.images import load_images
-from tilewright.quantise import prepared, quantise
+from tilewright.quantise import MAX_IMAGES, prepared, quantise
 from tilewright.show import working
 
 # Far beyond every cap, and still quick to read.
@@ -54,6 +54,11 @@ def calibrated(path: Path, calibrate: Path, shape: InputShape | None) -> Iterato
     model = read_float(path, shape)
     images = load_images(calibrate, None).images
     check_images(images, input_shape(model))
+    if len(images) > MAX_IMAGES:
+        raise InputError(
+            f"{shown(calibrate)}: at most {MAX_IMAGES} images may calibrate a model, got "
+            f"{len(images)}; some hundred are enough"
+        )
     with prepared(model) as float_file:
         with working(f"calibrating on {len(images):,} image{'s' if len(images) > 1 else ''}"):
             file = quantise(float_file, images)

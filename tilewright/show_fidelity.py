@@ -17,7 +17,7 @@ def noise_table(result: Fidelity) -> Table:
     for column in ("layer", "operator", "output"):
         table.add_column(column)
     table.add_column("dB", justify="right")
-    table.add_column("of rounding\nit alone", justify="right")
+    table.add_column("rounding\nalone", justify="right")
     for each in result.tensors:
         shape = "x".join(map(str, each.shape[1:]))
         decibels = (_decibels(each.snr_db), _decibels(each.rounding_snr_db))

@@ -1,10 +1,17 @@
 """Model files of the command line; what is refused of files stands in tests/e2e."""
 
+from pathlib import Path
+
+import numpy as np
+import onnx
 import pytest
+from onnx import numpy_helper
 
 from arch.errors import InputError
 from compiler.shapes import InputShape
-from tilewright.models import parse_shape
+from tests.support.command_line import DIGITS
+from tilewright import models
+from tilewright.models import calibrated, parse_shape
 
 
 @pytest.mark.parametrize(
@@ -36,3 +43,29 @@ def test_no_shape_at_all(text: str) -> None:
 def test_a_number_beyond_every_cap() -> None:
     with pytest.raises(InputError):
         parse_shape(f"x={'9' * 5000}")
+
+
+@pytest.mark.parametrize("count", [1, 16, 64])
+@pytest.mark.parametrize("place", [0, -1])
+def test_every_image_counts(count: int, place: int, tmp_path: Path) -> None:
+    """The range of the input is from its least to its greatest value, wherever that is."""
+    images = np.zeros((count, 1, 8, 8), np.float32)
+    images[place, 0, 3, 3] = 51
+    np.savez(tmp_path / "i.npz", images=images)
+    with calibrated(DIGITS / "digits_float.onnx", tmp_path / "i.npz", None) as files:
+        constants = {each.name: each for each in onnx.load(files.file).graph.initializer}
+    assert numpy_helper.to_array(constants["images_scale"]) == np.float32(51 / 255)
+
+
+def test_too_many_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(models, "MAX_IMAGES", 2)
+    np.savez("i.npz", images=np.zeros((3, 1, 8, 8), np.float32))
+    with (
+        pytest.raises(InputError) as error,
+        calibrated(DIGITS / "digits_float.onnx", Path("i.npz"), None),
+    ):
+        pass
+    assert str(error.value) == (
+        "'i.npz': at most 2 images may calibrate a model, got 3; some hundred are enough"
+    )
