@@ -14,7 +14,7 @@ from onnx import checker
 
 from arch.errors import ModelError
 from compiler.graph import ONNX_DOMAINS
-from compiler.names import printable
+from compiler.names import node_label, printable
 from compiler.wire import check_entries
 
 MAX_FILE_BYTES = 256 << 20
@@ -159,7 +159,18 @@ def _checked_elements(tensor: onnx.TensorProto) -> int:
 
 def _check_nodes(model: onnx.ModelProto) -> None:
     for node in model.graph.node:
+        if not node.output:
+            raise ModelError(
+                f"{node_label(node.op_type, node.name, ())}: a node must have an output, got none; "
+                "export the model again"
+            )
         for item in node.attribute:
+            if item.ref_attr_name:
+                raise ModelError(
+                    f"attribute '{printable(item.name)}' of node '{printable(node.name)}' must "
+                    f"have a value, got a reference to '{printable(item.ref_attr_name)}'; "
+                    "inline functions with onnx.inliner.inline_local_functions"
+                )
             values = len(item.ints) + len(item.floats) + len(item.strings)
             if values > MAX_ATTRIBUTE_VALUES:
                 raise ModelError(

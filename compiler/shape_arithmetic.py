@@ -4,6 +4,8 @@ Only small tensors are computed, and only those whose size is known before: a fi
 """
 
 import warnings
+from collections.abc import Iterable
+from contextlib import suppress
 from math import prod
 from typing import Any
 
@@ -13,10 +15,10 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper, shape_inference
 from onnx.reference import ReferenceEvaluator
 
-from compiler.graph import ONNX_DOMAINS
+from arch.errors import ModelError
+from compiler.graph import ONNX_DOMAINS, Shape, constant_array
 from compiler.onnx_file import MAX_RANK
 
-Shape = tuple[int, ...]
 Arrays = dict[str, NDArray[Any]]
 
 _LARGEST = 1 << 12
@@ -60,11 +62,12 @@ def _values(model: onnx.ModelProto) -> dict[str, TensorProto]:
         return {}  # left to the inference that follows, which is strict
     infos = {item.name: item for item in (*graph.input, *graph.value_info)}
     shapes = {name: shape for name, item in infos.items() if (shape := _fixed(item)) is not None}
-    arrays = {item.name: _array(item) for item in graph.initializer if prod(item.dims) <= _LARGEST}
+    arrays = _arrays((item.name, item) for item in graph.initializer)
     constants = set(arrays)
     for node in graph.node:
         if node.op_type == "Constant":
-            arrays |= _constant(node)
+            values = [item.t for item in node.attribute if item.name == "value"]
+            arrays |= _arrays(zip(node.output, values, strict=False))
             constants.update(node.output)
         elif node.domain in ONNX_DOMAINS and all(name in shapes for name in node.output):
             arrays |= _computed(model, node, shapes, arrays)
@@ -82,14 +85,15 @@ def _fixed(item: onnx.ValueInfoProto) -> Shape | None:
     return tuple(dim.dim_value for dim in dims) if known and len(dims) <= MAX_RANK else None
 
 
-def _constant(node: onnx.NodeProto) -> Arrays:
-    tensors = [item.t for item in node.attribute if item.name == "value"]
-    small = [tensor for tensor in tensors if prod(tensor.dims) <= _LARGEST]
-    return {node.output[0]: _array(small[0])} if small else {}
-
-
-def _array(tensor: TensorProto) -> NDArray[Any]:
-    return np.asarray(numpy_helper.to_array(tensor))
+def _arrays(tensors: Iterable[tuple[str, TensorProto]]) -> Arrays:
+    """The small ones of the tensors, by the names given to them."""
+    arrays = {}
+    for name, tensor in tensors:
+        # Others are for ONNX Runtime to read or refuse.
+        with suppress(ModelError):
+            if prod(tensor.dims) <= _LARGEST:
+                arrays[name] = constant_array(tensor)
+    return arrays
 
 
 def _computed(
@@ -110,7 +114,7 @@ def _computed(
         opset_imports=model.opset_import,
     )  # fmt: skip
     try:
-        with warnings.catch_warnings(action="ignore"):
+        with warnings.catch_warnings(action="ignore"), np.errstate(divide="raise"):
             found = ReferenceEvaluator(alone).run(None, {})
     except _ERRORS:
         return {}

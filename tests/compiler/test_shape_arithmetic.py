@@ -117,6 +117,8 @@ def test_hostile_arithmetic_is_left(case: str) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     started = time.process_time()
     computed = compute_shapes(model(HOSTILE[case], NUMBERS | LARGE))
-    assert operators(computed)[-1] == HOSTILE[case][-1].op_type
+    assert operators(computed) == [
+        each.op_type for each in HOSTILE[case] if each.op_type != "Shape"
+    ]
     assert time.process_time() - started < 1
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000
