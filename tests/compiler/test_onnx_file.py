@@ -121,6 +121,15 @@ def old(model: onnx.ModelProto) -> None:
     model.opset_import[0].version = 12
 
 
+def no_output(model: onnx.ModelProto) -> None:
+    model.graph.node.append(onnx.helper.make_node("Relu", ["x"], [], "last"))
+
+
+def reference(model: onnx.ModelProto) -> None:
+    conv = next(node for node in model.graph.node if node.op_type == "Conv")
+    conv.attribute.add(name="pads", type=onnx.AttributeProto.INTS, ref_attr_name="outer")
+
+
 def new(model: onnx.ModelProto) -> None:
     model.opset_import[0].version = 26
 
@@ -156,6 +165,15 @@ def no_opset(model: onnx.ModelProto) -> None:
             long_attribute,
             "attribute 'pads' of node 'conv' may have at most 64 values, got 65; "
             "export the model again",
+        ),
+        (
+            no_output,
+            "node 'last' (Relu): a node must have an output, got none; export the model again",
+        ),
+        (
+            reference,
+            "attribute 'pads' of node 'conv' must have a value, got a reference to 'outer'; "
+            "inline functions with onnx.inliner.inline_local_functions",
         ),
         (nodes, "a model may have at most 20000 nodes, got 20006; simplify it"),
         (

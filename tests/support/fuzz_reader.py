@@ -2,10 +2,10 @@
 
     python -m tests.support.fuzz_reader -runs=100000 -artifact_prefix=build/fuzz/ CORPUS
 
-``CORPUS`` is a folder of models, such as ``write_seeds`` gives. Other options are libFuzzer's. Needs
-the extra ``fuzz``. An input that is neither read nor refused in one line, takes more than
-``SECONDS`` or ``MEGABYTES``, or raises a warning ends the run with another status than 0, and is
-left in a file.
+``CORPUS`` is a folder of models, such as ``write_seeds`` gives, or one input that was left. Other
+options are libFuzzer's. Needs the extra ``fuzz``. An input that is neither read nor refused in one
+line, takes more than ``SECONDS`` or ``MEGABYTES``, or raises a warning ends the run with another
+status than 0, and is left in a file.
 """
 
 import random
