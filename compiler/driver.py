@@ -1,5 +1,6 @@
 """The compiler, top to bottom: an ONNX file and a machine become a program."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,13 +20,19 @@ class CompiledModel:
 
 
 def compile_file(
-    path: Path, config: AcceleratorConfig, shape: InputShape | None = None
+    path: Path,
+    config: AcceleratorConfig,
+    *,
+    shape: InputShape | None = None,
+    without: Collection[str] = (),
 ) -> CompiledModel:
-    """Compile the quantised ONNX file at ``path`` for ``config``; ``shape`` as ``read_network``.
+    """Compile the quantised ONNX file at ``path`` for ``config``.
 
-    Raises ``ModelError`` for what the file holds, ``InputError`` for ``shape``, ``CompileError``
-    for what does not fit.
+    ``shape`` fixes open dimensions of the input. All passes (``compiler.passes``) run but those
+    named in ``without``. Raises ``ModelError`` for what the file holds, ``CompileError`` for what
+    does not fit, ``InputError`` for a ``shape`` that is not the input's, and for a name that no
+    pass has.
     """
     model = read_network(path, shape)
-    program = place_network(model.network, config)
+    program = place_network(model.network, config, without=without)
     return CompiledModel(model=model, program=program)

@@ -13,6 +13,7 @@ from arch.errors import InputError
 from arch.presets import PRESETS, load_config
 from compiler.driver import CompiledModel
 from compiler.frontend import read_network
+from compiler.passes import PASSES, check_names
 from compiler.place import place_network
 from compiler.report import layer_reports
 from tilewright.entry import run_app
@@ -62,6 +63,16 @@ Shape = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
 
+Without = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--without",
+        help=f"Leave out a pass of the compiler ({', '.join(each.name for each in PASSES)}); "
+        "may be given several times.",
+        metavar="PASS",
+    ),
+]
+
 _PREPARATION = {
     Target.GOLDEN: "running the golden model",
     Target.COMMAND: "working out the timeline",
@@ -101,13 +112,14 @@ def compile_(
     ] = None,
     calibrate: Calibrate = None,
     shape: Shape = None,
+    without: Without = None,
     as_json: Json = False,
 ) -> None:
     """Compile a network for a machine, and report tiles, buffers, cycles and traffic."""
     with ExitStack() as files:
         image_file = None if out is None else files.enter_context(whole_file(out, "--out"))
         source = ModelSource(path=model, calibrate=calibrate, shape=parse_shape(shape))
-        program = source.compile(load_config(config)).program
+        program = source.compile(load_config(config), _passes(without)).program
         reports = layer_reports(program)
         if image_file is not None:
             image_file.write_bytes(program.image.tobytes())
@@ -120,6 +132,7 @@ def compile_(
             "program_commands": len(program.commands),
             "image_bytes": program.image.size,
             "maps": {name: asdict(place) for name, place in program.maps.items()},
+            "on_chip": [asdict(each) for each in program.residents],
             "layers": [asdict(report) for report in reports],
         }
         typer.echo(json.dumps(summary, indent=2))
@@ -199,6 +212,7 @@ def run(
     ] = False,
     calibrate: Calibrate = None,
     shape: Shape = None,
+    without: Without = None,
     as_json: Json = False,
     vcd: Annotated[
         Path | None, typer.Option("--vcd", help="Waveform of the RTL run; large: use --count 1.")
@@ -216,7 +230,7 @@ def run(
     """
     source = ModelSource(path=Path(model), calibrate=calibrate, shape=parse_shape(shape))
     if timing_only:
-        _run_timing(model, source, config, on, images, as_json)
+        _run_timing(model, source, config, on, images, as_json, _passes(without))
         return
     if images is None:
         raise InputError("--images must be given, got no value; or only time it: --timing-only")
@@ -230,7 +244,7 @@ def run(
             None if timeline is None else files.enter_context(whole_file(timeline, "--timeline"))
         )
         picture = None if plot is None else files.enter_context(whole_file(plot, "--plot"))
-        compiled = source.compile(load_config(config))
+        compiled = source.compile(load_config(config), _passes(without))
         result = _evaluate(compiled, load_images(images, count), on, waveform)
         if trace is not None:
             trace.write_text(trace_text(compiled.program), "utf-8")
@@ -244,8 +258,20 @@ def run(
         raise typer.Exit(1)
 
 
+def _passes(without: list[str] | None) -> list[str]:
+    """The passes to leave out. Raises ``InputError`` for a name that none has."""
+    check_names(without or [])
+    return without or []
+
+
 def _run_timing(
-    model: str, source: ModelSource, config: str, on: Target, images: Path | None, as_json: bool
+    model: str,
+    source: ModelSource,
+    config: str,
+    on: Target,
+    images: Path | None,
+    as_json: bool,
+    without: list[str],
 ) -> None:
     """Time a built-in network from its shapes, or a file's network."""
     if on is not Target.COMMAND or images is not None:
@@ -265,9 +291,10 @@ def _run_timing(
     machine = load_config(config)
     with working("placing the network and working out its timeline"):
         if model in NETWORKS:
-            program = place_network(shape_network(build(model)), machine, timing_only=True)
+            network = shape_network(build(model))
+            program = place_network(network, machine, timing_only=True, without=without)
         else:
-            program = source.compile(machine).program
+            program = source.compile(machine, without).program
         timing = time_program(program)
     if as_json:
         typer.echo(json.dumps(timing.as_dict(), indent=2))

@@ -1,6 +1,6 @@
 """Model files as the command line takes them: quantised, or float with images to calibrate with."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,12 +28,15 @@ class ModelSource:
     calibrate: Path | None
     shape: InputShape | None
 
-    def compile(self, config: AcceleratorConfig) -> CompiledModel:
-        """The program for ``config``; raises as ``compile_file`` and ``calibrated`` do."""
+    def compile(self, config: AcceleratorConfig, without: Collection[str] = ()) -> CompiledModel:
+        """The program for ``config``, by all passes but those named in ``without``.
+
+        Raises as ``compile_file`` and ``calibrated`` do.
+        """
         if self.calibrate is None:
-            return compile_file(self.path, config, self.shape)
+            return compile_file(self.path, config, shape=self.shape, without=without)
         with calibrated(self.path, self.calibrate, self.shape) as files:
-            return compile_file(files.file, config)
+            return compile_file(files.file, config, without=without)
 
 
 @dataclass(frozen=True, kw_only=True)

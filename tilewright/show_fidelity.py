@@ -9,7 +9,7 @@ from tilewright.fidelity import Fidelity
 def noise_table(result: Fidelity) -> Table:
     """A row a quantised tensor: its signal-to-noise."""
     table = Table(
-        title=f"{result.model}, quantised against float: signal-to-noise",
+        title=f"{result.model}, signal-to-noise",
         title_justify="left",
         box=box.SIMPLE_HEAD,
         pad_edge=False,

@@ -96,7 +96,7 @@ def test_the_file_runs_in_onnxruntime_with_equal_bytes() -> None:
 def test_tables_for_eyes() -> None:
     fifty_images()
     outcome = tilewright("quantise", FLOAT, "--calibrate", "c.npz", "--out", "q.onnx")
-    assert "digits, quantised against float: signal-to-noise" in outcome.out
+    assert "digits, signal-to-noise" in outcome.out
     assert "accuracy in float  │  -" in outcome.out
 
 
