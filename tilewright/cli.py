@@ -157,7 +157,7 @@ def quantise(
         typer.Option(
             "--images",
             "-i",
-            help="Compare on these images, and with `labels` the accuracy; else on the others.",
+            help="Images to compare on, with `labels` for accuracy; else those of --calibrate.",
         ),
     ] = None,
     count: Annotated[int | None, typer.Option("--count", "-n", help="Only so many images.")] = None,

@@ -77,6 +77,7 @@ def quantise(path: Path, images: NDArray[np.float32]) -> Path:
             _Feeds(model.graph.input[0].name, images),
             quant_format=QuantFormat.QDQ,
             per_channel=True,
+            # As fast as uint8 on the machine; and no CPU saturates when ONNX Runtime runs the file.
             activation_type=QuantType.QInt8,
             weight_type=QuantType.QInt8,
             # By default some, such as HardSwish, stay float.

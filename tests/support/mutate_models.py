@@ -114,21 +114,21 @@ def _replace_message(message: Message, messages: list[Message], chance: random.R
 def _change_list(
     items: Any, field: FieldDescriptor, messages: list[Message], chance: random.Random
 ) -> None:
-    changes: list[Callable[[], object]] = []
-    if len(items):
-        at = chance.randrange(min(len(items), _MOST_PLACES))
-        changes.append(lambda: items.pop(at))
-    if field.type == FieldDescriptor.TYPE_MESSAGE:
-        if len(items):
-            changes.append(lambda: items.add().CopyFrom(items[at]))
-            changes.append(lambda: _replace_message(items[at], messages, chance))
+    if not len(items):
+        if field.type == FieldDescriptor.TYPE_MESSAGE:
+            items.add()
         else:
-            changes.append(items.add)
+            items.append(_value(field, None, messages, chance))
+        return
+    at = chance.randrange(min(len(items), _MOST_PLACES))
+    changes: list[Callable[[], object]] = [lambda: items.pop(at)]
+    if field.type == FieldDescriptor.TYPE_MESSAGE:
+        changes.append(lambda: items.add().CopyFrom(items[at]))
+        changes.append(lambda: _replace_message(items[at], messages, chance))
     else:
-        old = items[at] if len(items) else None
-        changes.append(lambda: items.append(_value(field, old, messages, chance)))
-        if len(items):
-            changes.append(lambda: items.__setitem__(at, _value(field, old, messages, chance)))
+        other = _value(field, items[at], messages, chance)
+        changes.append(lambda: items.append(other))
+        changes.append(lambda: items.__setitem__(at, other))
     chance.choice(changes)()
 
 

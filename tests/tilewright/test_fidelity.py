@@ -79,6 +79,7 @@ def test_noise_over_several_images(source: tuple[Path, Path], images: np.ndarray
     )
     last = result.tensors[-1]
     assert last.snr_db == pytest.approx(noise, abs=1e-4)
+    assert last.snr_db is not None
     assert last.rounding_snr_db is not None
     assert last.rounding_snr_db >= last.snr_db
     assert result.tensors[0].operator == "input"

@@ -5,11 +5,15 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 
 from arch.errors import InputError
+from compiler.frontend import read_network
+from compiler.onnx_file import OPSETS
 from compiler.shapes import InputShape
+from sim.network import AveragePool, Conv, MaxPool, Table
 from tests.support.command_line import DIGITS
+from tests.support.qdq_models import FloatNet
 from tilewright import models
 from tilewright.models import calibrated, parse_shape
 
@@ -69,3 +73,18 @@ def test_too_many_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert str(error.value) == (
         "'i.npz': at most 2 images may calibrate a model, got 3; some hundred are enough"
     )
+
+
+@pytest.mark.parametrize("opset", OPSETS)
+def test_opsets(opset: int, tmp_path: Path) -> None:
+    net = FloatNet(np.random.default_rng(0), (1, 3, 8, 8))
+    net.conv(4, (3, 3)).batch_norm().add("HardSigmoid")
+    net.add("MaxPool", kernel_shape=[2, 2]).add("GlobalAveragePool").infer()
+    model = net.add("Flatten").infer().gemm(5).model(opset=opset)
+    model.ir_version = max(model.ir_version, helper.find_min_ir_version_for(model.opset_import))
+    onnx.save(model, tmp_path / "m.onnx")
+    images = np.random.default_rng(1).normal(size=(4, 3, 8, 8)).astype(np.float32)
+    np.savez(tmp_path / "i.npz", images=images)
+    with calibrated(tmp_path / "m.onnx", tmp_path / "i.npz", None) as files:
+        kinds = [type(layer) for layer in read_network(files.file).network.layers]
+    assert kinds == [Conv, Table, MaxPool, AveragePool, Conv]
