@@ -117,8 +117,8 @@ def test_hostile_arithmetic_is_left(case: str) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     started = time.process_time()
     computed = compute_shapes(model(HOSTILE[case], NUMBERS | LARGE))
-    assert operators(computed) == [
-        each.op_type for each in HOSTILE[case] if each.op_type != "Shape"
-    ]
+    given = [each.op_type for each in HOSTILE[case]]
+    # The shape of the input is known; only what is made of it is not.
+    assert operators(computed) == (given[1:] if case == "Gather outside" else given)
     assert time.process_time() - started < 1
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000
