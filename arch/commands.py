@@ -240,7 +240,11 @@ POST = CommandFormat(
     "multiplier (24 bits); the operand's zero point and the output's zero point; the smallest and "
     "the largest output (16 bits each, signed). Then a = the requantised and clamped value, b = "
     "the operand less its zero point, and the output is rne(t * 2^-shift) + zero point, clamped, "
-    "with t = a * multiplier + b * operand multiplier (add) or a * b * multiplier (multiply).",
+    "with t = a * multiplier + b * operand multiplier (add) or a * b * multiplier (multiply). With "
+    "`continues`, the first output's window begins with what the last output of the post command "
+    "before was made of, so that a window may be taken in parts: each part writes an output, the "
+    "last one the output of the whole window. Both commands must have the same `mode`, and this "
+    "one no more `channels`; the first post command of a program continues nothing.",
     fields=(
         *_header(),
         *_origin(),
@@ -255,6 +259,7 @@ POST = CommandFormat(
         ),
         Field(name="source", bits=1, doc="0 accumulators, 1 activation buffer"),
         Field(name="mode", bits=1, doc="0 maximum, 1 sum"),
+        Field(name="continues", bits=1, doc="1: the first window goes on from the one before"),
         Field(name="unsigned", bits=1, doc="1: source bytes are uint8, taken as q - 128"),
         Field(
             name="parameter_address",

@@ -41,6 +41,9 @@ class Mapping:
     channel_block: int
     order: Order
     split: tuple[int, int, int]
+    window: tuple[int, int]
+    """Rows and columns of the post-processor's window that it takes at a time: the whole kernel, or
+    a part of it, where a tile is one pixel of one group."""
     inputs: Slots | None
     """None if the whole input is on chip."""
     operands: Slots | None

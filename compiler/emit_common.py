@@ -8,7 +8,7 @@ from arch.config import TABLE_BYTES, AcceleratorConfig
 from arch.layers import Window
 from compiler.constants import block_words
 from compiler.fusion import FusedLayer
-from compiler.geometry import Span2D
+from compiler.geometry import Span2D, first_tap
 from compiler.homes import Home, OnChip
 from compiler.memory_map import MapPlace
 from compiler.slots import SlotRing
@@ -46,13 +46,13 @@ def offset_loop(name: str, count: int, *, dx: int = 0) -> dict[str, int]:
 
 
 def window_fields(
-    window: Window, out: Span2D, source: OnChip, channel: int, size: int
+    window: Window, taps: Span2D, out: Span2D, source: OnChip, channel: int, size: int
 ) -> dict[str, int]:
-    """Fields of a post command that say how ``window`` slides over ``source`` for the outputs
-    ``out``, from ``channel`` on. Addresses are modulo ``size``."""
+    """Fields of a post command that say how the ``taps`` of ``window`` slide over ``source`` for
+    the outputs ``out``, from ``channel`` on. Addresses are modulo ``size``."""
     pixel, pitch = source.place.pixel_pitch, source.place.row_pitch
-    y = out.y * window.stride[0] - window.padding[0] - source.area.y
-    x = out.x * window.stride[1] - window.padding[1] - source.area.x
+    y, x = first_tap(window, out, taps)
+    y, x = y - source.area.y, x - source.area.x
     first = source.place.address + channel - source.channel
     return {
         "address": (first + y * pitch) % size,
@@ -62,8 +62,8 @@ def window_fields(
         "width": source.row_bytes,
         **row_loop("py", out.height, dy=window.stride[0], pitch=pitch),
         **offset_loop("px", out.width, dx=window.stride[1] * pixel),
-        **row_loop("wy", window.kernel[0], dy=window.dilation[0], pitch=pitch),
-        **offset_loop("wx", window.kernel[1], dx=window.dilation[1] * pixel),
+        **row_loop("wy", taps.height, dy=window.dilation[0], pitch=pitch),
+        **offset_loop("wx", taps.width, dx=window.dilation[1] * pixel),
     }
 
 

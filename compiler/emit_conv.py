@@ -14,6 +14,7 @@ from compiler.geometry import (
     Columns,
     Part,
     Span2D,
+    all_taps,
     column_groups,
     halo,
     parts,
@@ -199,6 +200,7 @@ class ConvEmitter:
             source=PostSource.ACCUMULATOR,
             tile=OnChip(area=work.sums, channel=0, channels=1, place=entries),
             reads=self._half(half),
+            taps=all_taps(self._window.window),
         )
         span = group.columns.channel, group.columns.channels
         yield from self._post.post(source, work.pixels, span, group.index, operand, out)

@@ -16,7 +16,7 @@ from compiler.constants import block_numbers
 from compiler.emit_common import Emission, Placement
 from compiler.emit_post import PostEmitter, PostSourceTile
 from compiler.fusion import FusedLayer
-from compiler.geometry import Span2D, halo, spans, tiles
+from compiler.geometry import Span2D, halo, spans, tiles, window_parts
 from compiler.homes import Tiles
 from compiler.waits import Step
 from sim.network import AveragePool
@@ -53,23 +53,28 @@ class MapEmitter:
                 yield from self._tile(out, channel, channels)
 
     def _tile(self, out: Span2D, channel: int, channels: int) -> Iterator[Step]:
-        area = halo(self._shape.window, self._shape.ifmap, out)
-        source, missing = self._inputs.take(area, channel, channels)
-        if missing:
-            yield from self._emission.load_map(self._place.input.memory, source)
+        window = self._shape.window
         operand, loads = self._post.operand(out, channel, channels)
-        yield from loads
         target, _ = self._outputs.take(out, channel, channels)
-        read = PostSourceTile(
-            source=PostSource.ACTIVATION,
-            tile=source,
-            reads=source.region(area, channel, channels),
-        )
-        for part in self._uniform_parts(out):
-            block = int(self._blocks[part.y, part.x])
-            for first, count in spans(channels, self._config.cols):
-                span = channel + first, count
-                yield from self._post.post(read, part, span, block, operand, target)
+        for taps in window_parts(window, *self._mapping.window):
+            area = halo(window, self._shape.ifmap, out, taps)
+            source, missing = self._inputs.take(area, channel, channels)
+            if missing:
+                yield from self._emission.load_map(self._place.input.memory, source)
+            # Second operands come behind the inputs.
+            yield from loads
+            loads = []
+            read = PostSourceTile(
+                source=PostSource.ACTIVATION,
+                tile=source,
+                reads=source.region(area, channel, channels),
+                taps=taps,
+            )
+            for part in self._uniform_parts(out):
+                block = int(self._blocks[part.y, part.x])
+                for first, count in spans(channels, self._config.cols):
+                    span = channel + first, count
+                    yield from self._post.post(read, part, span, block, operand, target)
         yield from self._emission.store_map(target, out, channel, channels)
 
     def _uniform_parts(self, out: Span2D) -> Iterator[Span2D]:

@@ -18,11 +18,13 @@ _ONE_PIXEL = Span2D(y=0, x=0, height=1, width=1)
 
 @dataclass(frozen=True, kw_only=True)
 class PostSourceTile:
-    """What a post command reads: a tile of sums in the accumulators, or a tile of a map."""
+    """What a post command reads: a tile of sums in the accumulators, or a tile of a map, and the
+    window's taps that it reads there."""
 
     source: PostSource
     tile: OnChip
     reads: Region
+    taps: Span2D
 
 
 class PostEmitter:
@@ -71,7 +73,11 @@ class PostEmitter:
         out: OnChip,
     ) -> Iterator[Step]:
         """The outputs ``part``, channels ``span`` (first, count; at most as many as columns), with
-        the parameters of block number ``block``."""
+        the parameters of block number ``block``.
+
+        If the source's taps are not the window's first, it is one output, and goes on from where
+        the command before left it.
+        """
         parameters, missing = self._parameters.take(block)
         if missing:
             yield self._emission.load_parameters(block, parameters)
@@ -83,9 +89,12 @@ class PostEmitter:
         target = out.at(part.y, part.x, channel)
         reads = [source.reads, self._emission.parameter_region(parameters)]
         values = {
-            **window_fields(self._window, part, source.tile, 0 if drains else channel, size),
+            **window_fields(
+                self._window, source.taps, part, source.tile, 0 if drains else channel, size
+            ),
             "source": source.source,
             "mode": PostMode.SUM if isinstance(layer.pool, AveragePool) else PostMode.MAX,
+            "continues": int(source.taps.y > 0 or source.taps.x > 0),
             "unsigned": int(not drains and not layer.input.signed),
             "parameter_address": parameters,
             "channels": channels - 1,

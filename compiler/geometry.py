@@ -168,27 +168,46 @@ def tiles(fmap: FeatureMap, height: int, width: int) -> Iterator[Span2D]:
             yield Span2D(y=y, x=x, height=tile_height, width=tile_width)
 
 
-def halo(window: Window, ifmap: FeatureMap, out: Span2D) -> Span2D:
-    """The input pixels that the output tile ``out`` needs, clipped to the map.
+def window_parts(window: Window, rows: int, columns: int) -> Iterator[Span2D]:
+    """The window's taps in blocks of at most ``rows`` x ``columns``, row by row."""
+    for y, height in spans(window.kernel[0], rows):
+        for x, width in spans(window.kernel[1], columns):
+            yield Span2D(y=y, x=x, height=height, width=width)
+
+
+def all_taps(window: Window) -> Span2D:
+    """The window's taps."""
+    return Span2D(y=0, x=0, height=window.kernel[0], width=window.kernel[1])
+
+
+def first_tap(window: Window, out: Span2D, taps: Span2D) -> tuple[int, int]:
+    """The input pixel (y, x), maybe padding, under the first of ``taps`` of the first output of
+    ``out``."""
+    return (
+        out.y * window.stride[0] - window.padding[0] + taps.y * window.dilation[0],
+        out.x * window.stride[1] - window.padding[1] + taps.x * window.dilation[1],
+    )
+
+
+def halo(window: Window, ifmap: FeatureMap, out: Span2D, taps: Span2D | None = None) -> Span2D:
+    """The input pixels that the output tile ``out`` needs, clipped to the map; ``taps``: for some
+    of the window's taps alone.
 
     A tile that sees padding alone still gets one pixel, so that there is something to address.
     """
-    y, height = _clip(
-        out.y, out.height, window.stride[0], window.extent[0], window.padding[0], ifmap.height
-    )
-    x, width = _clip(
-        out.x, out.width, window.stride[1], window.extent[1], window.padding[1], ifmap.width
-    )
+    taps = all_taps(window) if taps is None else taps
+    y, x = first_tap(window, out, taps)
+    last_y = y + (out.height - 1) * window.stride[0] + (taps.height - 1) * window.dilation[0]
+    last_x = x + (out.width - 1) * window.stride[1] + (taps.width - 1) * window.dilation[1]
+    y, height = _clip(y, last_y, ifmap.height)
+    x, width = _clip(x, last_x, ifmap.width)
     return Span2D(y=y, x=x, height=height, width=width)
 
 
-def _clip(
-    start: int, count: int, stride: int, extent: int, padding: int, size: int
-) -> tuple[int, int]:
-    first = start * stride - padding
-    last = first + (count - 1) * stride + extent
+def _clip(first: int, last: int, size: int) -> tuple[int, int]:
+    """(first, number) of ``first`` to ``last`` that are below ``size``; at least one."""
     first = min(max(first, 0), size - 1)
-    return first, max(min(last, size), first + 1) - first
+    return first, max(min(last + 1, size), first + 1) - first
 
 
 def halo_size(window: Window, ifmap: FeatureMap, height: int, width: int) -> tuple[int, int]:

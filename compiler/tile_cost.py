@@ -1,6 +1,6 @@
 """What a tiling costs, roughly: the cycles of the busiest of array, memory and post-processor."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from arch.commands import LOOP_LIMIT
 from arch.config import AcceleratorConfig, ceil_div
@@ -60,10 +60,16 @@ class Counts:
 
 
 class Work:
-    """One layer's work, with some number of input channels on chip at a time."""
+    """One layer's work, with some number of input channels on chip at a time, and of the window's
+    taps (rows, columns); without ``taps`` all of them."""
 
     def __init__(
-        self, shape: LayerShape, room: Room, block: int, config: AcceleratorConfig
+        self,
+        shape: LayerShape,
+        room: Room,
+        block: int,
+        config: AcceleratorConfig,
+        taps: tuple[int, int] | None = None,
     ) -> None:
         self.shape = shape
         self.room = room
@@ -77,8 +83,17 @@ class Work:
             groups = column_groups(shape.conv, config.cols)
             self.sizes = [columns.channels for columns in groups]
             self._count_weights(shape.conv, groups)
-        kernel = shape.window.window.kernel
-        self._taps = kernel[0] * kernel[1]
+        window = shape.window.window
+        self.taps = taps or window.kernel
+        self._window = replace(window, kernel=self.taps)
+        self._parts = ceil_div(window.kernel[0], self.taps[0]) * ceil_div(
+            window.kernel[1], self.taps[1]
+        )
+
+    @property
+    def in_parts(self) -> bool:
+        """Whether each window is taken in parts."""
+        return self._parts > 1
 
     def _count_weights(self, conv: ConvShape, groups: list[Columns]) -> None:
         blocks = [reductions(conv, columns, self.block, self._config.rows) for columns in groups]
@@ -89,9 +104,9 @@ class Work:
         self.split = _split(blocks[0][0], sum(self._weights), self._config)
 
     def sums(self, tile: Tile) -> tuple[int, int]:
-        """Largest (height, width) of what the post-processor's window slides over."""
-        window = self.shape.window
-        return halo_size(window.window, window.ifmap, tile.height, tile.width)
+        """Largest (height, width) of what the post-processor's window, or a part of it, slides
+        over."""
+        return halo_size(self._window, self.shape.window.ifmap, tile.height, tile.width)
 
     def source(self, tile: Tile) -> tuple[int, int]:
         """Largest (height, width) of the input of a tile."""
@@ -121,27 +136,28 @@ class Work:
         columns = len(self.sizes)
         groups = ceil_div(columns, tile.groups)
         operand = self.shape.operand is not Operand.NONE
-        post = post_cycles(config, tile.height * tile.width, self._taps, operand)
+        taps = self.taps[0] * self.taps[1]
+        post = post_cycles(config, tile.height * tile.width, taps, operand)
         load = self._load_cycles(tile, tiles, groups, counts)
         store = self._store_cycles(tile, groups) if self.room.output_in_memory else 0.0
         execute = 0
         if self.shape.conv is not None:
             height, width = self.sums(tile)
             execute = tiles * sum(self._weights) * step_cycles(config, height * width)
-        hidden = max(execute, load, store, tiles * columns * (post + _COMMAND_CYCLES // 2))
-        exposed = load / (tiles * groups)
-        if counts.inputs == 1 and tiles * groups > 1:
-            exposed = load
+        posts = tiles * columns * self._parts
+        hidden = max(execute, load, store, posts * (post + _COMMAND_CYCLES // 2))
+        steps = tiles * groups * self._parts
+        exposed = load if counts.inputs == 1 and steps > 1 else load / steps
         if counts.outputs == 1 and tiles * groups > 1:
             exposed += store
-        return hidden + exposed + post + tiles * groups * _COMMAND_CYCLES
+        return hidden + exposed + post + steps * _COMMAND_CYCLES
 
     def _load_cycles(self, tile: Tile, tiles: int, groups: int, counts: Counts) -> float:
         """Cycles of the memory's read side."""
         config, conv, room = self._config, self.shape.conv, self.room
         rate = config.memory_bytes_per_cycle
         height, width = self.source(tile)
-        pixels = tiles * height * width
+        pixels = tiles * self._parts * height * width
         cycles = 0.0
         if conv is not None:
             whole = self.block >= conv.ifmap.channels

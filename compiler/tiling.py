@@ -36,7 +36,8 @@ def map_layer(name: str, shape: LayerShape, config: AcceleratorConfig) -> Choice
 def find_mapping(shape: LayerShape, room: Room, config: AcceleratorConfig) -> Choice | None:
     """The cheapest mapping of a layer, if one fits.
 
-    Input channels of a convolution are taken in as few blocks as fit.
+    Input channels of a convolution are taken in as few blocks as fit, a pooling's window in parts
+    if nothing else fits.
     """
     choice = _find_from_bank_0(shape, replace(room, first_bank=0), config)
     if choice is None or room.first_bank == 0:
@@ -49,7 +50,7 @@ def _find_from_bank_0(shape: LayerShape, room: Room, config: AcceleratorConfig) 
     """Whichever banks are free, only their number matters."""
     conv = shape.conv
     if conv is None:
-        return _cheapest(Work(shape, room, 0, config), config)
+        return _cheapest(Work(shape, room, 0, config), config) or _in_parts(shape, room, config)
     if room.input_pitch is not None:
         return _cheapest(Work(shape, room, room.input_pitch, config), config)
     block = conv.ifmap.channels
@@ -58,6 +59,19 @@ def _find_from_bank_0(shape: LayerShape, room: Room, config: AcceleratorConfig) 
             return None
         block = ceil_div(ceil_div(block, 2), config.rows) * config.rows
     return choice
+
+
+def _in_parts(shape: LayerShape, room: Room, config: AcceleratorConfig) -> Choice | None:
+    """The cheapest mapping that takes windows in blocks of rows, or else in parts of a row."""
+    rows, columns = shape.window.window.kernel
+    blocks = [(each, columns) for each in _balanced(rows)]
+    parts_of_rows = [(1, each) for each in _balanced(columns)]
+    for candidates in (blocks[1:], parts_of_rows[1:]):
+        works = [Work(shape, room, 0, config, taps) for taps in candidates]
+        found = [choice for work in works if (choice := _cheapest(work, config)) is not None]
+        if found:
+            return min(found, key=lambda choice: choice.cycles)
+    return None
 
 
 def _cheapest(work: Work, config: AcceleratorConfig) -> Choice | None:
@@ -110,6 +124,7 @@ def _mapping(work: Work, tile: Tile, counts: Counts, banks: tuple[int, int, int]
         channel_block=work.block,
         order=tile.order,
         split=work.split,
+        window=work.taps,
         inputs=slots[0],
         operands=slots[1],
         outputs=slots[2],
@@ -153,8 +168,17 @@ def _least_block(channels: int, rows: int) -> int:
 
 
 def _tiles(work: Work, config: AcceleratorConfig) -> Iterator[Tile]:
-    """Balanced tile sizes that fit the accumulators, with every order that makes a difference."""
+    """Balanced tile sizes that fit the accumulators, with every order that makes a difference; one
+    pixel of one group if windows are taken in parts."""
     ofmap, sizes = work.shape.window.ofmap, work.sizes
+    if max(work.taps) > LOOP_LIMIT:
+        return
+    if work.in_parts:
+        pixel = Tile(height=1, width=1, groups=1, channels=max(sizes), order=Order.PIXELS_OUTER)
+        height, width = work.source(pixel)
+        if height * width <= _ROW_LIMIT:
+            yield pixel
+        return
     orders = (Order.PIXELS_OUTER,) if work.shape.conv is None else tuple(Order)
     for width in _balanced(ofmap.width):
         for height in _balanced(ofmap.height):

@@ -13,11 +13,11 @@ class Pool(wiring.Component):
     """Maximum or sum over a window, per column, modulo 2^32.
 
     Takes a position a cycle. Positions of a window need not be adjacent: without ``counts`` and
-    ``first``, nothing changes. Two register stages: ``pooled`` holds a position two cycles after
-    ``values`` did.
+    ``first``, nothing changes as long as ``mode`` is held. Two register stages: ``pooled`` holds a
+    position two cycles after ``values`` did.
 
     Members:
-        mode: PostMode, held while positions are in flight.
+        mode: PostMode, held while positions are in flight, and as long as a window goes on.
         values: the position, signed 32-bit.
         counts: the position is combined; else it counts as -2^31 (maximum) or 0 (sum).
         first: the position begins a window.

@@ -43,7 +43,8 @@ class PostEngine(wiring.Component):
     One command at a time, and never stalls: every event has its cycle, as arch/post_timing.py
     states. A command taken in cycle p reads its constants from p + 1 on, then issues a position a
     cycle, output after output, each output taking the larger of its window and its
-    groups of columns. Positions that are padding take their cycle, but are not requested.
+    groups of columns. Positions that are padding take their cycle, but are not requested. What the
+    last output was made of stays in the pool unit, for a next command that continues its window.
 
     Members:
         commands: Post commands whose waits are over.
@@ -101,10 +102,14 @@ class PostEngine(wiring.Component):
             m, positions, command, issue=issue, output_end=output_end, for_operand=for_operand
         )
         self._request(m, positions, command, issue=issue)
-        first = Signal(init=1)
-        with m.If(issue):
+        # The next position begins a window.
+        first = Signal()
+        with m.If(self.idle):
+            m.d.sync += first.eq(~self.commands.payload.continues)
+        with m.Elif(issue):
             m.d.sync += first.eq(output_end)
-        self._pool(m, pool, command, first=delayed(m, first, stages=1 + BUFFER_READ_LATENCY))
+        begins = delayed(m, issue & first, stages=1 + BUFFER_READ_LATENCY)
+        self._pool(m, pool, command, first=begins)
         take = delayed(m, output_end, stages=1 + BUFFER_READ_LATENCY + _POOL_LATENCY)
         self._feed(m, pool, lanes, take=take, for_operand=for_operand)
         m.d.comb += lanes.command.eq(command)

@@ -37,6 +37,8 @@ class Storage:
         self.parameter = np.zeros(config.parameter_buffer_bytes, np.uint8)
         self.table = np.zeros(TABLES * TABLE_BYTES, np.uint8)
         self.accumulator = np.zeros((config.accumulator_entries, config.cols), np.int32)
+        self.pooled = np.zeros(config.cols, np.int32)
+        """What the last output of the last post command was made of."""
 
     def apply(self, command: Command) -> None:
         """Execute one command."""
@@ -138,7 +140,11 @@ class Storage:
         return np.asarray(clipped, np.int64)
 
     def _pool(self, command: Command, channels: int) -> NDArray[np.int64]:
-        """[py, px, channels]: the windows' maxima or sums, padding left out."""
+        """[py, px, channels]: the windows' maxima or sums, padding left out.
+
+        Channels beyond those of a command are held in the machine too, but no legal command goes on
+        from them.
+        """
         at = positions(command, POST_LOOPS)
         inside = (at.y >= 0) & (at.y < command["height"])
         inside &= (at.x >= 0) & (at.x < command["width"])
@@ -149,11 +155,14 @@ class Storage:
                 (at.address[..., None] + np.arange(channels)) % self.activation.size
             ]
             source = (raw ^ np.uint8(_FLIP) if command["unsigned"] else raw).view(np.int8)
-        values = source.astype(np.int64)
-        if command["mode"] == PostMode.MAX:
-            values = np.where(inside[..., None], values, np.iinfo(np.int32).min)
-            return np.asarray(values.max(axis=(2, 3)))
-        return np.asarray(np.where(inside[..., None], values, 0).sum(axis=(2, 3)))
+        summing = command["mode"] == PostMode.SUM
+        combine, identity = (np.add, 0) if summing else (np.maximum, np.iinfo(np.int32).min)
+        values = np.where(inside[..., None], source.astype(np.int64), identity)
+        pooled = combine.reduce(values, axis=(2, 3))
+        if command["continues"]:
+            pooled[0, 0] = combine(pooled[0, 0], self.pooled[:channels])
+        self.pooled[:channels] = pooled[-1, -1].astype(np.int32)
+        return np.asarray(pooled)
 
 
 def _transfer(command: Command, size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

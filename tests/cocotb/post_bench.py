@@ -39,7 +39,21 @@ EVENTS = {
 """Pins, and the counters that count them."""
 
 
-def random_post(rng: random.Random, config: AcceleratorConfig) -> int:
+def random_posts(rng: random.Random, config: AcceleratorConfig, count: int) -> list[int]:
+    """So many in a row; some that have no more channels than the one before continue its window."""
+    words: list[int] = []
+    mode, channels = 0, -1
+    for _ in range(count):
+        values = random_post(rng, config)
+        values["continues"] = int(values["channels"] <= channels and rng.random() < 0.75)
+        if values["continues"]:
+            values["mode"] = mode
+        mode, channels = values["mode"], values["channels"]
+        words.append(word_of(Command(Engine.POST, values), config))
+    return words
+
+
+def random_post(rng: random.Random, config: AcceleratorConfig) -> dict[str, int]:
     """Small loops around the bounds, everything else from anywhere in its field."""
     command = random_command(Engine.POST, config, rng, dict.fromkeys(Engine, 0))
     values = dict(command.values)
@@ -59,7 +73,7 @@ def random_post(rng: random.Random, config: AcceleratorConfig) -> int:
     blocks = last // alignment
     with_operand = values["operand"] != PostOperand.NONE
     values["parameter_address"] = last if with_operand else alignment * rng.randint(0, blocks)
-    return word_of(Command(Engine.POST, values), config)
+    return values
 
 
 def operand_constants_word(config: AcceleratorConfig) -> int:
@@ -185,7 +199,7 @@ class Bench:
 
     def send(self) -> Task[None]:
         source = StreamSource(self.dut, "commands", random_stalls(self.rng))
-        words = [random_post(self.rng, self.config) for _ in range(COMMANDS)]
+        words = random_posts(self.rng, self.config, COMMANDS)
         return cocotb.start_soon(source.send(words))
 
     async def finish(self) -> None:

@@ -24,6 +24,7 @@ from tests.support.post_model import (
     Model,
     little,
     random_command,
+    random_commands,
     random_memories,
 )
 
@@ -217,7 +218,7 @@ def random_model(name: str, seed: int) -> tuple[Model, np.random.Generator]:
 )
 def test_random_commands(name: str, seed: int, count: int) -> None:
     model, rng = random_model(name, seed)
-    check(model, [random_command(model.config, rng) for _ in range(count)], seed)
+    check(model, random_commands(model.config, rng, count), seed)
 
 
 @pytest.mark.parametrize("source", PostSource)
@@ -241,6 +242,52 @@ def test_windows_around_the_number_of_groups(
         "channels": model.config.cols - 1,
     }
     check(model, [command], 6)
+
+
+@pytest.mark.parametrize("source", PostSource)
+@pytest.mark.parametrize("mode", PostMode)
+@pytest.mark.parametrize("name", ["tiny", "odd", "wide"])
+def test_a_window_in_parts_gives_the_whole_windows_output(
+    name: str, mode: PostMode, source: PostSource
+) -> None:
+    model, rng = random_model(name, 9)
+    pairs = model.memories.parameters.view(np.float32).reshape(-1, 2)
+    # Few outputs are at an end of the range.
+    sums = model.memories.accumulators
+    sums[:] = rng.integers(-(1 << 20), 1 << 20, sums.shape)
+    pairs[:] = 0, 2.0**-17 if source is PostSource.ACCUMULATOR else 2.0**-4
+    whole = random_command(model.config, rng) | {
+        "source": source,
+        "mode": mode,
+        "height": (1 << 16) - 1,
+        "width": 12,
+        **dict.fromkeys(("py_count", "px_count"), 0),
+        "y": 0,
+        "x": -1,
+        "wy_count": 4,
+        "wx_count": 3,
+        "wy_dy": 1,
+        "wx_dx": 2,
+        "channels": model.config.cols - 1,
+        "low": -256,
+        "high": 255,
+        "operand": 0,
+        "table": 0,
+    }
+    rows = [
+        whole
+        | {
+            "y": whole["y"] + row * whole["wy_dy"],
+            "address": (whole["address"] + row * whole["wy_da"]) % (1 << 20),
+            "wy_count": 0,
+            "continues": int(row > 0),
+        }
+        for row in range(5)
+    ]
+    check(model, [whole, *rows], 9)
+    written = [model.outputs(command) for command in (whole, *rows)]
+    assert written[0] == written[-1]
+    assert model.outputs(rows[-1] | {"continues": 0}) != written[0]
 
 
 @pytest.mark.parametrize("table", range(TABLES + 1))

@@ -120,6 +120,7 @@ def random_command(config: AcceleratorConfig, rng: np.random.Generator) -> Comma
         "width": between(0, 15) if between(0, 1) else (1 << 20) - 1,
         "source": between(0, 1),
         "mode": between(0, 1),
+        "continues": 0,
         "unsigned": between(0, 1),
         "parameter_address": slot_words(config) * between(0, slots - 1),
         "channels": between(0, config.cols - 1),
@@ -136,6 +137,21 @@ def random_command(config: AcceleratorConfig, rng: np.random.Generator) -> Comma
         "operand_px": between(0, (1 << 20) - 1),
         "table": between(0, TABLES),
     }
+
+
+def random_commands(
+    config: AcceleratorConfig, rng: np.random.Generator, count: int
+) -> list[Command]:
+    """So many in a row; a third continue the window of the one before."""
+    commands: list[Command] = []
+    for _ in range(count):
+        command = random_command(config, rng)
+        if commands and rng.random() < 1 / 3:
+            before = commands[-1]
+            channels = min(command["channels"], before["channels"])
+            command |= {"continues": 1, "mode": before["mode"], "channels": channels}
+        commands.append(command)
+    return commands
 
 
 def window_size(command: Command) -> int:
@@ -197,6 +213,8 @@ class Model:
 
     config: AcceleratorConfig
     memories: Memories
+    held: dict[str, NDArray[np.int64]] = field(default_factory=dict)
+    """Under "pooled": what the last output was made of."""
 
     def columns(self, command: Command) -> NDArray[np.void]:
         start = command["parameter_address"] * self.config.bus_bytes
@@ -213,25 +231,31 @@ class Model:
             return np.asarray(read.astype(np.int64) - 128, np.int64)
         return np.asarray(read.view(np.int8), np.int64)
 
-    def pooled(self, command: Command, window: list[tuple[int, int] | None]) -> NDArray[np.int64]:
+    def pooled(
+        self, command: Command, window: list[tuple[int, int] | None], *, goes_on: bool
+    ) -> NDArray[np.int64]:
         summing = command["mode"] == PostMode.SUM
         sums = np.full(self.config.cols, 0 if summing else -(1 << 31), np.int64)
+        if goes_on:
+            sums = self.held["pooled"]
         for position in window:
             if position:
                 values = self.read(command, position[0])
                 sums = sums + values if summing else np.maximum(sums, values)
+        sums = sums.astype(np.int32).astype(np.int64)
+        self.held["pooled"] = sums
         return sums
 
     def outputs(self, command: Command) -> list[bytes]:
         size, every = window_size(command), positions(command)
         windows = [every[start : start + size] for start in range(0, len(every), size)]
         columns = self.columns(command)
-        return [
-            self._finish(
-                command, output, requantised(self.pooled(command, window), columns, command)
-            )
-            for output, window in enumerate(windows)
-        ]
+        found = []
+        for output, window in enumerate(windows):
+            goes_on = bool(command["continues"]) and output == 0
+            sums = self.pooled(command, window, goes_on=goes_on)
+            found.append(self._finish(command, output, requantised(sums, columns, command)))
+        return found
 
     def _finish(self, command: Command, output: int, values: NDArray[np.int64]) -> bytes:
         """From requantised values to the bytes of output number ``output``."""

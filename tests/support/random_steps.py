@@ -5,6 +5,7 @@ keep beyond that are kept here:
 
 - executes that follow one another share all of their accumulator entries in order, or none;
 - a post command does not write what it reads;
+- a post command continues the window of the one before only in its mode, and in no more channels;
 - transfers do not run over the end of a buffer, and biases and multipliers lie where they belong.
 """
 
@@ -47,6 +48,8 @@ class RandomSteps:
         self._random = random.Random(seed)
         self._grain = grain
         self._shift = self._random.randrange(_GROUP)
+        # Mode and channels of the post command before.
+        self._pooled = PostMode.MAX, 0
 
     def draw(self, weights: Sequence[float] = (4, 2, 2, 2)) -> Step:
         """A step for an engine drawn with ``weights``."""
@@ -136,7 +139,7 @@ class RandomSteps:
         source = self._random.choice(list(PostSource))
         counts = {name: pick(1, 2) for name in POST_LOOPS}
         reads, fields = self._post_source(source, counts)
-        channels = pick(1, config.cols)
+        mode, channels, continues = self._window(pick(1, config.cols))
         rows, columns = pick(-40, 40), pick(-40, 40)
         corners = [
             (counts["py"] - 1) * y * rows + (counts["px"] - 1) * x * columns
@@ -161,7 +164,8 @@ class RandomSteps:
             ],
             [Region("activation", out + low, out + high)],
             source=source,
-            mode=self._random.choice(list(PostMode)),
+            mode=mode,
+            continues=continues,
             parameter_address=parameters,
             channels=channels - 1,
             zero_point=pick(-128, 255),
@@ -173,6 +177,13 @@ class RandomSteps:
             table=table,
             **fields,
         )
+
+    def _window(self, channels: int) -> tuple[PostMode, int, bool]:
+        """Mode, channels, and whether the window of the command before goes on."""
+        mode = self._random.choice(list(PostMode))
+        continues = channels <= self._pooled[1] and self._random.random() < 0.5
+        self._pooled = self._pooled[0] if continues else mode, channels
+        return *self._pooled, continues
 
     def _post_source(
         self, source: PostSource, counts: dict[str, int]
