@@ -147,10 +147,14 @@ def _moved(mapping: Mapping, banks: int) -> Mapping:
 
 def _refuse(name: str, shape: LayerShape, config: AcceleratorConfig) -> Choice:
     conv: ConvShape | None = shape.conv
-    window = shape.window if conv is None else conv
-    extent = halo_size(window.window, window.ifmap, 1, 1)
-    channels = window.ifmap.channels
-    channels = min(config.cols, channels) if conv is None else _least_block(channels, config.rows)
+    if conv is None:
+        needed = 2 if shape.operand is Operand.NONE else 3
+        raise CompileError(
+            f"{name}: inputs, second operands and outputs each need a bank of the activation "
+            f"buffer: {needed} in all, {config.activation_banks} are there; raise activation_banks"
+        )
+    extent = halo_size(conv.window, conv.ifmap, 1, 1)
+    channels = _least_block(conv.ifmap.channels, config.rows)
     need = extent[0] * extent[1] * channels
     have = (config.activation_banks - 1) * config.activation_bank_bytes
     raise CompileError(

@@ -27,7 +27,7 @@ def random_pool(
     rng: np.random.Generator, limits: SizeLimits = DEFAULT_LIMITS
 ) -> tuple[MaxPool, Maps]:
     """A max pool and its input map; half of them keep scale and zero point, as exporters do."""
-    return lively(lambda: _draw_pool(rng, limits))
+    return lively(lambda: max_of_shape(rng, _random_shape(rng, limits)))
 
 
 def random_average(
@@ -44,8 +44,8 @@ def random_global_average(
     return lively(lambda: _draw_global_average(rng, limits))
 
 
-def _draw_pool(rng: np.random.Generator, limits: SizeLimits) -> tuple[MaxPool, Maps]:
-    shape = _random_shape(rng, limits)
+def max_of_shape(rng: np.random.Generator, shape: PoolShape) -> tuple[MaxPool, Maps]:
+    """A max pool of ``shape`` and its input map."""
     source = random_spec(rng, "max_pool_in", shape.ifmap, random_scale(rng))
     x = random_map_values(rng, source)
     if rng.random() < 0.5:
@@ -71,22 +71,23 @@ def _draw_average(rng: np.random.Generator, limits: SizeLimits) -> tuple[Average
     overhang = (0, 0)
     if rng.random() < 1 / 3:
         shape, overhang = _rounded_up(shape)
-    return _average_of_shape(rng, "average", shape, bool(rng.random() < 0.5), overhang)
+    return average_of_shape(rng, "average", shape, bool(rng.random() < 0.5), overhang)
 
 
 def _draw_global_average(rng: np.random.Generator, limits: SizeLimits) -> tuple[AveragePool, Maps]:
     ifmap = random_map(rng, limits)
     shape = PoolShape(ifmap=ifmap, window=Window(kernel=(ifmap.height, ifmap.width)))
-    return _average_of_shape(rng, "global_average", shape, False, (0, 0))
+    return average_of_shape(rng, "global_average", shape, False, (0, 0))
 
 
-def _average_of_shape(
+def average_of_shape(
     rng: np.random.Generator,
     name: str,
     shape: PoolShape,
     include_padding: bool,
-    overhang: tuple[int, int],
+    overhang: tuple[int, int] = (0, 0),
 ) -> tuple[AveragePool, Maps]:
+    """An average pool of ``shape`` and its input map."""
     source = random_spec(rng, f"{name}_in", shape.ifmap, random_scale(rng))
     x = random_map_values(rng, source)
     layer = AveragePool(
