@@ -19,6 +19,8 @@ class LayerReport:
     output_in: str
     """Where the output goes: memory, chip, or both."""
     tile: str
+    """Output height x width x channels; then the part of the window that is taken at a time, if
+    that is not all of it."""
     commands: int
     activation_bytes: int
     weight_bytes: int
@@ -40,17 +42,16 @@ def _report(program: Program, index: int) -> LayerReport:
     config, placed = program.config, program.layers[index]
     commands = program.isolated(index)
     counters = TimelineSimulator(config).run(commands).counters
-    layer, mapping = placed.layer, placed.mapping
+    layer = placed.layer
     macs = layer.macs
     beats = counters.get("memory_read_beats", 0) + counters.get("memory_write_beats", 0)
     fmap = layer.output.shape
-    channels = min(mapping.tile_groups * config.cols, fmap.channels)
     return LayerReport(
         name=layer.name,
         kind=layer.kind,
         output=f"{fmap.height}x{fmap.width}x{fmap.channels}",
         output_in=_output_in(program, placed),
-        tile=f"{mapping.tile_height}x{mapping.tile_width}x{channels}",
+        tile=_tile(program, placed),
         commands=len(commands),
         activation_bytes=_activation_bytes(program, index),
         weight_bytes=_loaded(commands, LoadTarget.WEIGHT),
@@ -60,6 +61,15 @@ def _report(program: Program, index: int) -> LayerReport:
         utilization=macs / (config.rows * config.cols * counters["cycles"]),
         memory_bytes=beats * config.bus_bytes,
     )
+
+
+def _tile(program: Program, placed: PlacedLayer) -> str:
+    layer, mapping = placed.layer, placed.mapping
+    channels = min(mapping.tile_groups * program.config.cols, layer.output.shape.channels)
+    tile = f"{mapping.tile_height}x{mapping.tile_width}x{channels}"
+    if mapping.window == layer.shape.window.window.kernel:
+        return tile
+    return f"{tile}, window {mapping.window[0]}x{mapping.window[1]}"
 
 
 def _output_in(program: Program, placed: PlacedLayer) -> str:

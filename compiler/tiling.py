@@ -148,10 +148,10 @@ def _moved(mapping: Mapping, banks: int) -> Mapping:
 def _refuse(name: str, shape: LayerShape, config: AcceleratorConfig) -> Choice:
     conv: ConvShape | None = shape.conv
     if conv is None:
-        needed = 2 if shape.operand is Operand.NONE else 3
+        # Windows in parts fit one bank each of inputs and outputs, which is the least there is.
         raise CompileError(
-            f"{name}: inputs, second operands and outputs each need a bank of the activation "
-            f"buffer: {needed} in all, {config.activation_banks} are there; raise activation_banks"
+            f"{name}: inputs, second operands and outputs must each have a bank of the activation "
+            f"buffer, got {config.activation_banks} banks; raise activation_banks"
         )
     extent = halo_size(conv.window, conv.ifmap, 1, 1)
     channels = _least_block(conv.ifmap.channels, config.rows)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from arch.commands import LOOP_LIMIT
 from arch.config import AcceleratorConfig
 from arch.errors import CompileError
 from arch.layers import ConvShape, FeatureMap, PoolShape, Window
@@ -13,6 +14,7 @@ from arch.presets import PRESETS
 from compiler.fusion import LayerShape, Operand
 from compiler.place import place_network
 from compiler.program import Program
+from compiler.report import layer_reports
 from compiler.tiling import map_layer
 from sim.command.functional import Storage
 from sim.golden.run import run_network
@@ -20,6 +22,7 @@ from sim.network import Bytes, Layer, Network
 from tests.support.random_convolutions import random_conv
 from tests.support.random_maps import SizeLimits
 from tests.support.random_networks import random_network
+from tests.support.random_pools import average_of_shape
 
 LARGE = SizeLimits(max_height=20, max_width=20, max_channels=70, max_macs=3_000_000)
 
@@ -69,6 +72,69 @@ def test_layer_that_fits_no_tiling() -> None:
         "conv9: 4 input channels of one output pixel must fit the activation buffer beside one "
         "bank of outputs: they take 3600 bytes, 3072 are there, short by 528; raise "
         "activation_buffer_bytes"
+    )
+
+
+def map_pool(
+    ifmap: FeatureMap, window: Window, operand: Operand, config: AcceleratorConfig
+) -> Mapping:
+    """The mapping of a pooling, maybe with a second operand."""
+    shape = PoolShape(ifmap=ifmap, window=window)
+    return map_layer("p", LayerShape(conv=None, window=shape, operand=operand), config).mapping
+
+
+def test_a_window_that_fits_is_not_taken_in_parts() -> None:
+    ifmap = FeatureMap(height=56, width=56, channels=32)
+    whole = Window(kernel=(56, 56))
+    assert map_pool(ifmap, whole, Operand.NONE, PRESETS["gemmini16"]).window == (56, 56)
+
+
+@pytest.mark.parametrize(
+    ("size", "config"), [((112, 112), "gemmini16"), ((112, 112), "small"), ((60, 60), "tiny")]
+)
+def test_a_window_is_taken_in_blocks_of_rows(size: tuple[int, int], config: str) -> None:
+    ifmap = FeatureMap(height=size[0], width=size[1], channels=32)
+    mapping = map_pool(ifmap, Window(kernel=size), Operand.NONE, PRESETS[config])
+    assert mapping.window[0] < size[0]
+    assert mapping.window[1] == size[1]
+    assert (mapping.tile_height, mapping.tile_width, mapping.tile_groups) == (1, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("size", "channels", "config"),
+    # A row of four channels takes 8,000 bytes; the other is longer than a loop.
+    [((2, 2000), 32, "tiny"), ((1, LOOP_LIMIT + 1), 1, "gemmini16")],
+)
+def test_a_row_that_is_too_long_is_taken_in_parts(
+    size: tuple[int, int], channels: int, config: str
+) -> None:
+    ifmap = FeatureMap(height=size[0], width=size[1], channels=channels)
+    mapping = map_pool(ifmap, Window(kernel=size), Operand.NONE, PRESETS[config])
+    assert mapping.window[0] == 1
+    assert mapping.window[1] < size[1]
+
+
+def test_the_report_says_which_part_of_a_window_is_taken() -> None:
+    layer, _ = average_of_shape(
+        np.random.default_rng(0),
+        "pool",
+        PoolShape(
+            ifmap=FeatureMap(height=40, width=40, channels=6), window=Window(kernel=(40, 40))
+        ),
+        include_padding=False,
+    )
+    (report,) = layer_reports(place_network(one_layer(layer), PRESETS["tiny"]))
+    assert report.tile == "1x1x4, window 4x40"
+
+
+def test_a_sum_that_finds_too_few_banks() -> None:
+    two_banks = PRESETS["tiny"].model_copy(update={"activation_banks": 2})
+    ifmap = FeatureMap(height=4, width=4, channels=4)
+    with pytest.raises(CompileError) as caught:
+        map_pool(ifmap, Window(kernel=(1, 1)), Operand.MAP, two_banks)
+    assert str(caught.value) == (
+        "p: inputs, second operands and outputs must each have a bank of the activation buffer, "
+        "got 2 banks; raise activation_banks"
     )
 
 
