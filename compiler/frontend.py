@@ -16,9 +16,9 @@ from compiler.operators import HOST
 from compiler.ports import InputPort, OutputPort, ResultPort
 from compiler.quantised import lower
 from compiler.segments import Operand, Segments, Step, cut
-from compiler.shapes import fix_input, infer_shapes
+from compiler.shapes import InputShape, fix_input, infer_shapes
 from compiler.simplify import simplify
-from compiler.support import check_operators, check_rules
+from compiler.support import check_operators, check_quantised, check_rules
 from compiler.values import Build, Value
 from sim.network import HostStep, Network
 
@@ -40,15 +40,17 @@ class ImportedModel:
     tensors: dict[str, Value]
 
 
-def read_network(path: Path) -> ImportedModel:
+def read_network(path: Path, shape: InputShape | None = None) -> ImportedModel:
     """The quantised network in an ONNX file, QDQ or of integer operators.
 
-    Raises ``ModelError``, one line that names the node, the rule, the value and the remedy, for
-    anything unreadable or unsupported.
+    ``shape`` fixes symbolic dimensions of the input. Raises ``ModelError``, one line that names the
+    node, the rule, the value and the remedy, for anything unreadable or unsupported, and
+    ``InputError`` for a ``shape`` that is not the input's.
     """
     model = read_onnx(path)
+    check_quantised(model)
     check_operators(model)
-    model = fix_input(expand_integer_operators(model))
+    model = fix_input(expand_integer_operators(model), shape)
     check_model(model)
     graph = build_graph(infer_shapes(model))
     graph = simplify(graph)

@@ -31,24 +31,13 @@ class InputPort:
         q = clamp(rne(float32(x / scale)) + zero point), as ONNX QuantizeLinear. Raises
         ``InputError`` for another shape or type, and for numbers that are not finite.
         """
-        self._check(images)
+        check_images(images, self.shape)
         low, high = self.tensor.limits
         with np.errstate(over="ignore"):  # beyond float32 saturates as well
             quotient = np.rint(images / self.tensor.scale)
         quantised = np.clip(quotient.astype(np.float64) + self.tensor.zero_point, low, high)
         rows = self.layout.to_memory(quantised.astype(self.tensor.dtype))
         return _as_maps(rows, self.tensor)
-
-    def _check(self, images: NDArray[np.float32]) -> None:
-        if images.dtype != np.float32 or images.shape[1:] != self.shape[1:]:
-            wanted = ", ".join(("N", *map(str, self.shape[1:])))
-            raise InputError(
-                f"images must be float32 [{wanted}], got {images.dtype} {list(images.shape)}; "
-                "convert and reshape them"
-            )
-        wrong = images[~np.isfinite(images)]
-        if wrong.size:
-            raise InputError(f"images must be finite, got {wrong[0]}; remove such values")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +57,10 @@ class OutputPort:
     def classes(self) -> int:
         """How many scores there are."""
         return prod(self.shape)
+
+    def predicted(self, values: NDArray[np.generic]) -> int:
+        """The class that the values of one image tell: that of the largest score."""
+        return int(values.argmax())
 
     def quantised(self, maps: Bytes) -> Bytes:
         """8-bit maps [N, height, width, channels] in the ONNX order and shape [N, ...]."""
@@ -116,6 +109,19 @@ class ResultPort:
         if self.result.dtype == np.int64:
             return made.astype(np.int64, copy=False)
         return made.astype(np.float32, copy=False)
+
+
+def check_images(images: NDArray[np.float32], shape: tuple[int, ...]) -> None:
+    """Raise ``InputError`` unless images are finite float32 [N, ...] for an input ``shape``."""
+    if images.dtype != np.float32 or images.shape[1:] != shape[1:]:
+        wanted = ", ".join(("N", *map(str, shape[1:])))
+        raise InputError(
+            f"images must be float32 [{wanted}], got {images.dtype} {list(images.shape)}; "
+            "convert and reshape them"
+        )
+    wrong = images[~np.isfinite(images)]
+    if wrong.size:
+        raise InputError(f"images must be finite, got {wrong[0]}; remove such values")
 
 
 def _as_maps(rows: NDArray[np.generic], tensor: TensorSpec) -> Bytes:
