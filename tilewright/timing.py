@@ -6,8 +6,8 @@ from importlib.metadata import version
 
 from arch.commands import COMMAND_BYTES
 from compiler.program import Program
-from sim.command.accesses import command_accesses
-from sim.command.timeline import Timeline, TimelineSimulator
+from sim.command.accesses import Accesses
+from sim.command.timeline import Timeline, TimelineSimulator, sum_accesses
 from sim.network import Conv
 
 
@@ -75,15 +75,16 @@ def time_program(program: Program) -> NetworkTiming:
 
 
 def _layers(program: Program, timeline: Timeline) -> list[LayerTiming]:
-    accesses: list[Counter[str]] = [Counter() for _ in program.layers]
+    accesses: list[list[Accesses]] = [[] for _ in program.layers]
     ends = [0] * len(program.layers)
-    fetch_beats = COMMAND_BYTES // program.config.bus_bytes
-    for step, command, span in zip(program.steps, program.commands, timeline.spans, strict=True):
-        accesses[step.layer].update(command_accesses(command, program.config))
-        accesses[step.layer]["memory_read_beats"] += fetch_beats
+    for step, counts, span in zip(program.steps, timeline.accesses, timeline.spans, strict=True):
+        accesses[step.layer].append(counts)
         ends[step.layer] = max(ends[step.layer], span.done)
     found, before = [], 0
-    for index, counts in enumerate(accesses):
+    fetch_beats = COMMAND_BYTES // program.config.bus_bytes
+    for index, each in enumerate(accesses):
+        counts = sum_accesses(each)
+        counts["memory_read_beats"] += len(each) * fetch_beats
         # A later layer may end before an earlier one; it then took no time of its own.
         end = max(before, ends[index])
         found.append(_layer(program, index, counts, end - before))
