@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import product
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from arch.commands import LOOP_LIMIT
 from arch.config import AcceleratorConfig, ceil_div
@@ -28,14 +28,18 @@ class _Operand(Enum):
     PIXEL = 2
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Tile:
+class _Tile(NamedTuple):
     height: int
     width: int
     groups: int
     channels: int
     """Most output channels that ``groups`` groups of columns have together."""
     order: Order
+
+    @property
+    def elements(self) -> int:
+        """Bytes of outputs."""
+        return self.height * self.width * self.channels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,18 +74,26 @@ def _map_blocks(shape: ConvShape, block: int, config: AcceleratorConfig) -> Mapp
     groups = column_groups(shape, config.cols)
     work = _work(shape, groups, block, config)
     sizes = [columns.channels for columns in groups]
+    tiles = [
+        (tile, _halo_pixels(shape, tile) * block)
+        for tile in _tiles(shape, sizes, config.accumulator_half_entries)
+    ]
+    cost_of = cache(lambda tile, *counts: _conv_cost(shape, work, tile, *counts, config))
     best: tuple[float, Mapping] | None = None
     for inputs, outputs in _slot_choices(config):
-        for tile in _tiles(shape, sizes, config.accumulator_half_entries):
-            in_height, in_width = halo_size(shape.window, shape.ifmap, tile.height, tile.width)
-            fits = in_height * in_width * block <= slot_bytes(
-                inputs, config
-            ) and tile.height * tile.width * tile.channels <= slot_bytes(outputs, config)
-            if fits:
-                cost = _conv_cost(shape, work, tile, inputs, outputs, config)
+        in_limit, out_limit = slot_bytes(inputs, config), slot_bytes(outputs, config)
+        for tile, in_bytes in tiles:
+            if in_bytes <= in_limit and tile.elements <= out_limit:
+                cost = cost_of(tile, inputs.count, outputs.count)
                 if best is None or cost < best[0]:
                     best = cost, _mapping(tile, block, work.split, inputs, None, outputs)
     return None if best is None else best[1]
+
+
+def _halo_pixels(shape: ConvShape | PoolShape, tile: _Tile) -> int:
+    """Most input pixels that a tile needs."""
+    height, width = halo_size(shape.window, shape.ifmap, tile.height, tile.width)
+    return height * width
 
 
 def _work(shape: ConvShape, groups: list[Columns], block: int, config: AcceleratorConfig) -> _Work:
@@ -115,19 +127,25 @@ def map_elementwise(
 def _map_operands(shape: PoolShape, operand: _Operand, config: AcceleratorConfig) -> Mapping | None:
     """The cheapest mapping of a layer that needs no array, if one fits."""
     sizes = [channels for _, channels in spans(shape.ofmap.channels, config.cols)]
+    has_operand = operand is not _Operand.NONE
+    tiles = [
+        (tile, _halo_pixels(shape, tile) * tile.channels)
+        for tile in _tiles(shape, sizes, LOOP_LIMIT)
+    ]
+    cost_of = cache(lambda tile, count: _pool_cost(shape, tile, count, has_operand, config))
     best: tuple[float, Mapping] | None = None
     for inputs, operands, outputs in _operand_choices(operand, config):
-        for tile in _tiles(shape, sizes, LOOP_LIMIT):
-            in_height, in_width = halo_size(shape.window, shape.ifmap, tile.height, tile.width)
-            out_bytes = tile.height * tile.width * tile.channels
-            operand_bytes = tile.channels if operand is _Operand.PIXEL else out_bytes
+        in_limit, out_limit = slot_bytes(inputs, config), slot_bytes(outputs, config)
+        operand_limit = 0 if operands is None else slot_bytes(operands, config)
+        for tile, in_bytes in tiles:
+            operand_bytes = tile.channels if operand is _Operand.PIXEL else tile.elements
             fits = (
-                in_height * in_width * tile.channels <= slot_bytes(inputs, config)
-                and out_bytes <= slot_bytes(outputs, config)
-                and (operands is None or operand_bytes <= slot_bytes(operands, config))
+                in_bytes <= in_limit
+                and tile.elements <= out_limit
+                and (operands is None or operand_bytes <= operand_limit)
             )
             if fits:
-                cost = _pool_cost(shape, tile, inputs, operands is not None, config)
+                cost = cost_of(tile, inputs.count)
                 if best is None or cost < best[0]:
                     mapping = _mapping(tile, tile.channels, (1, 1, 1), inputs, operands, outputs)
                     best = cost, mapping
@@ -217,13 +235,16 @@ def _tiles(shape: ConvShape | PoolShape, sizes: list[int], pixels: int) -> Itera
     ``sizes`` are the channels of each group of columns.
     """
     ofmap = shape.ofmap
+    shares = [
+        (groups, max(sum(sizes[at : at + groups]) for at, _ in spans(len(sizes), groups)))
+        for groups in _balanced(len(sizes), len(sizes))
+    ]
     for width in _balanced(ofmap.width, min(ofmap.width, pixels)):
         for height in _balanced(ofmap.height, min(ofmap.height, pixels // width)):
-            for groups in _balanced(len(sizes), len(sizes)):
+            for groups, channels in shares:
                 # Without whole pixels, a store or load row by row needs the tile's full width.
                 if groups < len(sizes) and width < ofmap.width:
                     continue
-                channels = max(sum(sizes[at : at + groups]) for at, _ in spans(len(sizes), groups))
                 for order in Order:
                     yield _Tile(
                         height=height, width=width, groups=groups, channels=channels, order=order
@@ -249,11 +270,14 @@ def _conv_cost(
     shape: ConvShape,
     work: _Work,
     tile: _Tile,
-    inputs: Slots,
-    outputs: Slots,
+    inputs: int,
+    outputs: int,
     config: AcceleratorConfig,
 ) -> float:
-    """Rough cycles of the layer: the busiest of array, memory and post-processor."""
+    """Rough cycles of the layer: the busiest of array, memory and post-processor.
+
+    ``inputs`` and ``outputs`` are the numbers of their slots.
+    """
     ofmap, ifmap = shape.ofmap, shape.ifmap
     tiles = ceil_div(ofmap.height, tile.height) * ceil_div(ofmap.width, tile.width)
     columns = len(work.tiles)
@@ -274,7 +298,7 @@ def _conv_cost(
         weights *= 1 if weights <= config.weight_buffer_bytes else tiles
     else:
         weights *= 1 if group_weights <= config.weight_buffer_bytes else tiles
-        in_bytes *= 1 if tiles <= inputs.count or not whole else groups
+        in_bytes *= 1 if tiles <= inputs or not whole else groups
     load = (in_bytes + weights) / config.memory_bytes_per_cycle
     store = ofmap.elements / config.memory_bytes_per_cycle
     # Rows that are not contiguous in memory cost a burst each.
@@ -287,16 +311,16 @@ def _conv_cost(
         store += ofmap.height * ofmap.width * groups * 4
     hidden = max(execute, load, store, post)
     exposed = 0.0
-    if inputs.count == 1 and tiles > 1:
+    if inputs == 1 and tiles > 1:
         exposed += load
-    if outputs.count == 1 and tiles * groups > 1:
+    if outputs == 1 and tiles * groups > 1:
         exposed += store
     first = in_height * in_width * ifmap.channels / config.memory_bytes_per_cycle
     return hidden + exposed + first + tiles * groups * _COMMAND_CYCLES
 
 
 def _pool_cost(
-    shape: PoolShape, tile: _Tile, inputs: Slots, operand: bool, config: AcceleratorConfig
+    shape: PoolShape, tile: _Tile, inputs: int, operand: bool, config: AcceleratorConfig
 ) -> float:
     ofmap, ifmap = shape.ofmap, shape.ifmap
     tiles = ceil_div(ofmap.height, tile.height) * ceil_div(ofmap.width, tile.width)
@@ -309,5 +333,5 @@ def _pool_cost(
     taps = shape.window.kernel[0] * shape.window.kernel[1]
     period = max(taps, config.cols // config.requantiser_lanes)
     post = ofmap.height * ofmap.width * ceil_div(ofmap.channels, config.cols) * period
-    exposed = load if inputs.count == 1 and tiles * groups > 1 else 0.0
+    exposed = load if inputs == 1 and tiles * groups > 1 else 0.0
     return max(load, post) + exposed + tiles * groups * _COMMAND_CYCLES
