@@ -218,30 +218,27 @@ class StoreTiming:
     def take(self, time: int, command: Command) -> Taken:
         """Take ``command`` in cycle ``time``."""
         bursts = burst_beats(command, self._config)
-        start = time + 2
+        earliest = time + 2
         for beats in bursts:
-            self._burst(start, beats)
-            start = self._begun + 2
+            # The address before this one is taken in the cycle after its burst began.
+            begun = max(earliest, self._last_request, self._begun + 1, self._responses[0] + 1)
+            self._write(begun, beats)
+            answered = max(self._last_write + self._latency, self._responses[-1] + 1)
+            self._responses.append(answered)
+            self._begun, earliest = begun, begun + 2
         self.ready = self._begun + 1
         return Taken(self._responses[-1] + 1, self._counts.store(sum(bursts)))
 
-    def _burst(self, start: int, beats: int) -> None:
-        # The address is taken in the cycle after the one before began.
-        begun = max(start, self._last_request, self._begun + 1, self._responses[0] + 1)
-        self._begun = begun
-        self._beats(begun, beats)
-        self._responses.append(max(self._last_write + self._latency, self._responses[-1] + 1))
-
-    def _beats(self, begun: int, beats: int) -> None:
+    def _write(self, begun: int, beats: int) -> None:
         """Read requests and writes of a burst's beats."""
+        request, write = max(self._last_request, begun), self._last_write
         if self._interval == 1:
             # The memory takes every beat as it comes: requests never wait for credits.
-            self._last_request = max(begun, self._last_request) + beats
-            self._last_write = self._last_request + BUFFER_READ_LATENCY + 1
-            return
-        request, write = max(self._last_request, begun), self._last_write
-        for _ in range(beats):
-            request = max(request + 1, self._writes[0] + 1)
-            write = max(request + BUFFER_READ_LATENCY + 1, write + self._interval)
-            self._writes.append(write)
+            request += beats
+            write = request + BUFFER_READ_LATENCY + 1
+        else:
+            for _ in range(beats):
+                request = max(request + 1, self._writes[0] + 1)
+                write = max(request + BUFFER_READ_LATENCY + 1, write + self._interval)
+                self._writes.append(write)
         self._last_request, self._last_write = request, write

@@ -103,6 +103,9 @@ class TimelineSimulator:
         self._queues = {engine: _Queue(engine, engines[engine], depth) for engine in Engine}
         # By engine: cycles in which its commands were done.
         self._done: list[list[int]] = [[] for _ in range(max(Engine) + 1)]
+        # Queues whose first command may have become free to go; by engine, those that wait for it.
+        self._stirred: deque[_Queue] = deque()
+        self._waiting: list[list[_Queue]] = [[] for _ in self._done]
         self._loading = -1
         self._ended = 0
         # Fetch: cycle of each command's last beat, and of its dispatch.
@@ -113,7 +116,7 @@ class TimelineSimulator:
     def run(self, commands: Sequence[Command]) -> Timeline:
         """The timeline of ``commands``. Raises ``RunError`` if they wait forever."""
         total = len(commands)
-        self._spans = [Span(command.engine, 0, 0) for command in commands]
+        self._spans = [Span(Engine.LOAD, 0, 0)] * total
         self._accesses: list[Accesses] = [{}] * total
         while self._ended < total:
             while self._dispatch(commands) | self._take():
@@ -147,6 +150,7 @@ class TimelineSimulator:
             dispatched.append(time)
             queue.waiting.append(_Waiting(index, command, time, self._waits(queue, command)))
             queue.dispatched += 1
+            self._stirred.append(queue)
             progress = True
         return progress
 
@@ -168,7 +172,8 @@ class TimelineSimulator:
     def _take(self) -> bool:
         """Let engines take commands whose waits are known to be met."""
         progress = False
-        for queue in self._queues.values():
+        while self._stirred:
+            queue = self._stirred.popleft()
             while queue.waiting and queue.timing.ready is not None and self._take_first(queue):
                 progress = True
         return progress
@@ -179,6 +184,8 @@ class TimelineSimulator:
         met = []
         for other, count in waits:
             if count > len(self._done[other]):
+                if queue not in self._waiting[other]:
+                    self._waiting[other].append(queue)
                 return False
             met.append((other, self._done[other][count - 1] + 1))
         head = max(pushed, queue.taken[-1] if queue.taken else -1) + 1
@@ -211,6 +218,7 @@ class TimelineSimulator:
         if done is not None:
             taken = self._queues[Engine.LOAD].taken[-1]
             self._end(self._loading, Span(Engine.LOAD, taken, done))
+            self._stirred.append(self._queues[Engine.LOAD])
         return True
 
     def _fetch_offer(self, total: int) -> int | None:
@@ -226,6 +234,8 @@ class TimelineSimulator:
 
     def _end(self, index: int, span: Span) -> None:
         self._done[span.engine].append(span.done)
+        self._stirred.extend(self._waiting[span.engine])
+        self._waiting[span.engine].clear()
         self._spans[index] = span
         self._ended += 1
 
