@@ -148,9 +148,10 @@ class TimelineSimulator:
             previous = dispatched[-1] if index else -2
             time = max(self._arrived[index] + 2, previous + 2, room)
             dispatched.append(time)
+            if not queue.waiting:
+                self._stirred.append(queue)
             queue.waiting.append(_Waiting(index, command, time, self._waits(queue, command)))
             queue.dispatched += 1
-            self._stirred.append(queue)
             progress = True
         return progress
 
