@@ -11,7 +11,6 @@ from arch.commands import (
     POST_LOOPS,
     ROW_LOOPS,
     Command,
-    Engine,
     LoadTarget,
     PostOperand,
     PostSource,

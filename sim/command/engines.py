@@ -2,6 +2,7 @@
 
 from collections import Counter, deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from arch.commands import EXECUTE_LOOPS, POST_LOOPS, Command, Engine, PostOperand
@@ -15,7 +16,7 @@ from arch.timing import (
     array_latency,
     step_cycles,
 )
-from sim.command.accesses import Accesses, AccessCounts
+from sim.command.accesses import AccessCounts, Accesses
 from sim.command.affine import loop_counts
 from sim.command.bursts import burst_beats
 
@@ -23,7 +24,8 @@ _NEVER = -1
 """In place of an event that has not happened: no later one waits for it."""
 
 
-class Span(NamedTuple):
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Span:
     """One command's time on its engine: taken in cycle ``start``, complete in cycle ``done``."""
 
     engine: Engine

@@ -16,7 +16,7 @@ from arch.commands import COMMAND_BYTES, COUNT_BITS, Command, Engine
 from arch.config import AcceleratorConfig
 from arch.errors import RunError
 from arch.timing import FETCH_AHEAD
-from sim.command.accesses import Accesses, AccessCounts
+from sim.command.accesses import AccessCounts, Accesses
 from sim.command.engines import (
     EngineTiming,
     ExecuteTiming,
@@ -116,7 +116,7 @@ class TimelineSimulator:
     def run(self, commands: Sequence[Command]) -> Timeline:
         """The timeline of ``commands``. Raises ``RunError`` if they wait forever."""
         total = len(commands)
-        self._spans = [Span(Engine.LOAD, 0, 0)] * total
+        self._spans = [Span(engine=Engine.LOAD, start=0, done=0)] * total
         self._accesses: list[Accesses] = [{}] * total
         while self._ended < total:
             while self._dispatch(commands) | self._take():
@@ -199,7 +199,7 @@ class TimelineSimulator:
         if done is None:
             self._loading = index
         else:
-            self._end(index, Span(queue.engine, time, done))
+            self._end(index, Span(engine=queue.engine, start=time, done=done))
         return True
 
     def _grant(self, total: int) -> bool:
@@ -218,7 +218,7 @@ class TimelineSimulator:
         done = self._load.accept(self._bus, stop=fetch)
         if done is not None:
             taken = self._queues[Engine.LOAD].taken[-1]
-            self._end(self._loading, Span(Engine.LOAD, taken, done))
+            self._end(self._loading, Span(engine=Engine.LOAD, start=taken, done=done))
             self._stirred.append(self._queues[Engine.LOAD])
         return True
 
