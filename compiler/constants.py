@@ -9,46 +9,46 @@ from numpy.typing import NDArray
 from arch.config import OPERAND_BLOCK_BYTES, TABLE_BYTES, AcceleratorConfig
 from arch.errors import CompileError
 from arch.mapping import Mapping
+from compiler.fusion import FusedLayer
 from compiler.geometry import Columns, column_groups, reductions
-from sim.network import Add, AveragePool, Conv, MaxPool, Multiply, Table
-
-MapLayer = Conv | MaxPool | AveragePool | Add | Multiply | Table
-"""The layers that run on the machine."""
+from sim.network import AveragePool, Conv
 
 _INT32 = np.iinfo(np.int32)
 
 
 def constants(
-    layer: MapLayer, mapping: Mapping, config: AcceleratorConfig
+    layer: FusedLayer, mapping: Mapping, config: AcceleratorConfig
 ) -> dict[str, NDArray[np.uint8]]:
     """The bytes of the layer's weights, parameters and table, as far as it has them."""
     found = {"parameters": parameter_blocks(layer, config).ravel()}
-    if isinstance(layer, Conv):
+    if layer.conv is not None:
         tiles = [
-            weight_tiles(layer, columns, mapping.channel_block, config).ravel()
-            for columns in column_groups(layer.shape, config.cols)
+            weight_tiles(layer.conv, columns, mapping.channel_block, config).ravel()
+            for columns in column_groups(layer.conv.shape, config.cols)
         ]
         found["weights"] = np.concatenate(tiles).view(np.uint8)
-    if isinstance(layer, Table):
-        found["table"] = layer.table
+    if layer.table is not None:
+        found["table"] = layer.table.table
     return found
 
 
-def constant_sizes(layer: MapLayer, mapping: Mapping, config: AcceleratorConfig) -> dict[str, int]:
+def constant_sizes(
+    layer: FusedLayer, mapping: Mapping, config: AcceleratorConfig
+) -> dict[str, int]:
     """The sizes of ``constants``, from shapes alone."""
     blocks, sizes = 1, {}
-    if isinstance(layer, Conv):
-        groups = column_groups(layer.shape, config.cols)
+    if layer.conv is not None:
+        groups = column_groups(layer.conv.shape, config.cols)
         blocks = len(groups)
         tiles = sum(
             each.tiles
             for columns in groups
-            for each in reductions(layer.shape, columns, mapping.channel_block, config.rows)
+            for each in reductions(layer.conv.shape, columns, mapping.channel_block, config.rows)
         )
         sizes["weights"] = tiles * config.weight_tile_bytes
-    if isinstance(layer, AveragePool):
-        blocks = len(np.unique(_tap_counts(layer), axis=0))
-    if isinstance(layer, Table):
+    if isinstance(layer.pool, AveragePool):
+        blocks = len(np.unique(_tap_counts(layer.pool), axis=0))
+    if layer.table is not None:
         sizes["table"] = TABLE_BYTES
     return {"parameters": blocks * block_words(layer, config) * config.bus_bytes, **sizes}
 
@@ -89,13 +89,13 @@ def _dense(layer: Conv, columns: Columns) -> NDArray[np.int8]:
     return dense
 
 
-def block_words(layer: MapLayer, config: AcceleratorConfig) -> int:
+def block_words(layer: FusedLayer, config: AcceleratorConfig) -> int:
     """Words of the parameter buffer that one block of ``layer`` takes."""
-    operand = config.operand_block_words if isinstance(layer, Add | Multiply) else 0
+    operand = 0 if layer.join is None else config.operand_block_words
     return config.parameter_block_words + operand
 
 
-def parameter_blocks(layer: MapLayer, config: AcceleratorConfig) -> NDArray[np.uint8]:
+def parameter_blocks(layer: FusedLayer, config: AcceleratorConfig) -> NDArray[np.uint8]:
     """Bias and multiplier of each column, as uint8 [block, bytes].
 
     A convolution has a block for each group of columns, an average pooling those that
@@ -103,14 +103,15 @@ def parameter_blocks(layer: MapLayer, config: AcceleratorConfig) -> NDArray[np.u
     in the input's zero point, so that the array may multiply raw activations. Raises
     ``CompileError`` if an accumulator could overflow.
     """
-    pairs = list(_conv_pairs(layer, config) if isinstance(layer, Conv) else _uniform(layer, config))
+    conv = layer.conv
+    pairs = list(_uniform(layer, config) if conv is None else _conv_pairs(conv, config))
     blocks = np.zeros((len(pairs), block_words(layer, config) * config.bus_bytes), np.uint8)
     for row, (bias, multiplier) in zip(blocks, pairs, strict=True):
         words = np.zeros((len(bias), 2), np.int32)
         words[:, 0] = bias
         words[:, 1] = multiplier.view(np.int32)
         row[: len(bias) * 8] = words.view(np.uint8).ravel()
-    if isinstance(layer, Add | Multiply):
+    if layer.join is not None:
         start = config.parameter_block_words * config.bus_bytes
         blocks[:, start : start + OPERAND_BLOCK_BYTES] = _operand_constants(layer)
     return blocks
@@ -128,16 +129,7 @@ def _tap_counts(layer: AveragePool) -> NDArray[np.int64]:
     return np.stack([inside.ravel(), layer.taps.ravel()], axis=1)
 
 
-def requantised_range(layer: MapLayer) -> tuple[int, tuple[int, int]]:
-    """Zero point and limits of the value that the requantiser gives, before operand and table."""
-    if isinstance(layer, Add | Multiply):
-        return 0, (-255, 255)
-    if isinstance(layer, Table):
-        return layer.input.zero_point, layer.input.limits
-    return layer.output.zero_point, layer.clamp
-
-
-def raw_zero_point(layer: MapLayer) -> int:
+def raw_zero_point(layer: FusedLayer | Conv) -> int:
     """The input's zero point as the array sees it: uint8 is taken as q - 128."""
     return layer.input.zero_point - (0 if layer.input.signed else 128)
 
@@ -152,39 +144,41 @@ def _conv_pairs(layer: Conv, config: AcceleratorConfig) -> Iterator[_Pair]:
     bias = layer.bias.astype(np.int64) - raw_zero_point(layer) * weights.sum(axis=1)
     # Every partial sum is one of |activation| <= 128 times |weight|.
     bound = 128 * np.abs(weights).sum(axis=1) + np.abs(bias)
-    _check_bound(layer, int(bound.max()))
+    _check_bound(layer.name, int(bound.max()))
     for columns in column_groups(layer.shape, config.cols):
         own = slice(columns.channel, columns.channel + columns.channels)
         yield bias[own], layer.multiplier[own]
 
 
-def _uniform(
-    layer: MaxPool | AveragePool | Add | Multiply | Table, config: AcceleratorConfig
-) -> Iterator[_Pair]:
+def _uniform(layer: FusedLayer, config: AcceleratorConfig) -> Iterator[_Pair]:
     """Blocks whose columns are all alike."""
     columns = np.ones(config.cols, np.int64)
     bias = -raw_zero_point(layer) * columns
-    if isinstance(layer, AveragePool):
-        kernel = layer.shape.window.kernel
-        _check_bound(layer, 2 * 128 * kernel[0] * kernel[1])
-        for inside, taps in np.unique(_tap_counts(layer), axis=0):
-            yield bias * inside, layer.multiplier(int(taps)) * columns.astype(np.float32)
+    pool = layer.pool
+    if isinstance(pool, AveragePool):
+        kernel = pool.shape.window.kernel
+        _check_bound(layer.name, 2 * 128 * kernel[0] * kernel[1])
+        for inside, taps in np.unique(_tap_counts(pool), axis=0):
+            yield bias * inside, pool.multiplier(int(taps)) * columns.astype(np.float32)
     else:
-        multiplier = layer.multiplier if isinstance(layer, MaxPool) else np.float32(1)
+        multiplier = np.float32(1) if pool is None else pool.multiplier
         yield bias, multiplier * columns.astype(np.float32)
 
 
-def _operand_constants(layer: Add | Multiply) -> NDArray[np.uint8]:
-    low, high = layer.clamp
-    other = layer.other_multiplier if isinstance(layer, Add) else 0
-    halves = np.array([layer.other.zero_point, layer.output.zero_point, low, high], np.int16)
-    words = np.array([layer.multiplier | layer.shift << 24, other], np.uint32)
+def _operand_constants(layer: FusedLayer) -> NDArray[np.uint8]:
+    join, other = layer.join, layer.other
+    assert join is not None
+    assert other is not None
+    low, high = join.clamp
+    own_multiplier, other_multiplier = layer.multipliers
+    halves = np.array([other.zero_point, join.output.zero_point, low, high], np.int16)
+    words = np.array([own_multiplier | join.shift << 24, other_multiplier], np.uint32)
     return np.concatenate([words.view(np.uint8), halves.view(np.uint8)])
 
 
-def _check_bound(layer: MapLayer, bound: int) -> None:
+def _check_bound(name: str, bound: int) -> None:
     if bound > _INT32.max:
         raise CompileError(
-            f"{layer.name}: an accumulator must hold any sum: the bound is {bound}, 32 bits hold "
+            f"{name}: an accumulator must hold any sum: the bound is {bound}, 32 bits hold "
             f"{_INT32.max}; make the bias or the number of inputs smaller"
         )

@@ -1,5 +1,6 @@
 """The compiler, top to bottom: an ONNX file and a machine become a program."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,14 +21,18 @@ class CompiledModel:
     program: Program
 
 
-def compile_file(path: Path, config: AcceleratorConfig) -> CompiledModel:
-    """Compile the ONNX QDQ file at ``path`` for ``config``.
+def compile_file(
+    path: Path, config: AcceleratorConfig, *, without: Collection[str] = ()
+) -> CompiledModel:
+    """Compile the ONNX QDQ file at ``path`` for ``config``, by all passes (``compiler.passes``) but
+    those named in ``without``.
 
-    Raises ``ModelError`` for what the file holds, ``CompileError`` for what does not fit.
+    Raises ``ModelError`` for what the file holds, ``CompileError`` for what does not fit,
+    ``InputError`` for a name that no pass has.
     """
     # Imported where a file is read: ONNX takes longer than timing a built-in network.
     from compiler.frontend import read_network
 
     model = read_network(path)
-    program = place_network(model.network, config)
+    program = place_network(model.network, config, without=without)
     return CompiledModel(model=model, program=program)

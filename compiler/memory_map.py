@@ -32,6 +32,14 @@ class MapPlace:
             address=self.address + offset, pixel_pitch=self.pixel_pitch, row_pitch=self.row_pitch
         )
 
+    def moved(self, distance: int) -> "MapPlace":
+        """The same map ``distance`` bytes further on."""
+        return MapPlace(
+            address=self.address + distance,
+            pixel_pitch=self.pixel_pitch,
+            row_pitch=self.row_pitch,
+        )
+
     def is_packed(self, fmap: FeatureMap) -> bool:
         """Whether ``fmap`` lies here without gaps."""
         return self == MapPlace.packed(self.address, fmap)

@@ -13,6 +13,7 @@ import typer
 from arch.errors import InputError
 from arch.presets import PRESETS, load_config
 from compiler.driver import CompiledModel, compile_file
+from compiler.passes import PASSES, check_names
 from compiler.place import place_network
 from compiler.report import layer_reports
 from tilewright.entry import run_app
@@ -40,6 +41,16 @@ Config = Annotated[
     str, typer.Option("--config", "-c", help=f"Preset ({', '.join(PRESETS)}) or TOML file.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
+
+Without = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--without",
+        help=f"Leave out a pass of the compiler ({', '.join(each.name for each in PASSES)}); "
+        "may be given several times.",
+        metavar="PASS",
+    ),
+]
 
 _PREPARATION = {
     Target.GOLDEN: "running the golden model",
@@ -78,12 +89,13 @@ def compile_(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Write the memory image to this file.")
     ] = None,
+    without: Without = None,
     as_json: Json = False,
 ) -> None:
     """Compile a network for a machine, and report tiles, buffers, cycles and traffic."""
     with ExitStack() as files:
         image_file = None if out is None else files.enter_context(whole_file(out, "--out"))
-        program = compile_file(model, load_config(config)).program
+        program = compile_file(model, load_config(config), without=_passes(without)).program
         reports = layer_reports(program)
         if image_file is not None:
             image_file.write_bytes(program.image.tobytes())
@@ -96,6 +108,7 @@ def compile_(
             "program_commands": len(program.commands),
             "image_bytes": program.image.size,
             "maps": {name: asdict(place) for name, place in program.maps.items()},
+            "on_chip": [asdict(each) for each in program.residents],
             "layers": [asdict(report) for report in reports],
         }
         typer.echo(json.dumps(summary, indent=2))
@@ -130,6 +143,7 @@ def run(
     timing_only: Annotated[
         bool, typer.Option("--timing-only", help="Time one image layer by layer, without data.")
     ] = False,
+    without: Without = None,
     as_json: Json = False,
     vcd: Annotated[
         Path | None, typer.Option("--vcd", help="Waveform of the RTL run; large: use --count 1.")
@@ -166,7 +180,7 @@ def run(
             )
         with ExitStack() as files:
             outputs = open_outputs(files, timeline, pictures)
-            timing = _time(model, config, outputs)
+            timing = _time(model, config, _passes(without), outputs)
         if as_json:
             typer.echo(json.dumps(timing.as_dict(), indent=2))
         else:
@@ -180,7 +194,7 @@ def run(
         # First, because what cannot be written is better said before the run than after it.
         waveform = None if vcd is None else files.enter_context(whole_file(vcd, "--vcd"))
         outputs = open_outputs(files, timeline, pictures)
-        compiled = compile_file(Path(model), load_config(config))
+        compiled = compile_file(Path(model), load_config(config), without=_passes(without))
         result = _evaluate(compiled, load_images(images, count), on, waveform)
         for write in outputs:
             write(compiled.program)
@@ -192,7 +206,13 @@ def run(
         raise typer.Exit(1)
 
 
-def _time(model: str, config: str, outputs: Sequence[Output]) -> NetworkTiming:
+def _passes(without: list[str] | None) -> list[str]:
+    """The passes to leave out. Raises ``InputError`` for a name that none has."""
+    check_names(without or [])
+    return without or []
+
+
+def _time(model: str, config: str, without: list[str], outputs: Sequence[Output]) -> NetworkTiming:
     """Time a built-in network from its shapes, or a file's network."""
     if model not in NETWORKS and not Path(model).suffix:
         raise InputError(
@@ -202,9 +222,10 @@ def _time(model: str, config: str, outputs: Sequence[Output]) -> NetworkTiming:
     machine = load_config(config)
     with working("placing the network and working out its timeline"):
         if model in NETWORKS:
-            program = place_network(shape_network(build(model)), machine, timing_only=True)
+            network = shape_network(build(model))
+            program = place_network(network, machine, timing_only=True, without=without)
         else:
-            program = compile_file(Path(model), machine).program
+            program = compile_file(Path(model), machine, without=without).program
         timing = time_program(program)
     for write in outputs:
         write(program)

@@ -53,8 +53,8 @@ def plot_roofline(program: Program, path: Path, kind: str) -> None:
         axes.set_ylabel("MACs per cycle")
         axes.grid(color="0.92", linewidth=0.6)
         axes.set_axisbelow(True)
-        others = len(timing.layers) - len(layers)
-        head(figure, axes, timing, config, f"{len(layers)} layers; {others} have no MACs")
+        shown = f"the {len(layers)} of {len(timing.layers)} layers that have MACs"
+        head(figure, axes, timing, config, shown)
 
 
 def _intensity(layer: LayerTiming) -> float:

@@ -10,7 +10,6 @@ from compiler.program import Program
 from sim.command.accesses import Accesses
 from sim.command.engines import Span
 from sim.command.timeline import Timeline, TimelineSimulator, sum_accesses
-from sim.network import Conv
 from tilewright.storage import storage_bytes
 
 
@@ -123,11 +122,11 @@ def _layer(program: Program, index: int, share: _Share, cycles: int) -> LayerTim
     config, layer = program.config, program.layers[index].layer
     counts = sum_accesses(share.accesses)
     counts["memory_read_beats"] += len(share.accesses) * COMMAND_BYTES // config.bus_bytes
-    macs = layer.shape.macs if isinstance(layer, Conv) else 0
+    macs = layer.macs
     fmap = layer.output.shape
     return LayerTiming(
         name=layer.name,
-        kind=type(layer).__name__,
+        kind=layer.kind,
         output=f"{fmap.height}x{fmap.width}x{fmap.channels}",
         macs=macs,
         cycles=cycles,

@@ -40,7 +40,7 @@ _WRITTEN = {
 
 
 class AccessCounts:
-    """Counts the accesses of commands on ``config``, their own fetch left out.
+    """Counts the accesses of execute and post commands on ``config``, their own fetch left out.
 
     Commands that differ in addresses alone, as those of a layer's tiles, are counted once.
     """
@@ -58,14 +58,6 @@ class AccessCounts:
         """Counts of a post command."""
         return self._once(self._post, _POST_KEY(command.values), command, post_accesses)
 
-    def load(self, command: Command, beats: int) -> Accesses:
-        """Counts of a load command of ``beats`` beats in all."""
-        return {"memory_read_beats": beats, _WRITTEN[LoadTarget(command["target"])]: beats}
-
-    def store(self, beats: int) -> Accesses:
-        """Counts of a store command of ``beats`` beats in all."""
-        return {"memory_write_beats": beats, "activation_read_store": beats}
-
     def _once(
         self,
         known: dict[tuple[int, ...], Accesses],
@@ -77,6 +69,16 @@ class AccessCounts:
         if found is None:
             found = known[key] = count(command, self._config)
         return found
+
+
+def load_accesses(command: Command, beats: int) -> Accesses:
+    """Counts of a load command of ``beats`` beats in all."""
+    return {"memory_read_beats": beats, _WRITTEN[LoadTarget(command["target"])]: beats}
+
+
+def store_accesses(beats: int) -> Accesses:
+    """Counts of a store command of ``beats`` beats in all."""
+    return {"memory_write_beats": beats, "activation_read_store": beats}
 
 
 def execute_accesses(command: Command, config: AcceleratorConfig) -> Accesses:

@@ -16,7 +16,7 @@ from arch.timing import (
     array_latency,
     step_cycles,
 )
-from sim.command.accesses import AccessCounts, Accesses
+from sim.command.accesses import AccessCounts, Accesses, load_accesses, store_accesses
 from sim.command.affine import loop_counts
 from sim.command.bursts import burst_beats
 
@@ -72,9 +72,8 @@ class ReadBus:
 class LoadTiming:
     """The load engine (``hw/load.py``): one burst's address after the other."""
 
-    def __init__(self, config: AcceleratorConfig, counts: AccessCounts) -> None:
+    def __init__(self, config: AcceleratorConfig) -> None:
         self._config = config
-        self._counts = counts
         self.ready: int | None = 0
         self.offer: int | None = None
         """Cycle in which the next address is offered, if there is one."""
@@ -89,7 +88,7 @@ class LoadTiming:
         self._next = 0
         self.ready = None
         self.offer = max(time + 2, self._ends[0] + 1)
-        return Taken(None, self._counts.load(command, sum(self._bursts)))
+        return Taken(None, load_accesses(command, sum(self._bursts)))
 
     def postpone(self) -> None:
         """Fetch was first: try again one cycle later."""
@@ -120,9 +119,9 @@ class ExecuteTiming:
     k is read in cycle T_k, its first vector in cycle t_k = t_0 + k * D.
     """
 
-    def __init__(self, config: AcceleratorConfig, counts: AccessCounts) -> None:
+    def __init__(self, config: AcceleratorConfig) -> None:
         self._config = config
-        self._counts = counts
+        self._counts = AccessCounts(config)
         self._latency = BUFFER_READ_LATENCY + array_latency(config) + ACCUMULATE_LATENCY
         self.ready: int | None = 0
         self._stalls: Counter[str] = Counter()
@@ -182,9 +181,9 @@ _STALLS = {int(engine): f"stall_{engine.name.lower()}" for engine in Engine}
 class PostTiming:
     """The post-processor (``hw/post.py``): one command after the other."""
 
-    def __init__(self, config: AcceleratorConfig, counts: AccessCounts) -> None:
+    def __init__(self, config: AcceleratorConfig) -> None:
         self._config = config
-        self._counts = counts
+        self._counts = AccessCounts(config)
         self.ready: int | None = 0
 
     def take(self, time: int, command: Command) -> Taken:
@@ -203,9 +202,8 @@ class StoreTiming:
     burst ``memory_latency`` cycles after its last beat, in order.
     """
 
-    def __init__(self, config: AcceleratorConfig, counts: AccessCounts) -> None:
+    def __init__(self, config: AcceleratorConfig) -> None:
         self._config = config
-        self._counts = counts
         self._interval = config.beat_interval
         self._latency = config.memory_latency
         self.ready: int | None = 0
@@ -229,7 +227,7 @@ class StoreTiming:
             self._responses.append(answered)
             self._begun, earliest = begun, begun + 2
         self.ready = self._begun + 1
-        return Taken(self._responses[-1] + 1, self._counts.store(sum(bursts)))
+        return Taken(self._responses[-1] + 1, store_accesses(sum(bursts)))
 
     def _write(self, begun: int, beats: int) -> None:
         """Read requests and writes of a burst's beats."""

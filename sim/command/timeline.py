@@ -14,9 +14,10 @@ from typing import NamedTuple
 
 from arch.commands import COMMAND_BYTES, COUNT_BITS, Command, Engine
 from arch.config import AcceleratorConfig
+from arch.counters import COUNTER_NAMES
 from arch.errors import RunError
 from arch.timing import FETCH_AHEAD
-from sim.command.accesses import AccessCounts, Accesses
+from sim.command.accesses import Accesses
 from sim.command.engines import (
     EngineTiming,
     ExecuteTiming,
@@ -90,14 +91,13 @@ class TimelineSimulator:
     def __init__(self, config: AcceleratorConfig) -> None:
         self._bus = ReadBus(config)
         self._fetch_beats = COMMAND_BYTES // config.bus_bytes
-        counts = AccessCounts(config)
-        self._load = LoadTiming(config, counts)
-        self._execute = ExecuteTiming(config, counts)
+        self._load = LoadTiming(config)
+        self._execute = ExecuteTiming(config)
         engines: dict[Engine, EngineTiming] = {
             Engine.LOAD: self._load,
             Engine.EXECUTE: self._execute,
-            Engine.POST: PostTiming(config, counts),
-            Engine.STORE: StoreTiming(config, counts),
+            Engine.POST: PostTiming(config),
+            Engine.STORE: StoreTiming(config),
         }
         depth = config.command_queue_depth
         self._queues = {engine: _Queue(engine, engines[engine], depth) for engine in Engine}
@@ -246,7 +246,7 @@ class TimelineSimulator:
         found.update(self._execute.stalls(cycles, found["array_busy"]))
         found["cycles"] = cycles
         found["commands"] = total
-        return dict(sorted(found.items()))
+        return {name: found[name] for name in COUNTER_NAMES}
 
 
 def sum_accesses(accesses: Iterable[Accesses]) -> Counter[str]:

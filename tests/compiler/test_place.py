@@ -7,12 +7,13 @@ import pytest
 
 from arch.config import AcceleratorConfig
 from arch.errors import CompileError
-from arch.layers import ConvShape, FeatureMap, Window
-from arch.mapping import Order
+from arch.layers import ConvShape, FeatureMap, PoolShape, Window
+from arch.mapping import Mapping, Order
 from arch.presets import PRESETS
+from compiler.fusion import LayerShape, Operand
 from compiler.place import place_network
 from compiler.program import Program
-from compiler.tiling import map_conv
+from compiler.tiling import map_layer
 from sim.command.functional import Storage
 from sim.golden.run import run_network
 from sim.network import Bytes, Layer, Network
@@ -52,6 +53,13 @@ def conv(channels: int, out_channels: int, size: int, kernel: int) -> ConvShape:
         out_channels=out_channels,
         window=Window(kernel=(kernel, kernel)),
     )
+
+
+def map_conv(name: str, shape: ConvShape, config: AcceleratorConfig) -> Mapping:
+    """The mapping of a convolution alone."""
+    window = PoolShape(ifmap=shape.ofmap, window=Window(kernel=(1, 1)))
+    whole = LayerShape(conv=shape, window=window, operand=Operand.NONE)
+    return map_layer(name, whole, config).mapping
 
 
 def test_layer_that_fits_no_tiling() -> None:

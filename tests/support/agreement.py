@@ -6,6 +6,7 @@ import numpy as np
 
 from arch.config import AcceleratorConfig
 from arch.registers import Status
+from compiler.passes import PASSES
 from compiler.place import place_network
 from compiler.program import Program
 from sim.command.functional import Storage
@@ -15,6 +16,9 @@ from sim.network import Bytes
 from sim.rtl.machine import RtlMachine, RunResult
 from tests.support.random_maps import SizeLimits
 from tests.support.random_networks import NETWORK_KINDS, random_network
+
+FUSING = tuple(each.name for each in PASSES if each.name.startswith("fuse-"))
+"""The passes that fuse layers."""
 
 LIMITS = SizeLimits(max_height=12, max_width=12, max_channels=40, max_macs=300_000)
 
@@ -35,12 +39,12 @@ class Case:
 def random_case(
     seed: int, config: AcceleratorConfig, kinds: tuple[str, ...] = NETWORK_KINDS
 ) -> Case:
-    """A random network of one of ``kinds`` placed on ``config``.
+    """A random network of one of ``kinds`` placed on ``config``, each layer by itself.
 
     Raises ``CompileError`` if it does not fit.
     """
     network, image = random_network(np.random.default_rng(seed), LIMITS, kinds)
-    return Case(program=place_network(network, config), image=image)
+    return Case(program=place_network(network, config, without=FUSING), image=image)
 
 
 def run_rtl(machine: RtlMachine, case: Case) -> RunResult:
@@ -53,12 +57,15 @@ def run_rtl(machine: RtlMachine, case: Case) -> RunResult:
 
 
 def assert_golden(case: Case, memory: np.ndarray) -> None:
-    """Every layer's output in ``memory`` must be the golden model's."""
+    """Every layer's output in ``memory`` must be the golden model's, and the outputs be there."""
     golden = run_network(case.program.network, case.image)
-    for placed in case.program.layers:
-        found = case.program.read_map(memory, placed.layer.output)
-        wrong = int(np.count_nonzero(found != golden[placed.layer.output.name]))
-        assert wrong == 0, f"{placed.layer.name}: {wrong} of {found.size} bytes differ"
+    specs = [placed.layer.output for placed in case.program.layers]
+    for spec in (*case.program.network.outputs, *specs):
+        if spec.name in case.program.maps and spec.name in golden:
+            found = case.program.read_map(memory, spec)
+            wrong = int(np.count_nonzero(found != golden[spec.name]))
+            assert wrong == 0, f"{spec.name}: {wrong} of {found.size} bytes differ"
+    assert {spec.name for spec in case.program.network.outputs} <= case.program.maps.keys()
 
 
 def assert_agreement(machine: RtlMachine, case: Case) -> None:
