@@ -1,6 +1,8 @@
 """What a tiling costs, roughly: the cycles of the busiest of array, memory and post-processor."""
 
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 from arch.commands import LOOP_LIMIT
 from arch.config import AcceleratorConfig, ceil_div
@@ -39,8 +41,7 @@ class Room:
         return cls(first_bank=0, banks=config.activation_banks)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Tile:
+class Tile(NamedTuple):
     """A size of tiles, and the order in which they are walked."""
 
     height: int
@@ -51,8 +52,7 @@ class Tile:
     order: Order
 
 
-@dataclass(frozen=True, kw_only=True)
-class Counts:
+class Counts(NamedTuple):
     """Slots of inputs and second operands, and slots of outputs."""
 
     inputs: int
@@ -91,14 +91,14 @@ class Work:
     def sums(self, tile: Tile) -> tuple[int, int]:
         """Largest (height, width) of what the post-processor's window slides over."""
         window = self.shape.window
-        return halo_size(window.window, window.ifmap, tile.height, tile.width)
+        return _halo_size(window.window, window.ifmap, tile.height, tile.width)
 
     def source(self, tile: Tile) -> tuple[int, int]:
         """Largest (height, width) of the input of a tile."""
         height, width = self.sums(tile)
         conv = self.shape.conv
         return (
-            (height, width) if conv is None else halo_size(conv.window, conv.ifmap, height, width)
+            (height, width) if conv is None else _halo_size(conv.window, conv.ifmap, height, width)
         )
 
     def sizes_on_chip(self, tile: Tile) -> tuple[int, int, int]:
@@ -176,6 +176,9 @@ class Work:
         if groups > 1:
             cycles += ofmap.height * ofmap.width * groups * _ROW_CYCLES
         return cycles
+
+
+_halo_size = lru_cache(maxsize=4096)(halo_size)
 
 
 def _split(reduction: Reduction, tiles: int, config: AcceleratorConfig) -> tuple[int, int, int]:
