@@ -63,8 +63,11 @@ def _find_from_bank_0(shape: LayerShape, room: Room, config: AcceleratorConfig) 
 def _cheapest(work: Work, config: AcceleratorConfig) -> Choice | None:
     """The cheapest mapping with ``work.block`` input channels on chip at a time, if one fits."""
     best: tuple[float, Tile, Counts, tuple[int, int, int]] | None = None
+    limit = work.room.banks * config.activation_bank_bytes
     for tile in _tiles(work, config):
         sizes = work.sizes_on_chip(tile)
+        if sum(sizes) > limit:
+            continue
         for counts in _counts(sizes):
             banks = _banks(sizes, counts, config)
             if sum(banks) <= work.room.banks:
