@@ -31,9 +31,7 @@ from sim.command.engines import (
 _COUNTS = 1 << COUNT_BITS
 
 _WAIT_FIELDS = {
-    int(engine): [
-        (int(other), f"wait_{other.name.lower()}") for other in Engine if other is not engine
-    ]
+    engine: [(other, f"wait_{other.name.lower()}") for other in Engine if other is not engine]
     for engine in Engine
 }
 """For each engine, the others and the fields of their counts."""
@@ -57,10 +55,10 @@ class Timeline:
 class _Waiting(NamedTuple):
     """A dispatched command: its number in the program, when it came, and what it waits for."""
 
-    index: int
+    number: int
     command: Command
     pushed: int
-    waits: list[tuple[int, int]]
+    waits: list[tuple[Engine, int]]
     """Engines, and how many commands each must have completed."""
 
 
@@ -155,7 +153,7 @@ class TimelineSimulator:
             progress = True
         return progress
 
-    def _waits(self, queue: _Queue, command: Command) -> list[tuple[int, int]]:
+    def _waits(self, queue: _Queue, command: Command) -> list[tuple[Engine, int]]:
         """What ``command`` waits for: 16-bit counts, nearest to what has been dispatched.
 
         What a command before it in the queue waits for as well is met before its turn.
