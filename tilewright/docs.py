@@ -18,7 +18,7 @@ from typer.cli import get_docs_for_click
 
 from arch.presets import PRESETS
 from compiler.driver import compile_file
-from compiler.place import place_network
+from compiler.schedule import schedule_network
 from compiler.support import support_page
 from tilewright.cli import app
 from tilewright.networks.page import networks_page
@@ -136,12 +136,12 @@ def refreshed(markdown: str, run: Callable[[str], str]) -> str:
 def draw_pictures(folder: Path) -> None:
     """Draw one digit on `small`, and the layers of a larger network."""
     model = ROOT / "examples" / "digits" / "digits_int8.onnx"
-    digits = compile_file(model, PRESETS["small"]).program
+    digits = compile_file(model, PRESETS["small"]).schedule
     draw(Picture.TIMELINE, digits, folder / "timeline.png", "png")
     network = shape_network(build(SHOWN_NETWORK))
-    program = place_network(network, PRESETS["gemmini16"], timing_only=True)
-    draw(Picture.UTILIZATION, program, folder / "utilization.png", "png")
-    draw(Picture.ROOFLINE, program, folder / "roofline.png", "png")
+    shown = schedule_network(network, PRESETS["gemmini16"], timing_only=True)
+    draw(Picture.UTILIZATION, shown, folder / "utilization.png", "png")
+    draw(Picture.ROOFLINE, shown, folder / "roofline.png", "png")
 
 
 def main() -> None:

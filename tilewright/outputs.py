@@ -4,13 +4,13 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-from compiler.program import Program
+from compiler.schedule import Schedule
 from tilewright.files import whole_file
 from tilewright.pictures import Picture, draw, picture_format
 from tilewright.trace import trace_text
 
-Output = Callable[[Program], None]
-"""Writes one file about a program's run."""
+Output = Callable[[Schedule], None]
+"""Writes one file about a network's run."""
 
 
 def open_outputs(
@@ -36,14 +36,14 @@ def open_outputs(
 
 
 def _trace_to(part: Path) -> Output:
-    def write(program: Program) -> None:
-        part.write_text(trace_text(program), "utf-8")
+    def write(schedule: Schedule) -> None:
+        part.write_text(trace_text(schedule), "utf-8")
 
     return write
 
 
 def _picture_to(part: Path, picture: Picture, format_: str) -> Output:
-    def write(program: Program) -> None:
-        draw(picture, program, part, format_)
+    def write(schedule: Schedule) -> None:
+        draw(picture, schedule, part, format_)
 
     return write

@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from arch.errors import InputError
-from compiler.program import Program
+from compiler.schedule import Schedule
 from tilewright.files import shown
 
 FORMATS = ("png", "svg")
@@ -16,7 +16,7 @@ FORMATS = ("png", "svg")
 
 
 class Picture(StrEnum):
-    """What can be drawn of a program's run; the value is its option on the command line."""
+    """What can be drawn of a network's run; the value is its option on the command line."""
 
     TIMELINE = "--plot"
     UTILIZATION = "--utilization"
@@ -34,15 +34,15 @@ def picture_format(option: str, path: Path) -> str:
     return ending
 
 
-def draw(picture: Picture, program: Program, path: Path, format_: str) -> None:
-    """Draw ``picture`` of one image's run of ``program``; ``format_`` is one of ``FORMATS``.
+def draw(picture: Picture, schedule: Schedule, path: Path, format_: str) -> None:
+    """Draw ``picture`` of one image's run of ``schedule``; ``format_`` is one of ``FORMATS``.
 
-    The same program gives the same file.
+    The same schedule gives the same file.
     """
-    _drawer(picture)(program, path, format_)
+    _drawer(picture)(schedule, path, format_)
 
 
-def _drawer(picture: Picture) -> Callable[[Program, Path, str], None]:
+def _drawer(picture: Picture) -> Callable[[Schedule, Path, str], None]:
     if picture is Picture.TIMELINE:
         from tilewright.plots import plot_timeline
 

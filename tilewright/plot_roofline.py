@@ -7,9 +7,9 @@ from pathlib import Path
 from matplotlib.axes import Axes
 
 from arch.config import AcceleratorConfig
-from compiler.program import Program
+from compiler.schedule import Schedule
 from tilewright.plot_style import WIDTH, colour_of, head, picture
-from tilewright.timing import LayerTiming, time_program
+from tilewright.timing import LayerTiming, time_schedule
 
 _HEIGHT = 6.0
 """Inches."""
@@ -25,14 +25,14 @@ _MARGIN = 1.6
 """Factor between the outermost points or roofs and the edge."""
 
 
-def plot_roofline(program: Program, path: Path, kind: str) -> None:
+def plot_roofline(schedule: Schedule, path: Path, kind: str) -> None:
     """Draw each layer that has multiply-accumulates as a point below the machine's roofs.
 
     Across: its MACs per byte of the busier direction of memory, since each direction has the whole
     bandwidth to itself; up: its MACs per cycle. A point's area is its share of the cycles. ``kind``
     is png or svg.
     """
-    timing, config = time_program(program), program.config
+    timing, config = time_schedule(schedule), schedule.config
     layers = [layer for layer in timing.layers if layer.macs and layer.cycles]
     with picture(path, kind) as (figure, axes):
         figure.set_size_inches(WIDTH, _HEIGHT)

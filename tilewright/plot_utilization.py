@@ -5,21 +5,21 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 
-from compiler.program import Program
+from compiler.schedule import Schedule
 from tilewright.plot_style import WIDTH, colour_of, head, picture, with_room
-from tilewright.timing import LayerTiming, time_program
+from tilewright.timing import LayerTiming, time_schedule
 
 _HEIGHT = 5.0
 """Inches."""
 
 
-def plot_utilization(program: Program, path: Path, kind: str) -> None:
+def plot_utilization(schedule: Schedule, path: Path, kind: str) -> None:
     """Draw a bar for each layer: as wide as its cycles, as high as its part of the array's peak.
 
     Full areas are multiply-accumulates; a shade marks the cycles of layers that have none. Where
     there is no room for all names, the longest layers have theirs. ``kind`` is png or svg.
     """
-    timing = time_program(program)
+    timing = time_schedule(schedule)
     layers = timing.layers
     starts = [sum(layer.cycles for layer in layers[:index]) for index in range(len(layers))]
     utilizations = [layer.utilization for layer in layers]
@@ -50,7 +50,7 @@ def plot_utilization(program: Program, path: Path, kind: str) -> None:
         top.set_xlabel("cycle", fontsize=8)
         top.tick_params(labelsize=8)
         used = f"{timing.utilization:.1%} of the array's peak in {timing.cycles:,} cycles"
-        head(figure, axes, timing, program.config, used)
+        head(figure, axes, timing, schedule.config, used)
 
 
 def _name_bars(axes: Axes, layers: Sequence[LayerTiming], starts: Sequence[int]) -> None:

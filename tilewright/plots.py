@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
 from arch.commands import Engine
-from compiler.program import Program
+from compiler.schedule import Schedule
 from tilewright.plot_style import WIDTH, picture, with_room
-from tilewright.trace import lanes, layer_names, program_timeline
+from tilewright.trace import RunTimeline, lanes, run_timeline
 
 _Colour = tuple[float, float, float]
 
@@ -33,19 +33,24 @@ _RESOLUTION = 2_000
 
 _Bar = tuple[int, int]
 """First cycle and number of cycles."""
+_HOST_ROWS = 3
+"""So many steps of the host in a row have their names on lines of their own."""
 
 
-def plot_timeline(program: Program, path: Path, kind: str) -> None:
+def plot_timeline(schedule: Schedule, path: Path, kind: str) -> None:
     """Draw one image's commands, a row of lanes for each engine, coloured by layer.
 
     In short runs, commands of one engine that overlap in its pipeline lie on lanes of their own.
-    ``kind`` is png or svg; the same program gives the same file.
+    Dashed lines stand where the machine waits for the host. ``kind`` is png or svg; the same
+    network gives the same file.
     """
-    names = list(dict.fromkeys(layer_names(program)))
+    run = run_timeline(schedule)
+    names = list(dict.fromkeys(run.layers))
     colours = {name: _COLOURS[index % len(_COLOURS)] for index, name in enumerate(names)}
     with picture(path, kind) as (figure, axes):
-        height = _draw_commands(axes, program, colours)
-        _label(axes, program)
+        height = _draw_commands(axes, run, colours)
+        height += _draw_host(axes, run, height)
+        _label(axes, schedule, run.cycles)
         if len(names) <= _LEGEND_ROWS:
             figure.set_size_inches(WIDTH, _MARGIN + _LANE * height)
             axes.legend(
@@ -56,30 +61,29 @@ def plot_timeline(program: Program, path: Path, kind: str) -> None:
             )
         else:
             figure.set_size_inches(WIDTH, _MARGIN + _NAMES + _LANE * height)
-            _name_layers(axes, program)
+            _name_layers(axes, run)
 
 
-def _draw_commands(axes: Axes, program: Program, colours: dict[str, _Colour]) -> float:
+def _draw_commands(axes: Axes, run: RunTimeline, colours: dict[str, _Colour]) -> float:
     """One bar a command, time to the right, engines from top to bottom; gives the height."""
-    timeline = program_timeline(program)
-    detailed = timeline.cycles <= _DETAILED
-    placed = lanes(timeline.spans) if detailed else [0] * len(timeline.spans)
+    detailed = run.cycles <= _DETAILED
+    placed = lanes(run.spans) if detailed else [0] * len(run.spans)
     tops, ticks = {}, []
     top = 0.0
     for engine in Engine:
-        spans = zip(timeline.spans, placed, strict=True)
+        spans = zip(run.spans, placed, strict=True)
         rows = 1 + max((lane for span, lane in spans if span.engine is engine), default=0)
         tops[engine] = top
         ticks.append(top + rows / 2)
         top += rows + _GAP
         axes.axhline(top - _GAP / 2, color="0.85", linewidth=0.6, zorder=0)
     bars: defaultdict[tuple[float, str], list[_Bar]] = defaultdict(list)
-    for name, span, lane in zip(layer_names(program), timeline.spans, placed, strict=True):
+    for name, span, lane in zip(run.layers, run.spans, placed, strict=True):
         bar = (span.start, span.done + 1 - span.start)
         bars[tops[span.engine] + lane, name].append(bar)
     for (bottom, name), each in bars.items():
         axes.broken_barh(
-            each if detailed else _joined(each, timeline.cycles // _RESOLUTION),
+            each if detailed else _joined(each, run.cycles // _RESOLUTION),
             (bottom, 0.9),
             facecolors=colours[name],
             edgecolors="white",
@@ -87,7 +91,7 @@ def _draw_commands(axes: Axes, program: Program, colours: dict[str, _Colour]) ->
         )
     axes.set_yticks(ticks, [engine.name.lower() for engine in Engine])
     axes.set_ylim(top - _GAP / 2, -_GAP / 2)
-    axes.set_xlim(0, timeline.cycles)
+    axes.set_xlim(0, run.cycles)
     return top
 
 
@@ -103,17 +107,16 @@ def _joined(bars: Sequence[_Bar], gap: int) -> list[_Bar]:
     return found
 
 
-def _name_layers(axes: Axes, program: Program) -> None:
+def _name_layers(axes: Axes, run: RunTimeline) -> None:
     """Names above the lanes, each where its layer computes, as far as there is room."""
-    timeline = program_timeline(program)
     work: dict[str, list[int]] = {}
-    for name, span in zip(layer_names(program), timeline.spans, strict=True):
+    for name, span in zip(run.layers, run.spans, strict=True):
         if span.engine in (Engine.EXECUTE, Engine.POST):
             first, _ = work.setdefault(name, [span.start, span.done])
             work[name] = [first, max(work[name][1], span.done)]
     names = list(work)
     centres = [(first + last) / 2 for first, last in work.values()]
-    chosen = with_room(centres, [last - first for first, last in work.values()], timeline.cycles)
+    chosen = with_room(centres, [last - first for first, last in work.values()], run.cycles)
     top = axes.secondary_xaxis("top")
     top.set_xticks(
         [centres[index] for index in chosen],
@@ -123,10 +126,36 @@ def _name_layers(axes: Axes, program: Program) -> None:
     )
 
 
-def _label(axes: Axes, program: Program) -> None:
-    config, cycles = program.config, program_timeline(program).cycles
+def _draw_host(axes: Axes, run: RunTimeline, top: float) -> float:
+    """Below ``top``, rows of what the host runs while the machine waits; gives their height."""
+    if not run.host:
+        return 0.0
+    rows = min(len(run.host), _HOST_ROWS)
+    for index, (cycle, each) in enumerate(run.host):
+        axes.axvline(cycle, color="black", linestyle="--", linewidth=0.8)
+        late = cycle > run.cycles / 2
+        axes.annotate(
+            f"{each.name} ({each.kind})",
+            (cycle, top + index % rows + 0.5),
+            xytext=(-4 if late else 4, 0),
+            textcoords="offset points",
+            ha="right" if late else "left",
+            va="center",
+            fontsize=8,
+        )
+    axes.set_yticks([*axes.get_yticks(), top + rows / 2], [*_tick_labels(axes), "host"])
+    axes.set_ylim(top + rows + _GAP / 2, -_GAP / 2)
+    return rows + _GAP
+
+
+def _tick_labels(axes: Axes) -> list[str]:
+    return [label.get_text() for label in axes.get_yticklabels()]
+
+
+def _label(axes: Axes, schedule: Schedule, cycles: int) -> None:
+    config = schedule.config
     axes.set_title(
-        f"{program.network.name} on {config.name} ({config.rows}x{config.cols}): one image in "
+        f"{schedule.network.name} on {config.name} ({config.rows}x{config.cols}): one image in "
         f"{cycles:,} cycles",
         loc="left",
     )

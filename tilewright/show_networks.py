@@ -5,7 +5,9 @@ from dataclasses import asdict
 
 from rich.table import Table
 
+from compiler.schedule import HostTraffic
 from tilewright.networks.registry import NETWORKS, totals
+from tilewright.show import in_order
 from tilewright.timing import NetworkTiming
 
 _ON_CHIP = {
@@ -62,7 +64,13 @@ def timing_table(timing: NetworkTiming) -> Table:
     for column in _ON_CHIP.values():
         table.add_column(column, justify="right")
     table.add_column("bound by")
-    for layer in timing.layers:
+    for layer in in_order(timing.layers, timing.host):
+        if isinstance(layer, HostTraffic):
+            moved = f"{layer.read_bytes:,}", f"{layer.written_bytes:,}"
+            none = ["-"] * len(_ON_CHIP)
+            row = (layer.name, layer.kind, layer.output, "-", "host", "-", *moved, *none, "host")
+            table.add_row(*row)
+            continue
         table.add_row(
             layer.name,
             layer.kind,
@@ -77,6 +85,10 @@ def timing_table(timing: NetworkTiming) -> Table:
         )
     table.add_section()
     table.add_row("sum", "", "", *_sums(timing), "")
+    if timing.host:
+        read = sum(each.read_bytes for each in timing.host)
+        written = sum(each.written_bytes for each in timing.host)
+        table.add_row("host", *[""] * 5, f"{read:,}", f"{written:,}", *[""] * (len(_ON_CHIP) + 1))
     return table
 
 

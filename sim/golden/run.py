@@ -1,6 +1,10 @@
 """Runs layers and whole networks on one image."""
 
+from collections.abc import Mapping
 from typing import assert_never
+
+import numpy as np
+from numpy.typing import NDArray
 
 from arch.errors import InputError
 from sim.golden.convolution import convolve
@@ -14,6 +18,7 @@ from sim.network import (
     Bytes,
     Concat,
     Conv,
+    HostStep,
     Layer,
     MaxPool,
     Multiply,
@@ -65,7 +70,20 @@ def run_network(network: Network, image_q: Bytes) -> dict[str, Bytes]:
     return {layer.output.name: maps[layer.output.name] for layer in network.layers}
 
 
-def _run_one_input(layer: Conv | MaxPool | AveragePool | Table | Slice | Alias, x: Bytes) -> Bytes:
+def run_results(
+    network: Network, image_q: Bytes, maps: Mapping[str, Bytes]
+) -> dict[str, NDArray[np.generic]]:
+    """Every result of the host by its name, of the image and the ``maps`` of ``run_network``."""
+    # ONNX Runtime is imported where it runs.
+    from sim.host import run_host_result
+
+    known = {network.input.name: image_q, **maps}
+    return {each.name: run_host_result(each, known[each.input.name]) for each in network.results}
+
+
+def _run_one_input(
+    layer: Conv | MaxPool | AveragePool | Table | Slice | Alias | HostStep, x: Bytes
+) -> Bytes:
     match layer:
         case Conv():
             return convolve(layer, x)
@@ -79,6 +97,10 @@ def _run_one_input(layer: Conv | MaxPool | AveragePool | Table | Slice | Alias, 
             return slice_map(layer, x)
         case Alias():
             return reshape(layer, x)
+        case HostStep():
+            from sim.host import run_host_step
+
+            return run_host_step(layer, x)
         case _:
             assert_never(layer)
 
