@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import cycle
 
 from arch.commands import Engine, LoadTarget, PostSource
@@ -55,7 +56,7 @@ class _Work:
         """First output channel."""
         return self.groups[0].columns.channel
 
-    @property
+    @cached_property
     def channels(self) -> int:
         """Output channels."""
         return sum(group.columns.channels for group in self.groups)

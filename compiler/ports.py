@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from arch.errors import InputError
 from compiler.layout import Layout
-from sim.host import run_host_result
 from sim.network import Bytes, HostResult, TensorSpec
 
 
@@ -105,6 +104,9 @@ class ResultPort:
 
     def dequantise(self, maps: Bytes) -> NDArray[np.float32] | NDArray[np.int64]:
         """The values [N, ...] for maps [N, height, width, channels] of ``tensor``."""
+        # ONNX Runtime is imported where it runs.
+        from sim.host import run_host_result
+
         made = np.concatenate([run_host_result(self.result, each) for each in maps])
         if self.result.dtype == np.int64:
             return made.astype(np.int64, copy=False)

@@ -1,6 +1,8 @@
 """What a tiling costs, roughly: the cycles of the busiest of array, memory and post-processor."""
 
 from dataclasses import dataclass
+from functools import cache
+from typing import NamedTuple
 
 from arch.commands import LOOP_LIMIT
 from arch.config import AcceleratorConfig, ceil_div
@@ -39,8 +41,7 @@ class Room:
         return cls(first_bank=0, banks=config.activation_banks)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Tile:
+class Tile(NamedTuple):
     """A size of tiles, and the order in which they are walked."""
 
     height: int
@@ -51,8 +52,7 @@ class Tile:
     order: Order
 
 
-@dataclass(frozen=True, kw_only=True)
-class Counts:
+class Counts(NamedTuple):
     """Slots of inputs and second operands, and slots of outputs."""
 
     inputs: int
@@ -77,6 +77,7 @@ class Work:
             groups = column_groups(shape.conv, config.cols)
             self.sizes = [columns.channels for columns in groups]
             self._count_weights(shape.conv, groups)
+        self._halos = cache(self._find_halos)
         kernel = shape.window.window.kernel
         self._taps = kernel[0] * kernel[1]
 
@@ -90,27 +91,30 @@ class Work:
 
     def sums(self, tile: Tile) -> tuple[int, int]:
         """Largest (height, width) of what the post-processor's window slides over."""
-        window = self.shape.window
-        return halo_size(window.window, window.ifmap, tile.height, tile.width)
+        return self._halos(tile.height, tile.width)[0]
 
     def source(self, tile: Tile) -> tuple[int, int]:
         """Largest (height, width) of the input of a tile."""
-        height, width = self.sums(tile)
-        conv = self.shape.conv
-        return (
-            (height, width) if conv is None else halo_size(conv.window, conv.ifmap, height, width)
-        )
+        return self._halos(tile.height, tile.width)[1]
+
+    def _find_halos(self, height: int, width: int) -> tuple[tuple[int, int], tuple[int, int]]:
+        """What ``sums`` and ``source`` give for a tile of ``height`` x ``width``."""
+        window, conv = self.shape.window, self.shape.conv
+        sums = halo_size(window.window, window.ifmap, height, width)
+        return sums, sums if conv is None else halo_size(conv.window, conv.ifmap, *sums)
 
     def sizes_on_chip(self, tile: Tile) -> tuple[int, int, int]:
         """Bytes of a slot of inputs, second operands and outputs; 0 for what needs none."""
         height, width = self.source(tile)
         outputs = tile.height * tile.width * tile.channels
         inputs = height * width * (tile.channels if self.shape.conv is None else self.block)
-        operands = {Operand.NONE: 0, Operand.MAP: outputs, Operand.PIXEL: tile.channels}
+        operands = 0
+        if self.shape.operand is not Operand.NONE:
+            operands = outputs if self.shape.operand is Operand.MAP else tile.channels
         room = self.room
         return (
             0 if room.input_pitch is not None else inputs,
-            0 if room.other_on_chip else operands[self.shape.operand],
+            0 if room.other_on_chip else operands,
             0 if room.output_on_chip else outputs,
         )
 

@@ -47,6 +47,13 @@ def random_conv_1d(
     return lively(lambda: _draw_1d(rng, limits))
 
 
+def random_long_conv(
+    rng: np.random.Generator, limits: SizeLimits = DEFAULT_LIMITS
+) -> tuple[Conv, Maps]:
+    """A convolution with a kernel of 7 or more in a direction, as often 1x7, 7x1 and 11x11."""
+    return lively(lambda: _draw_long(rng, limits))
+
+
 def random_fully_connected(
     rng: np.random.Generator, limits: SizeLimits = DEFAULT_LIMITS
 ) -> tuple[Conv, Maps]:
@@ -62,6 +69,26 @@ def _draw_conv(rng: np.random.Generator, limits: SizeLimits) -> tuple[Conv, Maps
         shape = ConvShape(ifmap=ifmap, out_channels=out_channels, window=window)
         if shape.macs <= limits.max_macs:
             return _conv_of_shape(rng, "conv", shape)
+
+
+def _draw_long(rng: np.random.Generator, limits: SizeLimits) -> tuple[Conv, Maps]:
+    while True:
+        any_size = (int(rng.integers(7, 11, endpoint=True)), up_to(rng, 11))
+        kernel = ((1, 7), (7, 1), (11, 11), any_size)[rng.integers(4)]
+        ifmap = random_map(rng, limits)
+        top, left, bottom, right = (int(rng.integers(kernel[side % 2])) for side in range(4))
+        window = Window(
+            kernel=kernel,
+            stride=(up_to(rng, limits.max_stride), up_to(rng, limits.max_stride)),
+            padding=(top, left, bottom, right),
+        )
+        height, width = ifmap.height + top + bottom, ifmap.width + left + right
+        if window.extent[0] > height or window.extent[1] > width:
+            continue
+        out_channels = up_to(rng, limits.max_channels)
+        shape = ConvShape(ifmap=ifmap, out_channels=out_channels, window=window)
+        if shape.macs <= limits.max_macs:
+            return _conv_of_shape(rng, "long_conv", shape)
 
 
 def _draw_grouped(rng: np.random.Generator, limits: SizeLimits) -> tuple[Conv, Maps]:
