@@ -1,13 +1,15 @@
 """What the host does at either end: quantise images, dequantise results."""
 
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 
 from arch.errors import InputError
 from compiler.layout import Layout
-from sim.network import Bytes, TensorSpec
+from sim.host import run_host_result
+from sim.network import Bytes, HostResult, TensorSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +53,11 @@ class OutputPort:
         """The output's shape in ONNX."""
         return self.layout.shape
 
+    @property
+    def classes(self) -> int:
+        """How many scores there are."""
+        return prod(self.shape)
+
     def quantised(self, maps: Bytes) -> Bytes:
         """8-bit maps [N, height, width, channels] in the ONNX order and shape [N, ...]."""
         rows = self.layout.from_memory(maps)
@@ -61,6 +68,43 @@ class OutputPort:
         """Real values [N, ...]: scale * (q - zero point) in float32."""
         difference = self.quantised(maps).astype(np.int32) - self.tensor.zero_point
         return np.asarray(difference.astype(np.float32) * self.tensor.scale, np.float32)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResultPort:
+    """The model's output ``name``, which the host makes of a map of the network."""
+
+    name: str
+    result: HostResult
+
+    @property
+    def tensor(self) -> TensorSpec:
+        """The map that it is made of."""
+        return self.result.input
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The output's shape in ONNX."""
+        return self.result.shape
+
+    @property
+    def classes(self) -> int | None:
+        """How many classes there are; None where the output is more than one index."""
+        single = self.result.dtype == np.float32 or prod(self.shape) == 1
+        return self.result.classes if single else None
+
+    def predicted(self, values: NDArray[np.generic]) -> int:
+        """The class that the values of one image tell: an index itself, or the largest score."""
+        if self.result.dtype == np.int64:
+            return int(values.reshape(-1)[0])
+        return int(values.argmax())
+
+    def dequantise(self, maps: Bytes) -> NDArray[np.float32] | NDArray[np.int64]:
+        """The values [N, ...] for maps [N, height, width, channels] of ``tensor``."""
+        made = np.concatenate([run_host_result(self.result, each) for each in maps])
+        if self.result.dtype == np.int64:
+            return made.astype(np.int64, copy=False)
+        return made.astype(np.float32, copy=False)
 
 
 def check_images(images: NDArray[np.float32], shape: tuple[int, ...]) -> None:

@@ -12,7 +12,7 @@ from compiler.graph import ONNX_DOMAINS, Graph, Node
 from compiler.integer_operators import INTEGER_OPERATORS, MICROSOFT
 from compiler.names import node_label, printable
 from compiler.onnx_file import OPSETS
-from compiler.operators import FUNCTIONS
+from compiler.operators import FUNCTIONS, HOST
 
 Rule = Callable[[Graph, Node], str | None]
 
@@ -62,6 +62,11 @@ _FUNCTION_ATTRIBUTES = {
     "ThresholdedRelu": {"alpha"},
 }
 _FUNCTION_RULES: dict[str, tuple[Rule, ...]] = {"PRelu": (layer.has_one_slope,)}
+_SOFTMAX = Operator(
+    becomes="a step of the host",
+    attributes=frozenset({"axis"}),
+    rules=(layer.fits_the_host,),
+)
 _CONSTANT = (
     "(the second may be one pixel); with a constant, part of the layer before, a depthwise "
     "convolution, or a table"
@@ -78,6 +83,11 @@ OPERATORS: dict[str, Operator] = {
     "Add": Operator(
         becomes=f"a sum of two maps {_CONSTANT}",
         rules=(layer.has_finite_constants,),
+    ),
+    "ArgMax": Operator(
+        becomes="a result of the host: its output must be one of the model",
+        attributes=frozenset({"axis", "keepdims", "select_last_index"}),
+        rules=(layer.fits_the_host,),
     ),
     "AveragePool": Operator(
         becomes="an average pool",
@@ -138,6 +148,17 @@ OPERATORS: dict[str, Operator] = {
     "GlobalAveragePool": Operator(becomes="an average pool", rules=(layer.reads_a_map,)),
     "GlobalMaxPool": Operator(becomes="a max pool", rules=(layer.reads_a_map,)),
     "Identity": Operator(becomes="nothing"),
+    "LRN": Operator(
+        becomes="a step of the host",
+        attributes=frozenset({"alpha", "beta", "bias", "size"}),
+        rules=(
+            layer.normalises_a_map,
+            layer.has_a_centre,
+            layer.has_positive_factors,
+            layer.fits_the_host,
+        ),
+    ),
+    "LogSoftmax": _SOFTMAX,
     "MatMul": Operator(becomes="a fully connected layer of each row", rules=_WEIGHTS),
     "MaxPool": Operator(
         becomes="a max pool",
@@ -164,6 +185,7 @@ OPERATORS: dict[str, Operator] = {
         becomes="a part of a map, without a copy along the channels",
         rules=(layer.has_constant_ranges, layer.takes_steps_of_one),
     ),
+    "Softmax": _SOFTMAX,
     "Split": Operator(
         becomes="parts of a map, without a copy along the channels",
         attributes=frozenset({"axis", "num_outputs"}),
@@ -185,19 +207,17 @@ _QUANTISE = "quantise the float model with `tilewright quantise`"
 _ON_HOST = "remove it from the model and compute it on the host"
 # What to do about operators that people meet often.
 _REMEDIES = {
-    "ArgMax": _ON_HOST,
+    "ArgMin": "use a Neg and an ArgMax",
     "ConvInteger": _QUANTISE,
     "ConvTranspose": "use a network without it",
     "DynamicQuantizeLinear": _QUANTISE,
     "InstanceNormalization": "train with BatchNormalization, which needs no run-time statistics",
-    "LRN": "remove it and train again; networks since 2014 do without",
     "LayerNormalization": "train with BatchNormalization, which needs no run-time statistics",
-    "LogSoftmax": _ON_HOST,
     "MatMulInteger": _QUANTISE,
     "Pad": "give the padding to the pads of the Conv or pooling that follows",
-    "QLinearSoftmax": _ON_HOST,
+    "NonMaxSuppression": _ON_HOST,
     "Shape": "export the model with fixed shapes, and quantise it with `tilewright quantise`",
-    "Softmax": _ON_HOST,
+    "TopK": _ON_HOST,
 }
 
 
@@ -247,9 +267,12 @@ def support_page() -> str:
         f"Of the operator sets (opsets) {OPSETS.start} to {OPSETS.stop - 1}, in quantised models "
         "and in float ones to calibrate.",
         "",
+        f"On the machine, but for {_listed(frozenset(HOST))}: ONNX Runtime runs those on the host.",
+        "",
     ]
     for name, operator in sorted(OPERATORS.items()):
-        lines += [f"## {name}", "", f"Becomes {operator.becomes}.", ""]
+        where = "**Runs on the host**, by ONNX Runtime. " if name in HOST else ""
+        lines += [f"## {name}", "", f"{where}Becomes {operator.becomes}.", ""]
         if operator.attributes:
             lines += [f"Attributes: {_listed(operator.attributes)}.", ""]
         lines += [f"- {' '.join((rule.__doc__ or '').split())}" for rule in operator.rules]

@@ -14,8 +14,8 @@ from arch.presets import PRESETS, load_config
 from compiler.driver import CompiledModel
 from compiler.frontend import read_network
 from compiler.passes import PASSES, check_names
-from compiler.place import place_network
 from compiler.report import layer_reports
+from compiler.schedule import schedule_network
 from tilewright.entry import run_app
 from tilewright.evaluate import Evaluation, Target, open_machine, prepare, run_images, summarise
 from tilewright.fidelity import Comparison
@@ -29,7 +29,7 @@ from tilewright.plots import FORMATS, plot_timeline
 from tilewright.show import evaluation_table, follow, layer_table, print_table, tracked, working
 from tilewright.show_fidelity import accuracy_table, noise_table
 from tilewright.show_networks import network_rows, network_table, timing_table
-from tilewright.timing import time_program
+from tilewright.timing import time_schedule
 from tilewright.trace import trace_text
 
 app = typer.Typer(
@@ -119,25 +119,33 @@ def compile_(
     with ExitStack() as files:
         image_file = None if out is None else files.enter_context(whole_file(out, "--out"))
         source = ModelSource(path=model, calibrate=calibrate, shape=parse_shape(shape))
-        program = source.compile(load_config(config), _passes(without)).program
-        reports = layer_reports(program)
+        schedule = source.compile(load_config(config), _passes(without)).schedule
+        reports = [each for program in schedule.programs for each in layer_reports(program)]
         if image_file is not None:
-            image_file.write_bytes(program.image.tobytes())
+            image_file.write_bytes(schedule.image.tobytes())
+    name, machine, host = schedule.network.name, schedule.config.name, schedule.host_traffic()
     if as_json:
         summary = {
-            "model": program.network.name,
-            "config": program.config.name,
+            "model": name,
+            "config": machine,
             "version": installed_version("tilewright"),
-            "program_address": program.program_address,
-            "program_commands": len(program.commands),
-            "image_bytes": program.image.size,
-            "maps": {name: asdict(place) for name, place in program.maps.items()},
-            "on_chip": [asdict(each) for each in program.residents],
+            "programs": [
+                {"address": each.program_address, "commands": len(each.commands)}
+                for each in schedule.programs
+            ],
+            "image_bytes": schedule.image.size,
+            "maps": {key: asdict(place) for key, place in schedule.maps.items()},
+            "on_chip": [
+                {"program": number, **asdict(resident)}
+                for number, each in enumerate(schedule.programs)
+                for resident in each.residents
+            ],
             "layers": [asdict(report) for report in reports],
+            "host": [asdict(each) for each in host],
         }
         typer.echo(json.dumps(summary, indent=2))
     else:
-        print_table(layer_table(program.network.name, program.config.name, reports))
+        print_table(layer_table(name, machine, reports, host))
 
 
 @app.command()
@@ -247,9 +255,9 @@ def run(
         compiled = source.compile(load_config(config), _passes(without))
         result = _evaluate(compiled, load_images(images, count), on, waveform)
         if trace is not None:
-            trace.write_text(trace_text(compiled.program), "utf-8")
+            trace.write_text(trace_text(compiled.schedule), "utf-8")
         if picture is not None and kind is not None:
-            plot_timeline(compiled.program, picture, kind)
+            plot_timeline(compiled.schedule, picture, kind)
     if as_json:
         typer.echo(json.dumps(result.as_dict(), indent=2))
     else:
@@ -292,10 +300,10 @@ def _run_timing(
     with working("placing the network and working out its timeline"):
         if model in NETWORKS:
             network = shape_network(build(model))
-            program = place_network(network, machine, timing_only=True, without=without)
+            schedule = schedule_network(network, machine, timing_only=True, without=without)
         else:
-            program = source.compile(machine, without).program
-        timing = time_program(program)
+            schedule = source.compile(machine, without).schedule
+        timing = time_schedule(schedule)
     if as_json:
         typer.echo(json.dumps(timing.as_dict(), indent=2))
     else:
@@ -309,7 +317,7 @@ def _evaluate(
     inputs = prepare(compiled, images)
     with ExitStack() as stack:
         with working(_PREPARATION[on]):
-            machine = stack.enter_context(open_machine(on, compiled.program, waveform))
+            machine = stack.enter_context(open_machine(on, compiled.schedule, waveform))
         results = follow(
             run_images(compiled, inputs, machine), len(inputs.maps), f"running on {on.value}"
         )

@@ -6,7 +6,7 @@ The quantised values are the golden model's, so those that the machine computes.
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
-from math import inf, log10, prod
+from math import inf, log10
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +17,11 @@ from onnxruntime.quantization.quant_utils import QUANT_INPUT_SUFFIX
 
 from compiler.frontend import ImportedModel
 from compiler.operators import MOVES
-from compiler.ports import OutputPort, check_images
+from compiler.ports import OutputPort, ResultPort, check_images
 from sim.golden.run import run_network
 from sim.network import Bytes, TensorSpec
-from tilewright.images import Images, check_labels
+from tilewright.evaluate import check_labels
+from tilewright.images import Images
 
 Reals = NDArray[np.float32]
 
@@ -88,7 +89,7 @@ class Comparison:
     def __init__(self, float_file: Path, file: Path, model: ImportedModel, images: Images) -> None:
         check_images(images.images, model.input.shape)
         if images.labels is not None:
-            check_labels(images.labels, prod(model.outputs[0].shape))
+            check_labels(model, images.labels)
         self._model = model
         self._images = images
         self._pairs = _pairs(float_file, file, model)
@@ -101,10 +102,10 @@ class Comparison:
         labels = self._images.labels
         bytes_ = self._model.input.quantise(self._images.images)
         for index, (image, map_) in enumerate(zip(self._images.images, bytes_, strict=True)):
-            scores = self._run(image, map_)
+            outputs = self._run(image, map_)
             if labels is not None:
-                for kind, values in scores.items():
-                    self._correct[kind] += int(values.argmax() == labels[index])
+                for kind, values in outputs.items():
+                    self._correct[kind] += int(self._class(values) == labels[index])
             yield
 
     def result(self) -> Fidelity:
@@ -122,7 +123,11 @@ class Comparison:
             tensors=tuple(map(_noise, self._pairs, self._sums)),
         )
 
-    def _run(self, image: Reals, map_: Bytes) -> dict[str, Reals]:
+    def _class(self, values: NDArray[np.generic]) -> int:
+        port = self._model.outputs[0]
+        return port.predicted(values) if isinstance(port, ResultPort) else int(values.argmax())
+
+    def _run(self, image: Reals, map_: Bytes) -> dict[str, NDArray[np.generic]]:
         """Add one image to the sums; gives the first output of both models."""
         name = self._session.get_inputs()[0].name
         made = [pair.tensor for pair in self._pairs if pair.tensor != name]

@@ -70,16 +70,6 @@ def load_images(path: Path, count: int | None) -> Images:
     )
 
 
-def check_labels(labels: NDArray[np.int64], classes: int) -> None:
-    """Raise ``InputError`` unless every label is one of ``classes``."""
-    wrong = labels[(labels < 0) | (labels >= classes)]
-    if wrong.size:
-        raise InputError(
-            f"`labels` must be in 0..{classes - 1}, the classes of the model, got {wrong[0]}; "
-            "number the classes from 0, or leave the labels out"
-        )
-
-
 def _check_images(path: Path, images: NDArray[np.generic]) -> None:
     if images.ndim < 2 or images.size == 0:
         raise InputError(

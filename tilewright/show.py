@@ -11,10 +11,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from compiler.report import LayerReport
+from compiler.schedule import HostTraffic
 from tilewright.evaluate import Evaluation, ImageResult
 
 _UNLIMITED = 10_000
 T = TypeVar("T")
+
+Layer = TypeVar("Layer")
 
 
 def print_table(table: Table, *, on_stderr: bool = False) -> None:
@@ -93,11 +96,20 @@ def evaluation_table(result: Evaluation) -> Table:
     }
     for name, value in rows.items():
         table.add_row(name, value)
+    for each in result.host:
+        table.add_row(f"{each.name} ({each.kind})", f"on the host, {moved_bytes(each)}")
     return table
 
 
-def layer_table(name: str, config: str, reports: Sequence[LayerReport]) -> Table:
-    """The compile report, a row a layer and a row of sums."""
+def moved_bytes(each: HostTraffic) -> str:
+    """What the host moves, for eyes."""
+    return f"{each.read_bytes:,} bytes read, {each.written_bytes:,} written"
+
+
+def layer_table(
+    name: str, config: str, reports: Sequence[LayerReport], host: Sequence[HostTraffic]
+) -> Table:
+    """The compile report, a row a layer and a row of sums; what the host runs in between."""
     table = Table(
         title=f"{name} on {config}, layer by layer",
         title_justify="left",
@@ -118,7 +130,12 @@ def layer_table(name: str, config: str, reports: Sequence[LayerReport]) -> Table
         "memory\nbytes",
     ):
         table.add_column(column, justify="right")
-    for each in reports:
+    for each in in_order(reports, host):
+        if isinstance(each, HostTraffic):
+            moved = f"{each.read_bytes + each.written_bytes:,}"
+            row = (each.name, each.kind, each.output, "host", *["-"] * 5, "host", "-", moved)
+            table.add_row(*row)
+            continue
         table.add_row(
             each.name,
             each.kind,
@@ -145,7 +162,17 @@ def layer_table(name: str, config: str, reports: Sequence[LayerReport]) -> Table
         "",
         f"{sum(each.memory_bytes for each in reports):,}",
     )
+    if host:
+        total = sum(each.read_bytes + each.written_bytes for each in host)
+        table.add_row("host", *[""] * 10, f"{total:,}")
     return table
+
+
+def in_order(layers: Sequence[Layer], host: Sequence[HostTraffic]) -> Iterator[Layer | HostTraffic]:
+    """The machine's ``layers`` with what the ``host`` runs where it does."""
+    for index in range(len(layers) + 1):
+        yield from (each for each in host if each.layers_before == index)
+        yield from layers[index : index + 1]
 
 
 def _optional(value: float | None, format_: str) -> str:

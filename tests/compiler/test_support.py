@@ -42,9 +42,8 @@ SUPPORTED = f"(supported: {', '.join(sorted({*OPERATORS, *INTEGER_OPERATORS}))})
 @pytest.mark.parametrize(
     ("operator", "remedy"),
     [
-        ("Softmax", "remove it from the model and compute it on the host"),
-        ("ArgMax", "remove it from the model and compute it on the host"),
-        ("LRN", "remove it and train again; networks since 2014 do without"),
+        ("TopK", "remove it from the model and compute it on the host"),
+        ("ArgMin", "use a Neg and an ArgMax"),
         ("Pad", "give the padding to the pads of the Conv or pooling that follows"),
         ("Loop", "replace or remove it"),
         ("ConvInteger", "quantise the float model with `tilewright quantise`"),

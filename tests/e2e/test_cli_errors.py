@@ -89,8 +89,8 @@ MODELS: dict[str, tuple[Callable[[Path], object], str]] = {
         "save the model with onnx.save(model, path, save_as_external_data=False)",
     ),
     "unsupported operator": (
-        lambda path: write_model(path, QdqGraph().qdq().conv().qdq().node("Softmax", name="top")),
-        "node 'top' (Softmax): operator Softmax is not supported; remove it from the model and "
+        lambda path: write_model(path, QdqGraph().qdq().conv().qdq().node("TopK", name="top")),
+        "node 'top' (TopK): operator TopK is not supported; remove it from the model and "
         f"compute it on the host (supported: {SUPPORTED})",
     ),
     "unsupported attribute": (
