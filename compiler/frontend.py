@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from arch.errors import ModelError
 from compiler.graph import Graph, build_graph
 from compiler.host import host_result
@@ -40,6 +42,8 @@ class ImportedModel:
     tensors: dict[str, Value]
 
 
+# Numbers in a file may be anything. What leaves float32 is refused by a rule, not told by NumPy.
+@np.errstate(all="ignore")
 def read_network(path: Path, shape: InputShape | None = None) -> ImportedModel:
     """The quantised network in an ONNX file, QDQ or of integer operators.
 

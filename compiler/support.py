@@ -216,7 +216,6 @@ _REMEDIES = {
     "MatMulInteger": _QUANTISE,
     "NonMaxSuppression": _ON_HOST,
     "Pad": "give the padding to the pads of the Conv or pooling that follows",
-    "QLinearSoftmax": _ON_HOST,
     "Shape": "export the model with fixed shapes, and quantise it with `tilewright quantise`",
     "TopK": _ON_HOST,
 }
@@ -262,14 +261,13 @@ def rule_text(rule: Rule) -> tuple[str, str]:
 
 def support_page() -> str:
     """The supported operators with attributes and rules, as Markdown."""
-    on_host = _listed(frozenset(HOST))
     lines = [
         "# Supported ONNX operators",
         "",
         f"Of the operator sets (opsets) {OPSETS.start} to {OPSETS.stop - 1}, in quantised models "
         "and in float ones to calibrate.",
         "",
-        f"All run on the machine, but for {on_host}: ONNX Runtime runs those on the host.",
+        f"On the machine, but for {_listed(frozenset(HOST))}: ONNX Runtime runs those on the host.",
         "",
     ]
     for name, operator in sorted(OPERATORS.items()):

@@ -20,7 +20,8 @@ from compiler.operators import MOVES
 from compiler.ports import OutputPort, check_images
 from sim.golden.run import run_network
 from sim.network import Bytes, TensorSpec
-from tilewright.images import Images, check_labels
+from tilewright.evaluate import check_labels
+from tilewright.images import Images
 
 Reals = NDArray[np.float32]
 
@@ -101,9 +102,9 @@ class Comparison:
         labels, port = self._images.labels, self._model.outputs[0]
         bytes_ = self._model.input.quantise(self._images.images)
         for index, (image, map_) in enumerate(zip(self._images.images, bytes_, strict=True)):
-            scores = self._run(image, map_)
+            outputs = self._run(image, map_)
             if labels is not None:
-                for kind, values in scores.items():
+                for kind, values in outputs.items():
                     self._correct[kind] += int(port.predicted(values) == labels[index])
             yield
 
