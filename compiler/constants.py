@@ -2,20 +2,20 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from arch.config import OPERAND_BLOCK_BYTES, TABLE_BYTES, AcceleratorConfig
+from arch.config import AcceleratorConfig
 from arch.errors import CompileError
+from arch.formats import accumulator_format
 from arch.mapping import Mapping
 from compiler.geometry import Columns, column_groups, reductions
-from sim.network import Add, AveragePool, Conv, MaxPool, Multiply, Table
+from sim.network import Add, AveragePool, Conv, MaxPool, Multiply, Table, element_type
 
 MapLayer = Conv | MaxPool | AveragePool | Add | Multiply | Table
 """The layers that run on the machine."""
-
-_INT32 = np.iinfo(np.int32)
 
 
 def constants(
@@ -30,7 +30,7 @@ def constants(
         ]
         found["weights"] = np.concatenate(tiles).view(np.uint8)
     if isinstance(layer, Table):
-        found["table"] = layer.table
+        found["table"] = np.ascontiguousarray(layer.table).view(np.uint8).ravel()
     return found
 
 
@@ -49,18 +49,20 @@ def constant_sizes(layer: MapLayer, mapping: Mapping, config: AcceleratorConfig)
     if isinstance(layer, AveragePool):
         blocks = len(np.unique(_tap_counts(layer), axis=0))
     if isinstance(layer, Table):
-        sizes["table"] = TABLE_BYTES
+        sizes["table"] = config.table_bytes
     return {"parameters": blocks * block_words(layer, config) * config.bus_bytes, **sizes}
 
 
 def weight_tiles(
     layer: Conv, columns: Columns, block: int, config: AcceleratorConfig
-) -> NDArray[np.int8]:
-    """Weights of one group of columns as int8 [tile, rows, cols], zero where the array is larger.
+) -> NDArray[Any]:
+    """Weights of one group of columns [tile, rows, cols] in the machine's width, zero where the
+    array is larger.
 
     ``block`` is the mapping's ``channel_block``: tiles are in the order in which they are used.
     """
     dense = _dense(layer, columns)
+    dtype = element_type(config.weight_bits, True)
     tiles = []
     for reduction in reductions(layer.shape, columns, block, config.rows):
         first = reduction.channel - columns.input_channel
@@ -68,20 +70,20 @@ def weight_tiles(
             columns.channels, reduction.ky * reduction.kx, reduction.run
         )
         padded = np.zeros(
-            (config.cols, reduction.ky * reduction.kx, reduction.kc * config.rows), np.int8
+            (config.cols, reduction.ky * reduction.kx, reduction.kc * config.rows), dtype
         )
         padded[: columns.channels, :, : reduction.run] = runs
         tiles.append(padded.reshape(config.cols, reduction.tiles, config.rows))
     return np.ascontiguousarray(np.concatenate(tiles, axis=1).transpose(1, 2, 0))
 
 
-def _dense(layer: Conv, columns: Columns) -> NDArray[np.int8]:
+def _dense(layer: Conv, columns: Columns) -> NDArray[Any]:
     """Weights [channels, ky, kx, input channels] of ``columns``, zero between groups."""
     shape = layer.shape
     own = layer.weights[columns.channel : columns.channel + columns.channels]
     if columns.input_channels == shape.group_inputs:
         return own
-    dense = np.zeros((*own.shape[:3], columns.input_channels), np.int8)
+    dense = np.zeros((*own.shape[:3], columns.input_channels), own.dtype)
     for group in range(columns.input_channels // shape.group_inputs):
         outputs = slice(group * shape.group_outputs, (group + 1) * shape.group_outputs)
         inputs = slice(group * shape.group_inputs, (group + 1) * shape.group_inputs)
@@ -106,13 +108,13 @@ def parameter_blocks(layer: MapLayer, config: AcceleratorConfig) -> NDArray[np.u
     pairs = list(_conv_pairs(layer, config) if isinstance(layer, Conv) else _uniform(layer, config))
     blocks = np.zeros((len(pairs), block_words(layer, config) * config.bus_bytes), np.uint8)
     for row, (bias, multiplier) in zip(blocks, pairs, strict=True):
-        words = np.zeros((len(bias), 2), np.int32)
-        words[:, 0] = bias
-        words[:, 1] = multiplier.view(np.int32)
-        row[: len(bias) * 8] = words.view(np.uint8).ravel()
+        columns = np.zeros(len(bias), [("bias", f"<i{config.bias_bytes}"), ("multiplier", "<f4")])
+        columns["bias"], columns["multiplier"] = bias, multiplier
+        row[: columns.nbytes] = columns.view(np.uint8)
     if isinstance(layer, Add | Multiply):
         start = config.parameter_block_words * config.bus_bytes
-        blocks[:, start : start + OPERAND_BLOCK_BYTES] = _operand_constants(layer)
+        constants_ = _operand_constants(layer, config)
+        blocks[:, start : start + constants_.size] = constants_
     return blocks
 
 
@@ -131,15 +133,21 @@ def _tap_counts(layer: AveragePool) -> NDArray[np.int64]:
 def requantised_range(layer: MapLayer) -> tuple[int, tuple[int, int]]:
     """Zero point and limits of the value that the requantiser gives, before operand and table."""
     if isinstance(layer, Add | Multiply):
-        return 0, (-255, 255)
+        most = (1 << layer.input.bits) - 1
+        return 0, (-most, most)
     if isinstance(layer, Table):
         return layer.input.zero_point, layer.input.limits
     return layer.output.zero_point, layer.clamp
 
 
 def raw_zero_point(layer: MapLayer) -> int:
-    """The input's zero point as the array sees it: uint8 is taken as q - 128."""
-    return layer.input.zero_point - (0 if layer.input.signed else 128)
+    """The input's zero point as the array sees it: an unsigned q is taken as q - 2^(bits - 1)."""
+    return layer.input.zero_point - (0 if layer.input.signed else _magnitude(layer))
+
+
+def _magnitude(layer: MapLayer) -> int:
+    """The largest magnitude of an input as the array sees it."""
+    return 1 << layer.input.bits - 1
 
 
 _Pair = tuple[NDArray[np.int64], NDArray[np.float32]]
@@ -150,8 +158,8 @@ def _conv_pairs(layer: Conv, config: AcceleratorConfig) -> Iterator[_Pair]:
     """One block for each group of columns."""
     weights = layer.weights.reshape(layer.shape.out_channels, -1).astype(np.int64)
     bias = layer.bias.astype(np.int64) - raw_zero_point(layer) * weights.sum(axis=1)
-    # Every partial sum is one of |activation| <= 128 times |weight|.
-    bound = 128 * np.abs(weights).sum(axis=1) + np.abs(bias)
+    # Every partial sum is one of |activation| times |weight|.
+    bound = _magnitude(layer) * np.abs(weights).sum(axis=1) + np.abs(bias)
     _check_bound(layer, int(bound.max()))
     for columns in column_groups(layer.shape, config.cols):
         own = slice(columns.channel, columns.channel + columns.channels)
@@ -166,7 +174,7 @@ def _uniform(
     bias = -raw_zero_point(layer) * columns
     if isinstance(layer, AveragePool):
         kernel = layer.shape.window.kernel
-        _check_bound(layer, 2 * 128 * kernel[0] * kernel[1])
+        _check_bound(layer, 2 * _magnitude(layer) * kernel[0] * kernel[1])
         for inside, taps in np.unique(_tap_counts(layer), axis=0):
             yield bias * inside, layer.multiplier(int(taps)) * columns.astype(np.float32)
     else:
@@ -174,17 +182,19 @@ def _uniform(
         yield bias, multiplier * columns.astype(np.float32)
 
 
-def _operand_constants(layer: Add | Multiply) -> NDArray[np.uint8]:
+def _operand_constants(layer: Add | Multiply, config: AcceleratorConfig) -> NDArray[np.uint8]:
     low, high = layer.clamp
     other = layer.other_multiplier if isinstance(layer, Add) else 0
-    halves = np.array([layer.other.zero_point, layer.output.zero_point, low, high], np.int16)
+    values = [layer.other.zero_point, layer.output.zero_point, low, high]
+    numbers = np.array(values, f"<i{config.operand_number_bytes}")
     words = np.array([layer.multiplier | layer.shift << 24, other], np.uint32)
-    return np.concatenate([words.view(np.uint8), halves.view(np.uint8)])
+    return np.concatenate([words.view(np.uint8), numbers.view(np.uint8)])
 
 
 def _check_bound(layer: MapLayer, bound: int) -> None:
-    if bound > _INT32.max:
+    limits = accumulator_format(layer.input.bits)
+    if bound > limits.maximum:
         raise CompileError(
-            f"{layer.name}: an accumulator must hold any sum: the bound is {bound}, 32 bits hold "
-            f"{_INT32.max}; make the bias or the number of inputs smaller"
+            f"{layer.name}: an accumulator must hold any sum: the bound is {bound}, {limits.bits} "
+            f"bits hold {limits.maximum}; make the bias or the number of inputs smaller"
         )

@@ -67,7 +67,7 @@ NO_OPERAND = {
 
 
 def post_fields(layer: MapLayer, parameters: int, channels: int) -> dict[str, int]:
-    """Fields of a post command that say how sums become values of at most 9 bits."""
+    """Fields of a post command that say how sums become values."""
     zero_point, (low, high) = requantised_range(layer)
     return {
         "parameter_address": parameters,
@@ -206,8 +206,9 @@ class _Rows:
 def _rows(place: MapPlace, part: Span2D, channel: int, channels: int) -> Iterator[_Rows]:
     """The fewest, longest rows that make up a rectangle of some channels of a map."""
     start = place.at(part.y, part.x, channel)
-    row = part.width * channels
-    if channels == place.pixel_pitch or part.width == 1:
+    pixel = channels * place.element
+    row = part.width * pixel
+    if pixel == place.pixel_pitch or part.width == 1:
         # The bytes of one row of pixels lie side by side.
         contiguous = row == place.row_pitch or part.height == 1
         yield _Rows(
@@ -223,7 +224,7 @@ def _rows(place: MapPlace, part: Span2D, channel: int, channels: int) -> Iterato
         yield _Rows(
             dram=start.address,
             dram_pitch=place.pixel_pitch,
-            row_bytes=channels,
+            row_bytes=pixel,
             rows=part.pixels,
             offset=0,
         )
@@ -232,7 +233,7 @@ def _rows(place: MapPlace, part: Span2D, channel: int, channels: int) -> Iterato
         yield _Rows(
             dram=start.address + y * place.row_pitch,
             dram_pitch=place.pixel_pitch,
-            row_bytes=channels,
+            row_bytes=pixel,
             rows=part.width,
             offset=y * row,
         )

@@ -151,13 +151,15 @@ class ConvEmitter:
         self, out: Span2D, part: Part, source: Span2D, address: int, weights: int, half: int
     ) -> Step:
         layer, config = self._layer, self._config
-        window, channels = layer.shape.window, part.reduction.block_channels
-        pitch = source.width * channels
+        window, element = layer.shape.window, config.activation_bytes
+        pixel = part.reduction.block_channels * element
+        pitch = source.width * pixel
         (ky, kx, kc), (n_ky, n_kx, n_kc) = part.start, part.count
-        step_x = window.dilation[1] * channels
+        step_x = window.dilation[1] * pixel
         y = out.y * window.stride[0] - window.padding[0] - source.y + ky * window.dilation[0]
-        x = (out.x * window.stride[1] - window.padding[1] - source.x) * channels
-        x += part.reduction.channel - part.reduction.block + kx * step_x + kc * config.rows
+        x = (out.x * window.stride[1] - window.padding[1] - source.x) * pixel
+        x += (part.reduction.channel - part.reduction.block + kc * config.rows) * element
+        x += kx * step_x
         values = {
             "address": (address + y * pitch) % config.activation_buffer_bytes,
             "y": y,
@@ -166,10 +168,10 @@ class ConvEmitter:
             "width": pitch,
             **row_loop("ky", n_ky, dy=window.dilation[0], pitch=pitch),
             **offset_loop("kx", n_kx, dx=step_x),
-            **offset_loop("kc", n_kc, dx=config.rows),
+            **offset_loop("kc", n_kc, dx=config.rows * element),
             **row_loop("oy", out.height, dy=window.stride[0], pitch=pitch),
-            **offset_loop("ox", out.width, dx=window.stride[1] * channels),
-            "padding": layer.input.zero_point & 0xFF,
+            **offset_loop("ox", out.width, dx=window.stride[1] * pixel),
+            "padding": layer.input.zero_point & (1 << config.activation_bits) - 1,
             "unsigned": int(not layer.input.signed),
             "weight_address": weights,
             "accumulator_address": half,
@@ -180,7 +182,7 @@ class ConvEmitter:
             Engine.EXECUTE,
             values,
             reads=(
-                Region("activation", address, address + source.pixels * channels),
+                Region("activation", address, address + source.pixels * pixel),
                 Region("weight", weights, stop),
             ),
             writes=(Region("accumulator", half, half + config.accumulator_half_entries),),
@@ -188,7 +190,9 @@ class ConvEmitter:
 
     def _post(self, work: _Work, columns: Columns, parameters: int, half: int, out: int) -> Step:
         height, width = work.pixels.height, work.pixels.width
-        start = out + columns.channel - work.channel
+        element = self._config.activation_bytes
+        pixel = work.channels * element
+        start = out + (columns.channel - work.channel) * element
         values = {
             "address": half,
             "y": 0,
@@ -204,8 +208,8 @@ class ConvEmitter:
             "unsigned": 0,
             **post_fields(self._layer, parameters, columns.channels),
             "out_address": start,
-            "out_py": width * work.channels,
-            "out_px": work.channels,
+            "out_py": width * pixel,
+            "out_px": pixel,
             **NO_OPERAND,
             "table": 0,
         }
@@ -220,7 +224,7 @@ class ConvEmitter:
                 Region(
                     "activation",
                     start,
-                    start + (work.pixels.pixels - 1) * work.channels + columns.channels,
+                    start + (work.pixels.pixels - 1) * pixel + columns.channels * element,
                 ),
             ),
         )

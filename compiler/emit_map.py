@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arch.commands import Engine, LoadTarget, PostMode, PostOperand, PostSource
-from arch.config import TABLE_BYTES, AcceleratorConfig
+from arch.config import AcceleratorConfig
 from arch.layers import PoolShape, Window
 from arch.mapping import Mapping, Slots
 from compiler.constants import block_numbers
@@ -132,9 +132,9 @@ class MapEmitter:
             LoadTarget.TABLE,
             dram=self._place.table,
             dram_pitch=0,
-            row_bytes=TABLE_BYTES,
+            row_bytes=self._config.table_bytes,
             rows=1,
-            address=self._table * TABLE_BYTES,
+            address=self._table * self._config.table_bytes,
             pitch=0,
         )
 
@@ -153,33 +153,36 @@ class MapEmitter:
     def _post(self, tile: _Tile, part: Span2D, first: int, count: int, parameters: int) -> Step:
         """One group of columns of a part of a tile."""
         window, layer = self._shape.window, self._layer
-        pitch = tile.source.width * tile.channels
+        element = self._config.activation_bytes
+        pixel = tile.channels * element
+        pitch = tile.source.width * pixel
         y = part.y * window.stride[0] - window.padding[0] - tile.source.y
-        x = (part.x * window.stride[1] - window.padding[1] - tile.source.x) * tile.channels
-        out_pitch = tile.pixels.width * tile.channels
-        start = (part.y - tile.pixels.y) * out_pitch + (part.x - tile.pixels.x) * tile.channels
-        out = tile.out + start + first
+        x = (part.x * window.stride[1] - window.padding[1] - tile.source.x) * pixel
+        out_pitch = tile.pixels.width * pixel
+        start = (part.y - tile.pixels.y) * out_pitch + (part.x - tile.pixels.x) * pixel
+        out = tile.out + start + first * element
         values = {
-            "address": (tile.address + first + y * pitch) % self._config.activation_buffer_bytes,
+            "address": (tile.address + first * element + y * pitch)
+            % self._config.activation_buffer_bytes,
             "y": y,
             "x": x,
             "height": tile.source.height,
             "width": pitch,
             **row_loop("py", part.height, dy=window.stride[0], pitch=pitch),
-            **offset_loop("px", part.width, dx=window.stride[1] * tile.channels),
+            **offset_loop("px", part.width, dx=window.stride[1] * pixel),
             **row_loop("wy", window.kernel[0], dy=window.dilation[0], pitch=pitch),
-            **offset_loop("wx", window.kernel[1], dx=window.dilation[1] * tile.channels),
+            **offset_loop("wx", window.kernel[1], dx=window.dilation[1] * pixel),
             "source": PostSource.ACTIVATION,
             "mode": PostMode.SUM if isinstance(layer, AveragePool) else PostMode.MAX,
             "unsigned": int(not layer.input.signed),
             **post_fields(layer, parameters, count),
             "out_address": out,
             "out_py": out_pitch,
-            "out_px": tile.channels,
-            **self._operand_fields(tile, start, first, out_pitch),
+            "out_px": pixel,
+            **self._operand_fields(tile, start, first * element, out_pitch),
             "table": self._table + 1 if isinstance(layer, Table) else 0,
         }
-        last = out + (part.height - 1) * out_pitch + (part.width - 1) * tile.channels + count
+        last = out + (part.height - 1) * out_pitch + (part.width - 1) * pixel + count * element
         return self._emission.step(
             Engine.POST,
             values,
@@ -194,7 +197,8 @@ class MapEmitter:
         if not isinstance(layer, Add | Multiply):
             return NO_OPERAND
         kind = PostOperand.ADD if isinstance(layer, Add) else PostOperand.MULTIPLY
-        steps = (0, 0, 0) if self._broadcasts else (start, out_pitch, tile.channels)
+        pixel = tile.channels * self._config.activation_bytes
+        steps = (0, 0, 0) if self._broadcasts else (start, out_pitch, pixel)
         return {
             "operand": kind,
             "operand_unsigned": int(not layer.other.signed),
@@ -204,18 +208,19 @@ class MapEmitter:
         }
 
     def _reads(self, tile: _Tile, parameters: int) -> tuple[Region, ...]:
-        size = tile.source.pixels * tile.channels
+        pixel = tile.channels * self._config.activation_bytes
+        size = tile.source.pixels * pixel
         reads = [
             Region("activation", tile.address, tile.address + size),
             self._emission.parameter_region(parameters),
         ]
         if self._operands is not None:
             pixels = 1 if self._broadcasts else tile.pixels.pixels
-            end = tile.operand + pixels * tile.channels
+            end = tile.operand + pixels * pixel
             reads.append(Region("activation", tile.operand, end))
         if isinstance(self._layer, Table):
-            first = self._table * TABLE_BYTES
-            reads.append(Region("table", first, first + TABLE_BYTES))
+            size = self._config.table_bytes
+            reads.append(Region("table", self._table * size, (self._table + 1) * size))
         return tuple(reads)
 
 

@@ -70,13 +70,14 @@ def _map_blocks(shape: ConvShape, block: int, config: AcceleratorConfig) -> Mapp
     groups = column_groups(shape, config.cols)
     work = _work(shape, groups, block, config)
     sizes = [columns.channels for columns in groups]
+    element = config.activation_bytes
     best: tuple[float, Mapping] | None = None
     for inputs, outputs in _slot_choices(config):
         for tile in _tiles(shape, sizes, config.accumulator_half_entries):
             in_height, in_width = halo_size(shape.window, shape.ifmap, tile.height, tile.width)
-            fits = in_height * in_width * block <= slot_bytes(
+            fits = in_height * in_width * block * element <= slot_bytes(
                 inputs, config
-            ) and tile.height * tile.width * tile.channels <= slot_bytes(outputs, config)
+            ) and tile.height * tile.width * tile.channels * element <= slot_bytes(outputs, config)
             if fits:
                 cost = _conv_cost(shape, work, tile, inputs, outputs, config)
                 if best is None or cost < best[0]:
@@ -119,10 +120,11 @@ def _map_operands(shape: PoolShape, operand: _Operand, config: AcceleratorConfig
     for inputs, operands, outputs in _operand_choices(operand, config):
         for tile in _tiles(shape, sizes, LOOP_LIMIT):
             in_height, in_width = halo_size(shape.window, shape.ifmap, tile.height, tile.width)
-            out_bytes = tile.height * tile.width * tile.channels
-            operand_bytes = tile.channels if operand is _Operand.PIXEL else out_bytes
+            channel_bytes = tile.channels * config.activation_bytes
+            out_bytes = tile.height * tile.width * channel_bytes
+            operand_bytes = channel_bytes if operand is _Operand.PIXEL else out_bytes
             fits = (
-                in_height * in_width * tile.channels <= slot_bytes(inputs, config)
+                in_height * in_width * channel_bytes <= slot_bytes(inputs, config)
                 and out_bytes <= slot_bytes(outputs, config)
                 and (operands is None or operand_bytes <= slot_bytes(operands, config))
             )
@@ -161,7 +163,7 @@ def _mapping(
 
 
 def _refuse(name: str, pixels: int, channels: int, config: AcceleratorConfig) -> NoReturn:
-    need = pixels * channels
+    need = pixels * channels * config.activation_bytes
     have = (config.activation_banks - 1) * config.activation_bank_bytes
     raise CompileError(
         f"{name}: {channels} input channels of one output pixel must fit the activation buffer "
@@ -267,7 +269,7 @@ def _conv_cost(
     in_height, in_width = halo_size(shape.window, ifmap, tile.height, tile.width)
     in_pixels = tiles * in_height * in_width
     whole = work.block >= ifmap.channels
-    in_bytes = in_pixels * (ifmap.channels if whole else sum(work.inputs))
+    in_bytes = in_pixels * (ifmap.channels if whole else sum(work.inputs)) * config.activation_bytes
     weights = weight_tiles * config.weight_tile_bytes
     group_weights = max(work.tiles) * tile.groups * config.weight_tile_bytes
     if tile.order is Order.PIXELS_OUTER:
@@ -276,7 +278,7 @@ def _conv_cost(
         weights *= 1 if group_weights <= config.weight_buffer_bytes else tiles
         in_bytes *= 1 if tiles <= inputs.count or not whole else groups
     load = (in_bytes + weights) / config.memory_bytes_per_cycle
-    store = ofmap.elements / config.memory_bytes_per_cycle
+    store = ofmap.elements * config.activation_bytes / config.memory_bytes_per_cycle
     # Rows that are not contiguous in memory cost a burst each.
     if not whole:
         load += in_pixels * len(work.inputs) * 4
@@ -291,7 +293,8 @@ def _conv_cost(
         exposed += load
     if outputs.count == 1 and tiles * groups > 1:
         exposed += store
-    first = in_height * in_width * ifmap.channels / config.memory_bytes_per_cycle
+    first = in_height * in_width * ifmap.channels * config.activation_bytes
+    first /= config.memory_bytes_per_cycle
     return hidden + exposed + first + tiles * groups * _COMMAND_CYCLES
 
 
@@ -302,7 +305,7 @@ def _pool_cost(
     tiles = ceil_div(ofmap.height, tile.height) * ceil_div(ofmap.width, tile.width)
     groups = ceil_div(ceil_div(ofmap.channels, config.cols), tile.groups)
     in_height, in_width = halo_size(shape.window, ifmap, tile.height, tile.width)
-    in_bytes = tiles * in_height * in_width * ifmap.channels
+    in_bytes = tiles * in_height * in_width * ifmap.channels * config.activation_bytes
     load = (in_bytes * 2 if operand else in_bytes) / config.memory_bytes_per_cycle
     if groups > 1:
         load += tiles * groups * in_height * in_width * 4

@@ -56,8 +56,8 @@ def place_maps(network: Network, memory: MemoryMap) -> dict[str, MapPlace]:
 
     def place(spec: TensorSpec) -> MapPlace:
         if spec.name not in places:
-            address = memory.place(f"map {spec.name}", spec.shape.elements)
-            places[spec.name] = MapPlace.packed(address, spec.shape)
+            address = memory.place(f"map {spec.name}", spec.shape.elements * spec.bytes)
+            places[spec.name] = MapPlace.packed(address, spec.shape, spec.bytes)
         return places[spec.name]
 
     # Backwards, so that an outer concatenation is placed before the parts of its parts.
@@ -74,7 +74,9 @@ def place_maps(network: Network, memory: MemoryMap) -> dict[str, MapPlace]:
             places[layer.output.name] = place(layer.input).at(*layer.start)
         elif isinstance(layer, Alias):
             address = place(layer.input).address
-            places[layer.output.name] = MapPlace.packed(address, layer.output.shape)
+            places[layer.output.name] = MapPlace.packed(
+                address, layer.output.shape, layer.output.bytes
+            )
         else:
             place(layer.output)
     return places
