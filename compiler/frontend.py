@@ -16,7 +16,7 @@ from compiler.shapes import fix_input, infer_shapes
 from compiler.simplify import simplify
 from compiler.support import check_operators, check_rules
 from compiler.values import Build, Value
-from sim.network import Network
+from sim.network import Layer, Network
 
 # What reads a tensor [1, a, b] as channels first, and what reads it as rows.
 _CHANNELS_FIRST = {"AveragePool", "BatchNormalization", "Conv", "GlobalAveragePool", "MaxPool"}
@@ -62,6 +62,7 @@ def _lower_all(graph: Graph, segments: Segments) -> ImportedModel:
         values[segment.target] = lower(graph, segment, values, build)
     if not build.layers:
         raise ModelError("the model must have at least one layer, got none; nothing would run")
+    _check_width(build.layers)
     shown = {name: values[exit_] for name, exit_ in segments.exits.items()}
     network = Network(
         name=SafeNames().make(graph.name),
@@ -78,6 +79,19 @@ def _lower_all(graph: Graph, segments: Segments) -> ImportedModel:
         ),
         tensors=values,
     )
+
+
+def _check_width(layers: list[Layer]) -> None:
+    """One machine has one word."""
+    first = layers[0].input
+    for layer in layers:
+        for spec in (*layer.inputs, layer.output):
+            if spec.bits != first.bits:
+                raise ModelError(
+                    f"all activations must have one width, got {first.bits} bits in tensor "
+                    f"{first.name} and {spec.bits} in {spec.name}; quantise all with one "
+                    "activation_type"
+                )
 
 
 def _channel_axis(graph: Graph) -> int:

@@ -16,6 +16,7 @@ from compiler.program import PlacedLayer, Program, pack_all
 from compiler.tiling import map_conv, map_elementwise, map_pool
 from compiler.views import place_maps, separate_views
 from compiler.waits import Step, add_waits
+from compiler.words import check_words
 from sim.network import Add, Alias, Concat, Conv, Multiply, Network, Slice, Table
 
 
@@ -27,6 +28,7 @@ def place_network(
     With ``timing_only``, weights are not looked at and the memory image stays empty: the program
     can be timed, not run. Raises ``CompileError`` for a layer that does not fit.
     """
+    check_words(network, config)
     network = separate_views(network)
     layers = [layer for layer in network.layers if not isinstance(layer, Alias | Concat | Slice)]
     mappings = [choose_mapping(layer, config) for layer in layers]

@@ -1,7 +1,7 @@
-"""Fifth step: a chain of functions of one number becomes a table of 256 bytes.
+"""Fifth step: a chain of functions of one number becomes a table.
 
 The functions are those of ONNX Runtime in float32, computed once for every byte that the input can
-hold; quantisation around them is ONNX's.
+hold, or at the ends of 256 segments of a 16-bit input; quantisation around them is ONNX's.
 """
 
 from collections.abc import Sequence
@@ -28,32 +28,52 @@ _ERRORS = (
     runtime.NotImplemented,
     runtime.RuntimeException,
 )
+# Inputs of 16 bits that share a segment.
+_SEGMENT = 256
 # The file format of onnx 1.13, which every opset can be written in.
 _IR_VERSION = 8
 
 
 def table_of(
     graph: Graph, nodes: Sequence[Node], source: TensorSpec, target: Quantisation
-) -> NDArray[np.uint8]:
-    """Output bits by input bits of ``nodes`` one after the other, uint8 [256].
+) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """The table of ``nodes`` one after the other, in the form of ``sim.network.Table``.
 
     Where a function is not defined (the root of a negative number), the output is real 0.
     """
-    bits = np.arange(256, dtype=np.uint8)
-    q = bits.view(source.dtype).astype(np.int32)
+    if source.bits == 8:
+        q = np.arange(256, dtype=np.uint8).view(source.dtype).astype(np.int32)
+        return _outputs(graph, nodes, q, source, target).astype(np.uint8)
+    low, high = source.limits
+    ends = _outputs(graph, nodes, np.arange(low, high + 2, _SEGMENT), source, target)
+    # A jump over more than half of the range becomes a steep slope.
+    changes = np.clip(np.diff(ends), -(1 << 15), (1 << 15) - 1)
+    segments = np.stack([ends[:-1], changes], axis=1).astype(np.uint16)
+    # Entries by the bits of the input: those of negative inputs come last.
+    return np.roll(segments, low // _SEGMENT, axis=0)
+
+
+def _outputs(
+    graph: Graph,
+    nodes: Sequence[Node],
+    q: NDArray[np.int32],
+    source: TensorSpec,
+    target: Quantisation,
+) -> NDArray[np.int64]:
+    """What ``nodes`` make of the inputs ``q``, quantised as ``target``."""
     real = ((q - source.zero_point).astype(np.float32) * source.scale).astype(np.float32)
-    values = _computed(_model(graph, nodes), real.tobytes(), nodes[0].label)
+    values = _computed(_model(graph, nodes, len(q)), real.tobytes(), nodes[0].label)
     low, high = target.limits
     with np.errstate(over="ignore", invalid="ignore"):
         rounded = np.rint(np.frombuffer(values, np.float32) / target.scale).astype(np.float64)
     quantised = np.clip(
         np.nan_to_num(rounded, posinf=1e9, neginf=-1e9) + target.zero_point, low, high
     )
-    return np.asarray(quantised.astype(np.int16).astype(np.uint8))
+    return quantised.astype(np.int64)
 
 
-def _model(graph: Graph, nodes: Sequence[Node]) -> bytes:
-    """A float model of the nodes alone, from ``x`` [256] to ``y``; constants are scalars."""
+def _model(graph: Graph, nodes: Sequence[Node], size: int) -> bytes:
+    """A float model of the nodes alone, from ``x`` [``size``] to ``y``; constants are scalars."""
     made: list[onnx.NodeProto] = []
     constants: list[TensorProto] = []
     tensor = "x"
@@ -69,7 +89,7 @@ def _model(graph: Graph, nodes: Sequence[Node]) -> bytes:
         tensor = "y" if index == len(nodes) - 1 else f"t{index}"
         attributes: dict[str, Any] = dict(node.attributes)
         made.append(helper.make_node(node.operator, inputs, [tensor], **attributes))
-    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [256]) for name in "xy")
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [size]) for name in "xy")
     model = helper.make_model(
         helper.make_graph(made, "table", [x], [y], constants),
         opset_imports=[helper.make_opsetid("", graph.opset)],
