@@ -1,6 +1,6 @@
 """Runs layers on RTL, command-level simulator and golden model, and demands that they agree."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -39,7 +39,10 @@ def random_case(
 
     Raises ``CompileError`` if it does not fit.
     """
-    network, image = random_network(np.random.default_rng(seed), LIMITS, kinds)
+    limits = replace(
+        LIMITS, activation_bits=config.activation_bits, weight_bits=config.weight_bits
+    )
+    network, image = random_network(np.random.default_rng(seed), limits, kinds)
     return Case(program=place_network(network, config), image=image)
 
 
