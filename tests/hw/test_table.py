@@ -1,9 +1,6 @@
 """The tables: elements looked up in every lane while others are written."""
 
-from fractions import Fraction
-from math import floor
 from random import Random
-from struct import unpack_from
 from typing import Any
 
 import pytest
@@ -14,6 +11,7 @@ from arch.presets import PRESETS
 from arch.timing import BUFFER_WRITE_LATENCY
 from hw.table import LookupTables
 from tests.support.amaranth_sim import int_to_lanes, lanes_to_int, simulate, to_verilog
+from tests.support.post_model import looked_up
 
 WIDE = PRESETS["small"].model_copy(update={"name": "wide", "bus_bits": 512})
 CONFIGS = [*PRESETS.values(), WIDE]
@@ -29,16 +27,10 @@ async def write(ctx: Any, dut: LookupTables, word: int, content: list[int]) -> N
     ctx.set(dut.write.valid, 0)
 
 
-def looked_up(config: AcceleratorConfig, content: bytes, table: int, element: int) -> int:
+def expected(config: AcceleratorConfig, content: bytes, table: int, element: int) -> int:
     """What the bytes ``content`` of all tables make of an element."""
-    if not table:
-        return element
-    entries = content[(table - 1) * config.table_bytes :]
-    if config.activation_bits == 8:
-        return entries[element]
-    segment, place = divmod(element, 256)
-    start, change = unpack_from("<Hh", entries, 4 * segment)
-    return int(start + floor(Fraction(change * place, 256) + Fraction(1, 2))) % (1 << 16)
+    size = config.table_bytes
+    return looked_up(content[(table - 1) * size :][:size], element) if table else element
 
 
 @pytest.mark.parametrize("table", range(TABLES + 1))
@@ -73,7 +65,7 @@ def test_every_entry_in_every_lane(config: AcceleratorConfig, table: int) -> Non
             if cycle < len(given):
                 ctx.set(dut.elements, lanes_to_int(given[cycle], bits))
             if cycle >= latency:
-                wanted = [looked_up(config, content, table, q) for q in given[cycle - latency]]
+                wanted = [expected(config, content, table, q) for q in given[cycle - latency]]
                 assert int_to_lanes(ctx.get(dut.results), lanes, bits) == wanted, cycle
             await ctx.tick()
 
