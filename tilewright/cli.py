@@ -187,7 +187,12 @@ def _run_timing(model: str, config: str, on: Target, images: Path | None, as_jso
     machine = load_config(config)
     with working("placing the network and working out its timeline"):
         if model in NETWORKS:
-            program = place_network(shape_network(build(model)), machine, timing_only=True)
+            network = shape_network(
+                build(model),
+                activation_bits=machine.activation_bits,
+                weight_bits=machine.weight_bits,
+            )
+            program = place_network(network, machine, timing_only=True)
         else:
             program = compile_file(Path(model), machine).program
         timing = time_program(program)
