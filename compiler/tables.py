@@ -19,6 +19,7 @@ from arch.errors import ModelError
 from compiler.graph import Graph, Node
 from compiler.onnx_file import first_line
 from compiler.quantisation import Quantisation, expect_real, is_constant
+from sim.golden.elementwise import table_outputs
 from sim.network import TensorSpec
 
 _ERRORS = (
@@ -39,18 +40,31 @@ def table_of(
 ) -> NDArray[np.uint8] | NDArray[np.uint16]:
     """The table of ``nodes`` one after the other, in the form of ``sim.network.Table``.
 
-    Where a function is not defined (the root of a negative number), the output is real 0.
+    Where a function is not defined (the root of a negative number), the output is real 0. Raises
+    ``ModelError`` for a function of 16 bits that straight lines do not follow closely.
     """
     if source.bits == 8:
         q = np.arange(256, dtype=np.uint8).view(source.dtype).astype(np.int32)
         return _outputs(graph, nodes, q, source, target).astype(np.uint8)
     low, high = source.limits
-    ends = _outputs(graph, nodes, np.arange(low, high + 2, _SEGMENT), source, target)
-    # A jump over more than half of the range becomes a steep slope.
+    q = np.arange(low, high + 2)
+    outputs = _outputs(graph, nodes, q, source, target)
+    ends = outputs[::_SEGMENT]
     changes = np.clip(np.diff(ends), -(1 << 15), (1 << 15) - 1)
     segments = np.stack([ends[:-1], changes], axis=1).astype(np.uint16)
     # Entries by the bits of the input: those of negative inputs come last.
-    return np.roll(segments, low // _SEGMENT, axis=0)
+    table = np.roll(segments, low // _SEGMENT, axis=0)
+    found = table_outputs(table, q[:-1].astype(np.uint16)).astype(np.int64)
+    if target.signed:
+        found = found.astype(np.int16).astype(np.int64)
+    error = int(np.abs(found - outputs[:-1]).max())
+    if error > _SEGMENT:
+        raise ModelError(
+            f"{nodes[0].label}: at 16 bits a function must lie within {_SEGMENT} steps of the lines "
+            f"between its values at every {_SEGMENT}th input, got {error} steps; quantise the model "
+            "with 8-bit activations, or use a smoother function"
+        )
+    return table
 
 
 def _outputs(
