@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from onnxruntime.quantization import QuantType
 
 from arch.errors import CompileError
 from arch.presets import PRESETS
@@ -15,6 +16,7 @@ from sim.network import Network
 from tests.compiler.test_place import execute
 from tests.support.machines import CONFIGS
 from tests.support.qdq_graph import QdqGraph
+from tests.support.qdq_models import FloatNet, golden_output, onnxruntime_output, quantised
 
 
 def network(folder: Path, activation: type, weight: type, opset: int = 21) -> Network:
@@ -79,3 +81,34 @@ def test_16_bits_of_an_older_opset(tmp_path: Path) -> None:
         if node.op_type != "Conv":
             node.domain = "com.microsoft"
     assert read_network(graph.save(tmp_path)).network.input.bits == 16
+
+
+@pytest.mark.parametrize("activation", [QuantType.QInt16, QuantType.QUInt16])
+@pytest.mark.parametrize(
+    ("weight", "config"), [(QuantType.QInt16, "small16"), (QuantType.QInt8, "uneven16")]
+)
+def test_a_network_that_onnx_runtime_quantised(
+    activation: QuantType, weight: QuantType, config: str, tmp_path: Path
+) -> None:
+    """Command by command as the golden model, and within two steps of ONNX Runtime's float32."""
+    rng = np.random.default_rng(3)
+    net = FloatNet(rng, (1, 3, 12, 12)).conv(8, (3, 3), pads=[1, 1, 1, 1]).add("Relu")
+    net.add("MaxPool", kernel_shape=[2, 2], strides=[2, 2]).infer()
+    net.conv(10, (3, 3), strides=[2, 2]).add("Relu").add("GlobalAveragePool").infer()
+    net.add("Flatten").infer().gemm(5)
+    images = rng.normal(size=(6, 3, 12, 12)).astype(np.float32)
+    path = quantised(
+        net.model(),
+        images,
+        tmp_path / "net.onnx",
+        activation_type=activation,
+        weight_type=weight,
+        extra_options={"WeightSymmetric": True},
+    )
+    model = read_network(path)
+    steps = golden_output(model, images) - onnxruntime_output(path, images, integer=False)
+    assert np.abs(steps / model.outputs[0].tensor.scale).max() < 2.5
+    program = place_network(model.network, CONFIGS[config])
+    (x,) = model.input.quantise(images[:1])
+    golden = run_network(model.network, x)[model.network.outputs[0].name]
+    assert np.array_equal(execute(program, x), golden)
