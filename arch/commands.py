@@ -254,9 +254,10 @@ POST = CommandFormat(
     "elements of up to `cols` channels into the activation buffer. With an operand, the channels' "
     "parameters are followed by its constants: multiplier (24 bits) and shift (8 bits); the "
     "operand's multiplier (24 bits); the operand's zero point and the output's zero point; the "
-    "smallest and the largest output (16 bits each, signed; 32 for 16-bit activations). Then a = the requantised and clamped value, b = "
-    "the operand less its zero point, and the output is rne(t * 2^-shift) + zero point, clamped, "
-    "with t = a * multiplier + b * operand multiplier (add) or a * b * multiplier (multiply).",
+    "smallest and the largest output (16 bits each, signed; 32 for 16-bit activations). Then a = "
+    "the requantised and clamped value, b = the operand less its zero point, and the output is "
+    "rne(t * 2^-shift) + zero point, clamped, with t = a * multiplier + b * operand multiplier "
+    "(add) or a * b * multiplier (multiply).",
     fields=(
         *_header(),
         *_origin(),

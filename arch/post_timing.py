@@ -76,8 +76,8 @@ def post_cycles(config: AcceleratorConfig, outputs: int, window: int, operand: b
 
     ``outputs`` is the number of (py, px), ``window`` that of (wy, wx), both at least 1;
     ``operand``: it has a second operand. Written out: parameter_block_words + (operand_block_words
-    if operand) + (outputs - 1) * max(window, G) + window + G + 35 (37 for 16-bit
-    activations), with G = cols / requantiser_lanes. Neither padding, the source, the number of channels nor a table
+    if operand) + (outputs - 1) * max(window, G) + window + G + 35 (37 for 16-bit activations), with
+    G = cols / requantiser_lanes. Neither padding, the source, the number of channels nor a table
     matters.
     """
     last_output = (outputs - 1) * post_interval(config, window)

@@ -1,4 +1,4 @@
-"""Fifth step, first part: a linear operator with its bias and batch-norm becomes one integer layer."""
+"""Fifth step, first part: a linear operator with bias and batch-norm becomes one integer layer."""
 
 from dataclasses import dataclass, replace
 from math import prod
@@ -29,9 +29,9 @@ _UNIT_WEIGHT = 127
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Linear:
-    """A convolution: ``weights`` [out_channels, kernel_y, kernel_x, in_channels of a group], int8 or
-    int16.
+    """A convolution.
 
+    ``weights`` is int8 or int16 [out_channels, kernel_y, kernel_x, in_channels of a group].
     ``axis`` is the one of the channels in the operator's output. ``scale`` float32 [out_channels]
     is the weights'; ``bias`` float64 [out_channels] counts units of the accumulator,
     float32(input scale * ``scale``), and is not rounded yet.
@@ -123,9 +123,7 @@ def fold(graph: Graph, linear: Linear, node: Node, input_scale: np.float32) -> L
     return _scaled(linear, node, gain, zero, zero, input_scale)
 
 
-def integer_bias(
-    linear: Linear, activation_bits: int
-) -> NDArray[np.int32] | NDArray[np.int64]:
+def integer_bias(linear: Linear, activation_bits: int) -> NDArray[np.int32] | NDArray[np.int64]:
     """The bias rounded half to even, int32, or int64 where the accumulator has more bits.
 
     Raises ``ModelError`` if it leaves the range of the accumulator that goes with
@@ -136,8 +134,8 @@ def integer_bias(
     outside = linear.bias[~((rounded >= limits.minimum) & (rounded <= limits.maximum))]
     if outside.size:
         raise ModelError(
-            f"{linear.node.label}: the bias must fit int{limits.bits} in units of input scale times "
-            f"weight scale, got {outside[0]:g}; quantise again with larger weight scales"
+            f"{linear.node.label}: the bias must fit int{limits.bits} in units of input scale "
+            f"times weight scale, got {outside[0]:g}; quantise again with larger weight scales"
         )
     return rounded.astype(np.int32) if limits.bits == 32 else rounded.astype(np.int64)
 

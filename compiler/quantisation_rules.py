@@ -13,7 +13,6 @@ from compiler.quantisation import (
     zero_points,
 )
 
-
 _WORDS = (np.int8, np.uint8, np.int16, np.uint16)
 
 

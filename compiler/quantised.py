@@ -34,7 +34,7 @@ _AVERAGES = {"AveragePool", "GlobalAveragePool", "ReduceMean"}
 
 
 def lower(graph: Graph, segment: Segment, values: dict[str, Value], build: Build) -> Value:
-    """The value that a segment makes of the quantised tensors in ``values``; its layers join ``build``.
+    """The value that a segment makes of the tensors in ``values``; its layers join ``build``.
 
     Raises ``ModelError`` for two layers without quantisation between, and for scales, biases or
     shapes that no integer layer can have.

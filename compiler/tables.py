@@ -60,9 +60,9 @@ def table_of(
     error = int(np.abs(found - outputs[:-1]).max())
     if error > _SEGMENT:
         raise ModelError(
-            f"{nodes[0].label}: at 16 bits a function must lie within {_SEGMENT} steps of the lines "
-            f"between its values at every {_SEGMENT}th input, got {error} steps; quantise the model "
-            "with 8-bit activations, or use a smoother function"
+            f"{nodes[0].label}: at 16 bits a function must lie within {_SEGMENT} steps of the "
+            f"lines between its values at every {_SEGMENT}th input, got {error} steps; quantise the "
+            "model with 8-bit activations, or use a smoother function"
         )
     return table
 

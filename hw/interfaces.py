@@ -33,8 +33,9 @@ counts_layout = data.StructLayout({engine.name.lower(): COUNT_BITS for engine in
 class ReadPort(wiring.Signature):
     """A vector read of ``elements`` elements of ``width`` bits, as its user drives it.
 
-    ``address`` counts bytes and may be that of any element. ``data`` follows a request (``valid``) by BUFFER_READ_LATENCY cycles. Elements whose ``mask``
-    bit is clear are not read, and their data is arbitrary.
+    ``address`` counts bytes and may be that of any element. ``data`` follows a request (``valid``)
+    by BUFFER_READ_LATENCY cycles. Elements whose ``mask`` bit is clear are not read, and their data
+    is arbitrary.
     """
 
     def __init__(self, *, address_bits: int, elements: int, width: int = 8) -> None:

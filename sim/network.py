@@ -1,7 +1,7 @@
 """The integer network: what the golden model executes and the compiler places on the machine.
 
-Feature maps are of 8 or 16 bits, signed or not, channels-last (HWC), one image at a time. See ``sim.golden`` for
-the arithmetic.
+Feature maps are of 8 or 16 bits, signed or not, channels-last (HWC), one image at a time. See
+``sim.golden`` for the arithmetic.
 """
 
 from dataclasses import dataclass
@@ -97,8 +97,8 @@ class _TwoInputs:
 class Conv(_OneInput):
     """Convolution or fully connected layer.
 
-    ``weights`` is int8 or int16 [out_channels, kernel_y, kernel_x, in_channels of a group], ``bias``
-    int32 or int64 [out_channels] in the format of the accumulator, ``multiplier`` float32
+    ``weights`` is int8 or int16 [out_channels, kernel_y, kernel_x, in_channels of a group],
+    ``bias`` int32 or int64 [out_channels] in the format of the accumulator, ``multiplier`` float32
     [out_channels] and positive; ``clamp`` holds the inclusive output limits, ReLU folded in. A
     fully connected layer is a 1x1 convolution of a 1x1 map.
     """

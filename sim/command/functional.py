@@ -82,7 +82,9 @@ class Storage:
         weights = self.weight[
             (start + np.arange(tiles * config.weight_tile_bytes)) % self.weight.size
         ]
-        matrices = weights.view(element_type(config.weight_bits, True)).reshape(tiles, config.rows, config.cols)
+        matrices = weights.view(element_type(config.weight_bits, True)).reshape(
+            tiles, config.rows, config.cols
+        )
         psums = np.matmul(vectors, matrices.astype(np.float64)).sum(axis=0).astype(np.int64)
         half = config.accumulator_half_entries
         first = command["accumulator_address"]

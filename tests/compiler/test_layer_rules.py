@@ -217,13 +217,13 @@ RULES = [
     ),
     (
         lambda: conv_with(lambda graph: graph.constant("w", ONES)),
-        "node 'conv' (Conv): the weights must be an 8- or 16-bit constant behind a DequantizeLinear, "
-        "got float32 weights; quantise this node too",
+        "node 'conv' (Conv): the weights must be an 8- or 16-bit constant behind a "
+        "DequantizeLinear, got float32 weights; quantise this node too",
     ),
     (
         variable_weights,
-        "node 'conv' (Conv): the weights must be an 8- or 16-bit constant behind a DequantizeLinear, "
-        "got 'dq0_out', computed at run time; quantise this node too",
+        "node 'conv' (Conv): the weights must be an 8- or 16-bit constant behind a "
+        "DequantizeLinear, got 'dq0_out', computed at run time; quantise this node too",
     ),
     (
         lambda: conv_with(lambda graph: graph.weights("w", 200 * ONES, dtype=np.uint8)),
@@ -241,8 +241,8 @@ RULES = [
         lambda: conv_with(
             lambda graph: graph.weights("w", 126 * ONES, [0.5] * 4, [0, 0, -3, 0], axis=0)
         ),
-        "node 'conv' (Conv): the zero point of int8 and int16 weights must be 0, got -3; quantise with "
-        "extra_options={'WeightSymmetric': True}",
+        "node 'conv' (Conv): the zero point of int8 and int16 weights must be 0, got -3; quantise "
+        "with extra_options={'WeightSymmetric': True}",
     ),
     (
         lambda: conv_with(lambda graph: graph.weights("w", ONES, [0.5] * 3, axis=1)),

@@ -39,9 +39,7 @@ def execute(program: Program, x: Bytes) -> np.ndarray:
 @pytest.mark.parametrize("config", PRESETS.values(), ids=PRESETS)
 @pytest.mark.parametrize("seed", range(40))
 def test_random_layers(seed: int, config: AcceleratorConfig) -> None:
-    limits = replace(
-        LARGE, activation_bits=config.activation_bits, weight_bits=config.weight_bits
-    )
+    limits = replace(LARGE, activation_bits=config.activation_bits, weight_bits=config.weight_bits)
     network, x = random_network(np.random.default_rng(seed), limits)
     program = place_network(network, config)
     golden = run_network(network, x)[network.outputs[0].name]

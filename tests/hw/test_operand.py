@@ -83,9 +83,7 @@ def random_elements(rng: Random, count: int, bits: int = 9) -> list[tuple[int, i
     return ends + [(rng.randint(-most, most - 1), rng.randrange(most)) for _ in range(count)]
 
 
-def simulated(
-    setting: dict[str, Any], elements: list[tuple[int, int]], bits: int = 9
-) -> list[int]:
+def simulated(setting: dict[str, Any], elements: list[tuple[int, int]], bits: int = 9) -> list[int]:
     """One element in every cycle; results as they stand LATENCY cycles after their elements."""
     dut = OperandUnit(value_bits=bits)
     results: list[int] = []

@@ -25,7 +25,6 @@ class Output:
     low: int
     high: int
 
-
     bits: int = 32
     """Width of the accumulator."""
     result_bits: int = 9

@@ -39,9 +39,7 @@ def random_case(
 
     Raises ``CompileError`` if it does not fit.
     """
-    limits = replace(
-        LIMITS, activation_bits=config.activation_bits, weight_bits=config.weight_bits
-    )
+    limits = replace(LIMITS, activation_bits=config.activation_bits, weight_bits=config.weight_bits)
     network, image = random_network(np.random.default_rng(seed), limits, kinds)
     return Case(program=place_network(network, config), image=image)
 

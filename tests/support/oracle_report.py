@@ -28,9 +28,7 @@ class Comparison:
     unexplained_seeds: list[int] = field(default_factory=list)
 
 
-def compare(
-    seeds: Iterable[int], limits: SizeLimits = DEFAULT_LIMITS
-) -> dict[str, Comparison]:
+def compare(seeds: Iterable[int], limits: SizeLimits = DEFAULT_LIMITS) -> dict[str, Comparison]:
     """By oracle, the comparison over ``random_layer`` of each seed."""
     comparisons: dict[str, Comparison] = {}
     for seed in seeds:
@@ -66,9 +64,7 @@ def main() -> None:
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--bits", type=int, choices=(8, 16), default=8)
     arguments = parser.parse_args()
-    limits = replace(
-        DEFAULT_LIMITS, activation_bits=arguments.bits, weight_bits=arguments.bits
-    )
+    limits = replace(DEFAULT_LIMITS, activation_bits=arguments.bits, weight_bits=arguments.bits)
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.layers)
     print(table(compare(seeds, limits)))
 

@@ -35,9 +35,7 @@ def run_plain_onnx_runtime(model: onnx.ModelProto, maps: Maps) -> Bytes:
     return _run_session(model, maps, options)
 
 
-def _run_session(
-    model: onnx.ModelProto, maps: Maps, options: onnxruntime.SessionOptions
-) -> Bytes:
+def _run_session(model: onnx.ModelProto, maps: Maps, options: onnxruntime.SessionOptions) -> Bytes:
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
@@ -111,7 +109,9 @@ class Oracle:
         y = y.reshape(ofmap.channels, ofmap.height, ofmap.width).transpose(1, 2, 0)
         shifted = _shifted(y, layer.output.signed).astype(np.int32)
         # The models clamp 8-bit outputs themselves.
-        return np.clip(shifted, *layer.clamp) if isinstance(layer, OneInput | TwoInputs) else shifted
+        return (
+            np.clip(shifted, *layer.clamp) if isinstance(layer, OneInput | TwoInputs) else shifted
+        )
 
 
 def with_signs(layer: Layer, signs: tuple[bool, ...]) -> Layer:

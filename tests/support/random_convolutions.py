@@ -165,4 +165,6 @@ def _random_weights(rng: np.random.Generator, shape: ConvShape, bits: int) -> ND
     most = (1 << bits - 1) - 1
     largest = int(rng.choice([7, most, most]))
     size = (shape.out_channels, *shape.window.kernel, shape.group_inputs)
-    return rng.integers(-largest - 1, largest, size=size, endpoint=True).astype(element_type(bits, True))
+    return rng.integers(-largest - 1, largest, size=size, endpoint=True).astype(
+        element_type(bits, True)
+    )

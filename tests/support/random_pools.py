@@ -46,9 +46,7 @@ def random_global_average(
 
 def _draw_pool(rng: np.random.Generator, limits: SizeLimits) -> tuple[MaxPool, Maps]:
     shape = _random_shape(rng, limits)
-    source = random_spec(
-        rng, "max_pool_in", shape.ifmap, random_scale(rng), limits.activation_bits
-    )
+    source = random_spec(rng, "max_pool_in", shape.ifmap, random_scale(rng), limits.activation_bits)
     x = random_map_values(rng, source)
     if rng.random() < 0.5:
         output = replace(source, name="max_pool_out", shape=shape.ofmap)
@@ -91,9 +89,7 @@ def _average_of_shape(
     overhang: tuple[int, int],
     limits: SizeLimits,
 ) -> tuple[AveragePool, Maps]:
-    source = random_spec(
-        rng, f"{name}_in", shape.ifmap, random_scale(rng), limits.activation_bits
-    )
+    source = random_spec(rng, f"{name}_in", shape.ifmap, random_scale(rng), limits.activation_bits)
     x = random_map_values(rng, source)
     layer = AveragePool(
         name=name,

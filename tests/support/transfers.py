@@ -60,7 +60,9 @@ class Beat:
 
     def element_mask(self, unit: int) -> int:
         """Bit i: the i-th element of ``unit`` bytes counts; elements must be whole."""
-        assert all(lane // unit * unit + byte in self.lanes for lane in self.lanes for byte in range(unit))
+        assert all(
+            lane // unit * unit + byte in self.lanes for lane in self.lanes for byte in range(unit)
+        )
         return sum(1 << lane // unit for lane in self.lanes if lane % unit == 0)
 
 
