@@ -12,7 +12,6 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from arch.errors import ConfigError
-from arch.formats import accumulator_format
 
 
 class Dataflow(StrEnum):
@@ -35,8 +34,13 @@ TABLES = 2
 """Tables on chip: one can be loaded while the other is in use."""
 
 
-def _accumulator_bits(activation_bits: int) -> int:
-    return accumulator_format(activation_bits).bits
+def _accumulator_bits(activation_bits: int) -> Literal[32, 48]:
+    return 32 if activation_bits == 8 else 48
+
+
+def _sum_bits(fields: dict[str, Any]) -> Literal[32, 48]:
+    """The default of ``accumulator_bits``, from the fields before it."""
+    return _accumulator_bits(fields.get("activation_bits", 8))
 
 
 def _power_of_two(value: int) -> bool:
@@ -79,9 +83,7 @@ class AcceleratorConfig(BaseModel):
     """Width of an activation, signed or unsigned."""
     weight_bits: Literal[8, 16] = 8
     """Width of a weight, signed; at most ``activation_bits``."""
-    accumulator_bits: Literal[32, 48] = Field(
-        default_factory=lambda fields: _accumulator_bits(fields.get("activation_bits", 8))
-    )
+    accumulator_bits: Literal[32, 48] = Field(default_factory=_sum_bits)
     """Width of a sum, signed: 32 for 8-bit activations, 48 for 16-bit ones."""
 
     activation_buffer_bytes: _Size

@@ -41,7 +41,7 @@ class Linear:
     window: Window
     groups: int
     axis: int
-    weights: NDArray[np.int8] | NDArray[np.int16]
+    weights: NDArray[Any]
     scale: NDArray[np.float32]
     bias: NDArray[np.float64]
 

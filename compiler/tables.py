@@ -44,10 +44,10 @@ def table_of(
     ``ModelError`` for a function of 16 bits that straight lines do not follow closely.
     """
     if source.bits == 8:
-        q = np.arange(256, dtype=np.uint8).view(source.dtype).astype(np.int32)
-        return _outputs(graph, nodes, q, source, target).astype(np.uint8)
+        every = np.arange(256, dtype=np.uint8).view(source.dtype).astype(np.int64)
+        return _outputs(graph, nodes, every, source, target).astype(np.uint8)
     low, high = source.limits
-    q = np.arange(low, high + 2)
+    q = np.arange(low, high + 2, dtype=np.int64)
     outputs = _outputs(graph, nodes, q, source, target)
     ends = outputs[::_SEGMENT]
     changes = np.clip(np.diff(ends), -(1 << 15), (1 << 15) - 1)
@@ -61,8 +61,8 @@ def table_of(
     if error > _SEGMENT:
         raise ModelError(
             f"{nodes[0].label}: at 16 bits a function must lie within {_SEGMENT} steps of the "
-            f"lines between its values at every {_SEGMENT}th input, got {error} steps; quantise the "
-            "model with 8-bit activations, or use a smoother function"
+            f"lines between its values at every {_SEGMENT}th input, got {error} steps; quantise "
+            "the model with 8-bit activations, or use a smoother function"
         )
     return table
 
@@ -70,7 +70,7 @@ def table_of(
 def _outputs(
     graph: Graph,
     nodes: Sequence[Node],
-    q: NDArray[np.int32],
+    q: NDArray[np.int64],
     source: TensorSpec,
     target: Quantisation,
 ) -> NDArray[np.int64]:
@@ -83,7 +83,7 @@ def _outputs(
     quantised = np.clip(
         np.nan_to_num(rounded, posinf=1e9, neginf=-1e9) + target.zero_point, low, high
     )
-    return quantised.astype(np.int64)
+    return np.asarray(quantised, np.int64)
 
 
 def _model(graph: Graph, nodes: Sequence[Node], size: int) -> bytes:

@@ -293,8 +293,8 @@ def _conv_cost(
         exposed += load
     if outputs.count == 1 and tiles * groups > 1:
         exposed += store
-    first = in_height * in_width * ifmap.channels * config.activation_bytes
-    first /= config.memory_bytes_per_cycle
+    first_bytes = in_height * in_width * ifmap.channels * config.activation_bytes
+    first = first_bytes / config.memory_bytes_per_cycle
     return hidden + exposed + first + tiles * groups * _COMMAND_CYCLES
 
 

@@ -104,8 +104,8 @@ class Conv(_OneInput):
     """
 
     shape: ConvShape
-    weights: NDArray[np.int8] | NDArray[np.int16]
-    bias: NDArray[np.int32] | NDArray[np.int64]
+    weights: NDArray[Any]
+    bias: NDArray[Any]
     multiplier: NDArray[np.float32]
     clamp: tuple[int, int]
 

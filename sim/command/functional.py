@@ -101,7 +101,7 @@ class Storage:
     def _centred(self, elements: NDArray[Any], command: Command) -> NDArray[Any]:
         """Bits as signed numbers: an unsigned q as q - 2^(bits - 1)."""
         flip = command["unsigned"] << self.config.activation_bits - 1
-        return (elements ^ self._unsigned.type(flip)).view(self._signed)
+        return np.asarray(elements ^ self._unsigned.type(flip)).view(self._signed)
 
     def _post(self, command: Command) -> None:
         config, channels = self.config, command["channels"] + 1

@@ -42,7 +42,7 @@ def table_outputs(
         return table[bits]
     segments = table[bits >> 8]
     start, change = segments[..., 0], segments[..., 1].astype(np.int16).astype(np.int64)
-    return (start + (change * (bits & 0xFF) + 0x80 >> 8)).astype(np.uint16)
+    return np.asarray(start + (change * (bits & 0xFF) + 0x80 >> 8)).astype(np.uint16)
 
 
 def rounded_shift(values: NDArray[np.int64], shift: int) -> NDArray[np.int64]:

@@ -78,7 +78,7 @@ def _float64_product_and_zero_point_before_rounding(layer: OneInput, x: Bytes) -
 
 
 def _saturating_products(layer: Conv, x: Bytes) -> Prediction:
-    total = accumulate_saturating(layer, x)
+    total = accumulate_saturating(layer, x).astype(np.int64)
     y = requantise(total, layer.multiplier, layer.output, layer.clamp)
     return _exactly(y.astype(np.int32))
 

@@ -5,6 +5,7 @@ from fractions import Fraction
 from itertools import product
 from math import floor
 from struct import unpack_from
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,8 +76,8 @@ def random_memories(config: AcceleratorConfig, rng: np.random.Generator) -> Memo
     size = slot_words(config) * config.bus_bytes
     for slot in range(0, len(parameters) - size + 1, size):
         start = slot + config.parameter_block_words * config.bus_bytes
-        columns = parameters[slot : slot + config.cols * config.parameter_column_bytes]
-        columns = columns.view(column_type(config))
+        block = parameters[slot : slot + config.cols * config.parameter_column_bytes]
+        columns: Any = block.view(column_type(config))
         columns["bias"] = rng.integers(-2000, 2000, config.cols)
         columns["multiplier"] = np.exp2(rng.uniform(-14, 1, config.cols))
         constants = operand_constants(config, rng)

@@ -86,7 +86,7 @@ def test_products_beyond_every_integer_saturate() -> None:
 
 
 def test_each_channel_has_its_multiplier() -> None:
-    accumulator = np.full((1, 2, 3), 8, np.int32)
+    accumulator = np.full((1, 2, 3), 8, np.int64)
     multipliers = np.array([1.0, 0.5, 0.25], np.float32)
     y = requantise(accumulator, multipliers, spec(), (-128, 127))
     assert y.dtype == np.int8
