@@ -30,8 +30,9 @@ class Mapping:
 
     A tile covers ``tile_height`` x ``tile_width`` output pixels of ``tile_groups`` groups of output
     channels, each of which fills the array's columns (tiles at the edges are smaller). Its input
-    channels are on chip ``channel_block`` at a time. ``split`` cuts the reduction's loops over
-    kernel rows, kernel columns and chunks into execute commands of at most so many iterations each.
+    channels are on chip ``channel_block`` at a time; if that is more than there are, the others
+    between them belong to another map. ``split`` cuts the reduction's loops over kernel rows,
+    kernel columns and chunks into execute commands of at most so many iterations each.
     """
 
     tile_height: int
@@ -40,7 +41,9 @@ class Mapping:
     channel_block: int
     order: Order
     split: tuple[int, int, int]
-    inputs: Slots
+    inputs: Slots | None
+    """None if the whole input is on chip."""
     operands: Slots | None
-    """Of second operands, for layers that have them."""
-    outputs: Slots
+    """Of second operands; None if there are none, or the whole map is on chip."""
+    outputs: Slots | None
+    """None if the whole output is on chip."""

@@ -11,44 +11,44 @@ from arch.config import AcceleratorConfig
 from arch.errors import CompileError
 from arch.formats import accumulator_format
 from arch.mapping import Mapping
+from compiler.fusion import FusedLayer
 from compiler.geometry import Columns, column_groups, reductions
-from sim.network import Add, AveragePool, Conv, MaxPool, Multiply, Table, element_type
-
-MapLayer = Conv | MaxPool | AveragePool | Add | Multiply | Table
-"""The layers that run on the machine."""
+from sim.network import AveragePool, Conv, element_type
 
 
 def constants(
-    layer: MapLayer, mapping: Mapping, config: AcceleratorConfig
+    layer: FusedLayer, mapping: Mapping, config: AcceleratorConfig
 ) -> dict[str, NDArray[np.uint8]]:
     """The bytes of the layer's weights, parameters and table, as far as it has them."""
     found = {"parameters": parameter_blocks(layer, config).ravel()}
-    if isinstance(layer, Conv):
+    if layer.conv is not None:
         tiles = [
-            weight_tiles(layer, columns, mapping.channel_block, config).ravel()
-            for columns in column_groups(layer.shape, config.cols)
+            weight_tiles(layer.conv, columns, mapping.channel_block, config).ravel()
+            for columns in column_groups(layer.conv.shape, config.cols)
         ]
         found["weights"] = np.concatenate(tiles).view(np.uint8)
-    if isinstance(layer, Table):
-        found["table"] = np.ascontiguousarray(layer.table).view(np.uint8).ravel()
+    if layer.table is not None:
+        found["table"] = np.ascontiguousarray(layer.table.table).view(np.uint8).ravel()
     return found
 
 
-def constant_sizes(layer: MapLayer, mapping: Mapping, config: AcceleratorConfig) -> dict[str, int]:
+def constant_sizes(
+    layer: FusedLayer, mapping: Mapping, config: AcceleratorConfig
+) -> dict[str, int]:
     """The sizes of ``constants``, from shapes alone."""
     blocks, sizes = 1, {}
-    if isinstance(layer, Conv):
-        groups = column_groups(layer.shape, config.cols)
+    if layer.conv is not None:
+        groups = column_groups(layer.conv.shape, config.cols)
         blocks = len(groups)
         tiles = sum(
             each.tiles
             for columns in groups
-            for each in reductions(layer.shape, columns, mapping.channel_block, config.rows)
+            for each in reductions(layer.conv.shape, columns, mapping.channel_block, config.rows)
         )
         sizes["weights"] = tiles * config.weight_tile_bytes
-    if isinstance(layer, AveragePool):
-        blocks = len(np.unique(_tap_counts(layer), axis=0))
-    if isinstance(layer, Table):
+    if isinstance(layer.pool, AveragePool):
+        blocks = len(np.unique(_tap_counts(layer.pool), axis=0))
+    if layer.table is not None:
         sizes["table"] = config.table_bytes
     return {"parameters": blocks * block_words(layer, config) * config.bus_bytes, **sizes}
 
@@ -91,13 +91,13 @@ def _dense(layer: Conv, columns: Columns) -> NDArray[Any]:
     return dense
 
 
-def block_words(layer: MapLayer, config: AcceleratorConfig) -> int:
+def block_words(layer: FusedLayer, config: AcceleratorConfig) -> int:
     """Words of the parameter buffer that one block of ``layer`` takes."""
-    operand = config.operand_block_words if isinstance(layer, Add | Multiply) else 0
+    operand = 0 if layer.join is None else config.operand_block_words
     return config.parameter_block_words + operand
 
 
-def parameter_blocks(layer: MapLayer, config: AcceleratorConfig) -> NDArray[np.uint8]:
+def parameter_blocks(layer: FusedLayer, config: AcceleratorConfig) -> NDArray[np.uint8]:
     """Bias and multiplier of each column, as uint8 [block, bytes].
 
     A convolution has a block for each group of columns, an average pooling those that
@@ -105,16 +105,16 @@ def parameter_blocks(layer: MapLayer, config: AcceleratorConfig) -> NDArray[np.u
     in the input's zero point, so that the array may multiply raw activations. Raises
     ``CompileError`` if an accumulator could overflow.
     """
-    pairs = list(_conv_pairs(layer, config) if isinstance(layer, Conv) else _uniform(layer, config))
+    conv = layer.conv
+    pairs = list(_uniform(layer, config) if conv is None else _conv_pairs(conv, config))
     blocks = np.zeros((len(pairs), block_words(layer, config) * config.bus_bytes), np.uint8)
     for row, (bias, multiplier) in zip(blocks, pairs, strict=True):
         columns = np.zeros(len(bias), [("bias", f"<i{config.bias_bytes}"), ("multiplier", "<f4")])
         columns["bias"], columns["multiplier"] = bias, multiplier
         row[: columns.nbytes] = columns.view(np.uint8)
-    if isinstance(layer, Add | Multiply):
+    if layer.join is not None:
         start = config.parameter_block_words * config.bus_bytes
-        constants_ = _operand_constants(layer, config)
-        blocks[:, start : start + constants_.size] = constants_
+        blocks[:, start : start + config.operand_block_bytes] = _operand_constants(layer, config)
     return blocks
 
 
@@ -130,22 +130,12 @@ def _tap_counts(layer: AveragePool) -> NDArray[np.int64]:
     return np.stack([inside.ravel(), layer.taps.ravel()], axis=1)
 
 
-def requantised_range(layer: MapLayer) -> tuple[int, tuple[int, int]]:
-    """Zero point and limits of the value that the requantiser gives, before operand and table."""
-    if isinstance(layer, Add | Multiply):
-        most = (1 << layer.input.bits) - 1
-        return 0, (-most, most)
-    if isinstance(layer, Table):
-        return layer.input.zero_point, layer.input.limits
-    return layer.output.zero_point, layer.clamp
-
-
-def raw_zero_point(layer: MapLayer) -> int:
+def raw_zero_point(layer: FusedLayer | Conv) -> int:
     """The input's zero point as the array sees it: an unsigned q is taken as q - 2^(bits - 1)."""
     return layer.input.zero_point - (0 if layer.input.signed else _magnitude(layer))
 
 
-def _magnitude(layer: MapLayer) -> int:
+def _magnitude(layer: FusedLayer | Conv) -> int:
     """The largest magnitude of an input as the array sees it."""
     return 1 << layer.input.bits - 1
 
@@ -166,32 +156,34 @@ def _conv_pairs(layer: Conv, config: AcceleratorConfig) -> Iterator[_Pair]:
         yield bias[own], layer.multiplier[own]
 
 
-def _uniform(
-    layer: MaxPool | AveragePool | Add | Multiply | Table, config: AcceleratorConfig
-) -> Iterator[_Pair]:
+def _uniform(layer: FusedLayer, config: AcceleratorConfig) -> Iterator[_Pair]:
     """Blocks whose columns are all alike."""
     columns = np.ones(config.cols, np.int64)
     bias = -raw_zero_point(layer) * columns
-    if isinstance(layer, AveragePool):
-        kernel = layer.shape.window.kernel
+    pool = layer.pool
+    if isinstance(pool, AveragePool):
+        kernel = pool.shape.window.kernel
         _check_bound(layer, 2 * _magnitude(layer) * kernel[0] * kernel[1])
-        for inside, taps in np.unique(_tap_counts(layer), axis=0):
-            yield bias * inside, layer.multiplier(int(taps)) * columns.astype(np.float32)
+        for inside, taps in np.unique(_tap_counts(pool), axis=0):
+            yield bias * inside, pool.multiplier(int(taps)) * columns.astype(np.float32)
     else:
-        multiplier = layer.multiplier if isinstance(layer, MaxPool) else np.float32(1)
+        multiplier = np.float32(1) if pool is None else pool.multiplier
         yield bias, multiplier * columns.astype(np.float32)
 
 
-def _operand_constants(layer: Add | Multiply, config: AcceleratorConfig) -> NDArray[np.uint8]:
-    low, high = layer.clamp
-    other = layer.other_multiplier if isinstance(layer, Add) else 0
-    values = [layer.other.zero_point, layer.output.zero_point, low, high]
+def _operand_constants(layer: FusedLayer, config: AcceleratorConfig) -> NDArray[np.uint8]:
+    join, other = layer.join, layer.other
+    assert join is not None
+    assert other is not None
+    low, high = join.clamp
+    own_multiplier, other_multiplier = layer.multipliers
+    values = [other.zero_point, join.output.zero_point, low, high]
     numbers = np.array(values, f"<i{config.operand_number_bytes}")
-    words = np.array([layer.multiplier | layer.shift << 24, other], np.uint32)
+    words = np.array([own_multiplier | join.shift << 24, other_multiplier], np.uint32)
     return np.concatenate([words.view(np.uint8), numbers.view(np.uint8)])
 
 
-def _check_bound(layer: MapLayer, bound: int) -> None:
+def _check_bound(layer: FusedLayer | Conv, bound: int) -> None:
     limits = accumulator_format(layer.input.bits)
     if bound > limits.maximum:
         raise CompileError(

@@ -1,5 +1,6 @@
 """The compiler, top to bottom: an ONNX file and a machine become a program."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,11 +18,15 @@ class CompiledModel:
     program: Program
 
 
-def compile_file(path: Path, config: AcceleratorConfig) -> CompiledModel:
-    """Compile the ONNX QDQ file at ``path`` for ``config``.
+def compile_file(
+    path: Path, config: AcceleratorConfig, *, without: Collection[str] = ()
+) -> CompiledModel:
+    """Compile the ONNX QDQ file at ``path`` for ``config``, by all passes (``compiler.passes``) but
+    those named in ``without``.
 
-    Raises ``ModelError`` for what the file holds, ``CompileError`` for what does not fit.
+    Raises ``ModelError`` for what the file holds, ``CompileError`` for what does not fit,
+    ``InputError`` for a name that no pass has.
     """
     model = read_network(path)
-    program = place_network(model.network, config)
+    program = place_network(model.network, config, without=without)
     return CompiledModel(model=model, program=program)

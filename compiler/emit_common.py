@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from arch.commands import Engine, LoadTarget, PostOperand
+from arch.commands import Engine, LoadTarget
 from arch.config import AcceleratorConfig
-from arch.mapping import Slots
-from compiler.constants import MapLayer, block_words, requantised_range
+from arch.layers import Window
+from compiler.constants import block_words
+from compiler.fusion import FusedLayer
 from compiler.geometry import Span2D
+from compiler.homes import Home, OnChip
 from compiler.memory_map import MapPlace
 from compiler.slots import SlotRing
 from compiler.waits import Region, Step
@@ -15,33 +17,20 @@ from compiler.waits import Region, Step
 
 @dataclass(frozen=True, kw_only=True)
 class Placement:
-    """Where in memory one layer's operands, result and constants lie; ``index`` is its number."""
+    """Where one layer's operands, result and constants lie; ``index`` is its number."""
 
     index: int
-    input: MapPlace
-    other: MapPlace | None
-    output: MapPlace
+    input: Home
+    other: Home | None
+    output: Home
     weights: int
     parameters: int
     table: int
 
-
-_SLOT_ALIGNMENT = 64
-
-
-def slot_bytes(slots: Slots, config: AcceleratorConfig) -> int:
-    """Bytes of each slot."""
-    region = slots.banks * config.activation_bank_bytes
-    return region // slots.count // _SLOT_ALIGNMENT * _SLOT_ALIGNMENT
-
-
-def slot_ring(slots: Slots, config: AcceleratorConfig) -> SlotRing:
-    """The ring over ``slots`` of the activation buffer, in bytes."""
-    return SlotRing(
-        base=slots.first * config.activation_bank_bytes,
-        size=slot_bytes(slots, config),
-        count=slots.count,
-    )
+    @property
+    def table_number(self) -> int:
+        """Layers take the two tables in turn."""
+        return self.index % 2
 
 
 def row_loop(name: str, count: int, *, dy: int = 0, pitch: int = 0) -> dict[str, int]:
@@ -56,32 +45,32 @@ def offset_loop(name: str, count: int, *, dx: int = 0) -> dict[str, int]:
     return {f"{name}_count": count - 1, f"{name}_dx": 0 if count == 1 else dx}
 
 
-NO_OPERAND = {
-    "operand": PostOperand.NONE,
-    "operand_unsigned": 0,
-    "operand_address": 0,
-    "operand_py": 0,
-    "operand_px": 0,
-}
-"""Fields of a post command without a second operand."""
-
-
-def post_fields(layer: MapLayer, parameters: int, channels: int) -> dict[str, int]:
-    """Fields of a post command that say how sums become values."""
-    zero_point, (low, high) = requantised_range(layer)
+def window_fields(
+    window: Window, out: Span2D, source: OnChip, channel: int, size: int
+) -> dict[str, int]:
+    """Fields of a post command that say how ``window`` slides over ``source`` for the outputs
+    ``out``, from ``channel`` on. Addresses are modulo ``size``."""
+    pixel, pitch = source.place.pixel_pitch, source.place.row_pitch
+    y = out.y * window.stride[0] - window.padding[0] - source.area.y
+    x = out.x * window.stride[1] - window.padding[1] - source.area.x
+    first = source.place.address + (channel - source.channel) * source.place.element
     return {
-        "parameter_address": parameters,
-        "channels": channels - 1,
-        "zero_point": zero_point,
-        "low": low,
-        "high": high,
+        "address": (first + y * pitch) % size,
+        "y": y,
+        "x": x * pixel,
+        "height": source.area.height,
+        "width": source.row_bytes,
+        **row_loop("py", out.height, dy=window.stride[0], pitch=pitch),
+        **offset_loop("px", out.width, dx=window.stride[1] * pixel),
+        **row_loop("wy", window.kernel[0], dy=window.dilation[0], pitch=pitch),
+        **offset_loop("wx", window.kernel[1], dx=window.dilation[1] * pixel),
     }
 
 
 class Emission:
     """Makes the steps of one layer."""
 
-    def __init__(self, layer: MapLayer, place: Placement, config: AcceleratorConfig) -> None:
+    def __init__(self, layer: FusedLayer, place: Placement, config: AcceleratorConfig) -> None:
         self._layer = layer
         self._place = place
         self._config = config
@@ -99,46 +88,33 @@ class Emission:
             engine=engine, values=values, reads=reads, writes=writes, layer=self._place.index
         )
 
-    def load(
-        self,
-        target: LoadTarget,
-        *,
-        dram: int,
-        dram_pitch: int,
-        row_bytes: int,
-        rows: int,
-        address: int,
-        pitch: int,
-    ) -> Step:
-        """A load into the buffer ``target``."""
-        extent = (rows - 1) * pitch + row_bytes
+    def load_constants(self, target: LoadTarget, *, dram: int, size: int, address: int) -> Step:
+        """Load ``size`` bytes of weights, parameters or tables to ``address`` of their buffer."""
+        # Constants in memory are never written, so nothing reads them too early.
         unit = self._config.bus_bytes if target is LoadTarget.PARAMETER else 1
-        values = {
-            "target": int(target),
-            "dram_address": dram,
-            "dram_pitch": dram_pitch,
-            "row_bytes": row_bytes,
-            "rows": rows - 1,
-            "buffer_address": address,
-            "buffer_pitch": pitch,
-        }
-        # Constants in memory are never written: only maps need an order.
-        maps = target is LoadTarget.ACTIVATION
-        source = Region("memory", dram, dram + (rows - 1) * dram_pitch + row_bytes)
-        written = Region(target.name.lower(), address // unit, (address + extent) // unit)
-        return self.step(Engine.LOAD, values, reads=(source,) if maps else (), writes=(written,))
+        rows = _Rows(
+            dram=dram, dram_pitch=0, buffer=address, buffer_pitch=0, row_bytes=size, rows=1
+        )
+        written = Region(target.name.lower(), address // unit, (address + size) // unit)
+        return self.step(Engine.LOAD, rows.load_values(target), reads=(), writes=(written,))
 
     def load_parameters(self, block: int, word: int) -> Step:
         """Load the layer's parameter block number ``block`` to ``word`` of the buffer."""
         size = self.block_words * self._config.bus_bytes
-        return self.load(
+        return self.load_constants(
             LoadTarget.PARAMETER,
             dram=self._place.parameters + block * size,
-            dram_pitch=0,
-            row_bytes=size,
-            rows=1,
+            size=size,
             address=word * self._config.bus_bytes,
-            pitch=0,
+        )
+
+    def load_table(self) -> Step:
+        """Load the layer's table."""
+        return self.load_constants(
+            LoadTarget.TABLE,
+            dram=self._place.table,
+            size=self._config.table_bytes,
+            address=self._place.table_number * self._config.table_bytes,
         )
 
     @property
@@ -155,85 +131,111 @@ class Emission:
         size = self.block_words
         return SlotRing(base=0, size=size, count=self._config.parameter_words // size)
 
-    def load_map(
-        self, place: MapPlace, part: Span2D, channel: int, channels: int, address: int
-    ) -> Iterator[Step]:
-        """Load a rectangle of the map at ``place``, some channels of it, packed, to ``address``."""
-        for rows in _rows(place, part, channel, channels):
-            yield self.load(
-                LoadTarget.ACTIVATION,
-                dram=rows.dram,
-                dram_pitch=rows.dram_pitch,
-                row_bytes=rows.row_bytes,
-                rows=rows.rows,
-                address=address + rows.offset,
-                pitch=rows.row_bytes if rows.rows > 1 else 0,
+    def load_map(self, memory: MapPlace | None, tile: OnChip) -> Iterator[Step]:
+        """Load the rectangle and channels of ``tile`` from the map at ``memory``."""
+        assert memory is not None
+        for rows in _copy(memory, tile, tile.area, tile.channel, tile.channels):
+            yield self.step(
+                Engine.LOAD,
+                rows.load_values(LoadTarget.ACTIVATION),
+                reads=(rows.in_memory,),
+                writes=(rows.on_chip,),
             )
 
-    def store_map(self, part: Span2D, channel: int, channels: int, address: int) -> Iterator[Step]:
-        """Store a packed tile at ``address`` to its rectangle and channels of the output map."""
-        for rows in _rows(self._place.output, part, channel, channels):
-            start = address + rows.offset
-            values = {
-                "dram_address": rows.dram,
-                "dram_pitch": rows.dram_pitch,
-                "row_bytes": rows.row_bytes,
-                "rows": rows.rows - 1,
-                "buffer_address": start,
-                "buffer_pitch": rows.row_bytes if rows.rows > 1 else 0,
-            }
-            extent = rows.rows * rows.row_bytes
-            last = rows.dram + (rows.rows - 1) * rows.dram_pitch + rows.row_bytes
+    def store_map(self, tile: OnChip, part: Span2D, channel: int, channels: int) -> Iterator[Step]:
+        """Store a rectangle and some channels of ``tile`` to the layer's output map, if that is in
+        memory."""
+        memory = self._place.output.memory
+        if memory is None:
+            return
+        for rows in _copy(memory, tile, part, channel, channels):
             yield self.step(
-                Engine.STORE,
-                values,
-                reads=(Region("activation", start, start + extent),),
-                writes=(Region("memory", rows.dram, last),),
+                Engine.STORE, rows.values(), reads=(rows.on_chip,), writes=(rows.in_memory,)
             )
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Rows:
-    """Rows of equal length and distance in memory, packed in the buffer from ``offset`` on."""
+    """Rows of equal length and distance, in memory and in a buffer."""
 
     dram: int
     dram_pitch: int
+    buffer: int
+    buffer_pitch: int
     row_bytes: int
     rows: int
-    offset: int
+    pixel: tuple[int, int] = (0, 0)
+    """Bytes before and behind each row that belong to the same pixel in memory."""
+
+    @property
+    def in_memory(self) -> Region:
+        """The bytes in memory, whole pixels: fewer regions differ this way, and who reads a pixel
+        reads all of it."""
+        before, behind = self.pixel
+        last = self.dram + (self.rows - 1) * self.dram_pitch
+        return Region("memory", self.dram - before, last + self.row_bytes + behind)
+
+    @property
+    def on_chip(self) -> Region:
+        last = self.buffer + (self.rows - 1) * self.buffer_pitch
+        return Region("activation", self.buffer, last + self.row_bytes)
+
+    def values(self) -> dict[str, int]:
+        """Fields of a transfer."""
+        return {
+            "dram_address": self.dram,
+            "dram_pitch": self.dram_pitch,
+            "row_bytes": self.row_bytes,
+            "rows": self.rows - 1,
+            "buffer_address": self.buffer,
+            "buffer_pitch": self.buffer_pitch,
+        }
+
+    def load_values(self, target: LoadTarget) -> dict[str, int]:
+        """Fields of a load into the buffer ``target``."""
+        return {"target": int(target), **self.values()}
 
 
-def _rows(place: MapPlace, part: Span2D, channel: int, channels: int) -> Iterator[_Rows]:
-    """The fewest, longest rows that make up a rectangle of some channels of a map."""
-    start = place.at(part.y, part.x, channel)
-    pixel = channels * place.element
-    row = part.width * pixel
-    if pixel == place.pixel_pitch or part.width == 1:
+def _copy(
+    memory: MapPlace, tile: OnChip, part: Span2D, channel: int, channels: int
+) -> Iterator[_Rows]:
+    """The fewest, longest rows that make up some channels of ``part`` in both places."""
+    places = memory.at(part.y, part.x, channel), tile.at(part.y, part.x, channel)
+    height, width = part.height, part.width
+    size = channels * memory.element
+    if width == 1 or all(place.pixel_pitch == size for place in places):
         # The bytes of one row of pixels lie side by side.
-        contiguous = row == place.row_pitch or part.height == 1
-        yield _Rows(
-            dram=start.address,
-            dram_pitch=0 if contiguous else place.row_pitch,
-            row_bytes=part.height * row if contiguous else row,
-            rows=1 if contiguous else part.height,
-            offset=0,
-        )
+        row = width * size
+        if height == 1 or all(place.row_pitch == row for place in places):
+            yield _rows(places, (0, 0), height * row, 1)
+        else:
+            yield _rows(places, (places[0].row_pitch, places[1].row_pitch), row, height)
         return
     # Some channels only: each pixel is a row of its own.
-    if part.width * place.pixel_pitch == place.row_pitch or part.height == 1:
-        yield _Rows(
-            dram=start.address,
-            dram_pitch=place.pixel_pitch,
-            row_bytes=pixel,
-            rows=part.pixels,
-            offset=0,
-        )
+    pitches = places[0].pixel_pitch, places[1].pixel_pitch
+    before = channel * memory.element
+    pixel = before, pitches[0] - before - size
+    if height == 1 or all(place.row_pitch == width * place.pixel_pitch for place in places):
+        yield _rows(places, pitches, size, part.pixels, pixel)
         return
-    for y in range(part.height):
-        yield _Rows(
-            dram=start.address + y * place.row_pitch,
-            dram_pitch=place.pixel_pitch,
-            row_bytes=pixel,
-            rows=part.width,
-            offset=y * row,
-        )
+    for y in range(height):
+        starts = places[0].at(y, 0, 0), places[1].at(y, 0, 0)
+        yield _rows(starts, pitches, size, width, pixel)
+
+
+def _rows(
+    starts: tuple[MapPlace, MapPlace],
+    pitches: tuple[int, int],
+    row_bytes: int,
+    rows: int,
+    pixel: tuple[int, int] = (0, 0),
+) -> _Rows:
+    return _Rows(
+        dram=starts[0].address,
+        dram_pitch=pitches[0],
+        buffer=starts[1].address,
+        buffer_pitch=pitches[1],
+        row_bytes=row_bytes,
+        rows=rows,
+        pixel=pixel,
+    )

@@ -4,18 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import cycle
 
-from arch.commands import Engine, LoadTarget, PostMode, PostSource
+from arch.commands import Engine, LoadTarget, PostSource
 from arch.config import AcceleratorConfig
 from arch.mapping import Mapping, Order
-from compiler.emit_common import (
-    NO_OPERAND,
-    Emission,
-    Placement,
-    offset_loop,
-    post_fields,
-    row_loop,
-    slot_ring,
-)
+from compiler.emit_common import Emission, Placement, offset_loop, row_loop
+from compiler.emit_post import PostEmitter, PostSourceTile
+from compiler.fusion import FusedLayer
 from compiler.geometry import (
     Columns,
     Part,
@@ -27,6 +21,8 @@ from compiler.geometry import (
     spans,
     tiles,
 )
+from compiler.homes import OnChip, Tiles
+from compiler.memory_map import MapPlace
 from compiler.slots import SlotRing
 from compiler.waits import Region, Step
 from sim.network import Conv
@@ -44,9 +40,14 @@ class _Group:
 
 @dataclass(frozen=True, kw_only=True)
 class _Work:
-    """One output tile: a rectangle of pixels and some groups of columns."""
+    """One output tile: a rectangle of pixels and some groups of columns.
+
+    ``sums`` are the convolution's pixels that the outputs are made of, ``source`` the input's.
+    """
 
     pixels: Span2D
+    sums: Span2D
+    source: Span2D
     groups: tuple[_Group, ...]
 
     @property
@@ -61,23 +62,29 @@ class _Work:
 
 
 class ConvEmitter:
-    """Turns one convolution and its mapping into steps."""
+    """Turns one convolution, what is fused to it, and its mapping into steps."""
 
     def __init__(
-        self, layer: Conv, mapping: Mapping, place: Placement, config: AcceleratorConfig
+        self,
+        layer: FusedLayer,
+        conv: Conv,
+        mapping: Mapping,
+        place: Placement,
+        config: AcceleratorConfig,
     ) -> None:
-        self._layer = layer
+        self._layer = conv
+        self._window = layer.shape.window
         self._mapping = mapping
         self._place = place
         self._config = config
         self._emission = Emission(layer, place, config)
+        self._post = PostEmitter(layer, mapping, place, self._emission, config)
         self._groups = tuple(self._lay_out_weights())
-        self._inputs = slot_ring(mapping.inputs, config)
-        self._outputs = slot_ring(mapping.outputs, config)
+        self._inputs = Tiles(layer.input.shape, place.input, mapping.inputs, config)
+        self._outputs = Tiles(layer.output.shape, place.output, mapping.outputs, config)
         largest = max(part.tiles for group in self._groups for part in group.parts)
         chunk = largest * config.weight_tile_bytes
         self._weights = SlotRing(base=0, size=chunk, count=config.weight_buffer_bytes // chunk)
-        self._parameters = self._emission.parameter_ring()
         self._halves = cycle((0, config.accumulator_half_entries))
 
     def _lay_out_weights(self) -> Iterator[_Group]:
@@ -95,15 +102,22 @@ class ConvEmitter:
 
     def steps(self) -> Iterator[Step]:
         """All commands of the layer, in program order."""
+        yield from self._post.start()
         for work in self._works():
-            out, _ = self._outputs.take(work)
+            out, _ = self._outputs.take(work.pixels, work.channel, work.channels)
+            operand, loads = self._post.operand(work.pixels, work.channel, work.channels)
             for group in work.groups:
-                yield from self._group(work, group, out)
-            yield from self._emission.store_map(work.pixels, work.channel, work.channels, out)
+                half = next(self._halves)
+                yield from self._sum(work, group, half)
+                # Second operands come behind the inputs: these are needed first.
+                yield from loads
+                loads = []
+                yield from self._post_process(work, group, half, operand, out)
+            yield from self._emission.store_map(out, work.pixels, work.channel, work.channels)
 
     def _works(self) -> Iterator[_Work]:
-        ofmap, mapping = self._layer.shape.ofmap, self._mapping
-        rectangles = list(tiles(ofmap, mapping.tile_height, mapping.tile_width))
+        window, mapping = self._window, self._mapping
+        rectangles = list(tiles(window.ofmap, mapping.tile_height, mapping.tile_width))
         ranges = [
             self._groups[start : start + count]
             for start, count in spans(len(self._groups), mapping.tile_groups)
@@ -113,64 +127,52 @@ class ConvEmitter:
         else:
             pairs = ((pixels, groups) for groups in ranges for pixels in rectangles)
         for pixels, groups in pairs:
-            yield _Work(pixels=pixels, groups=groups)
+            sums = halo(window.window, window.ifmap, pixels)
+            source = halo(self._layer.shape.window, self._layer.input.shape, sums)
+            yield _Work(pixels=pixels, sums=sums, source=source, groups=groups)
 
-    def _group(self, work: _Work, group: _Group, out: int) -> Iterator[Step]:
-        """One group of columns of one tile: weights, inputs, execute commands, post-processing."""
-        half = next(self._halves)
-        source = halo(self._layer.shape.window, self._layer.input.shape, work.pixels)
+    def _sum(self, work: _Work, group: _Group, half: int) -> Iterator[Step]:
+        """One group of columns of one tile into the accumulators: weights, inputs, execute
+        commands."""
         for part in group.parts:
             weights, missing = self._weights.take((group.index, part.first_tile))
             if missing:
                 yield self._load_weights(group, part, weights)
             block, channels = part.reduction.block, part.reduction.block_channels
-            address, missing = self._inputs.take((source, block))
+            tile, missing = self._inputs.take(work.source, block, channels)
             if missing:
-                yield from self._emission.load_map(
-                    self._place.input, source, block, channels, address
-                )
-            yield self._execute(work.pixels, part, source, address, weights, half)
-        parameters, missing = self._parameters.take(group.index)
-        if missing:
-            yield self._emission.load_parameters(group.index, parameters)
-        yield self._post(work, group.columns, parameters, half, out)
+                yield from self._emission.load_map(self._place.input.memory, tile)
+            yield self._execute(work, part, tile, weights, half)
 
     def _load_weights(self, group: _Group, part: Part, address: int) -> Step:
         tile = self._config.weight_tile_bytes
-        return self._emission.load(
+        return self._emission.load_constants(
             LoadTarget.WEIGHT,
             dram=group.weights + part.first_tile * tile,
-            dram_pitch=0,
-            row_bytes=part.tiles * tile,
-            rows=1,
+            size=part.tiles * tile,
             address=address,
-            pitch=0,
         )
 
-    def _execute(
-        self, out: Span2D, part: Part, source: Span2D, address: int, weights: int, half: int
-    ) -> Step:
-        layer, config = self._layer, self._config
-        window, element = layer.shape.window, config.activation_bytes
-        pixel = part.reduction.block_channels * element
-        pitch = source.width * pixel
+    def _execute(self, work: _Work, part: Part, tile: OnChip, weights: int, half: int) -> Step:
+        layer, config, sums = self._layer, self._config, work.sums
+        window, reduction = layer.shape.window, part.reduction
+        pixel, pitch, element = tile.place.pixel_pitch, tile.place.row_pitch, tile.place.element
         (ky, kx, kc), (n_ky, n_kx, n_kc) = part.start, part.count
         step_x = window.dilation[1] * pixel
-        y = out.y * window.stride[0] - window.padding[0] - source.y + ky * window.dilation[0]
-        x = (out.x * window.stride[1] - window.padding[1] - source.x) * pixel
-        x += (part.reduction.channel - part.reduction.block + kc * config.rows) * element
-        x += kx * step_x
+        y = sums.y * window.stride[0] - window.padding[0] - tile.area.y + ky * window.dilation[0]
+        x = (sums.x * window.stride[1] - window.padding[1] - tile.area.x) * pixel
+        x += (reduction.channel - tile.channel + kc * config.rows) * element + kx * step_x
         values = {
-            "address": (address + y * pitch) % config.activation_buffer_bytes,
+            "address": (tile.place.address + y * pitch) % config.activation_buffer_bytes,
             "y": y,
             "x": x,
-            "height": source.height,
-            "width": pitch,
+            "height": tile.area.height,
+            "width": tile.row_bytes,
             **row_loop("ky", n_ky, dy=window.dilation[0], pitch=pitch),
             **offset_loop("kx", n_kx, dx=step_x),
             **offset_loop("kc", n_kc, dx=config.rows * element),
-            **row_loop("oy", out.height, dy=window.stride[0], pitch=pitch),
-            **offset_loop("ox", out.width, dx=window.stride[1] * pixel),
+            **row_loop("oy", sums.height, dy=window.stride[0], pitch=pitch),
+            **offset_loop("ox", sums.width, dx=window.stride[1] * pixel),
             "padding": layer.input.zero_point & (1 << config.activation_bits) - 1,
             "unsigned": int(not layer.input.signed),
             "weight_address": weights,
@@ -182,49 +184,24 @@ class ConvEmitter:
             Engine.EXECUTE,
             values,
             reads=(
-                Region("activation", address, address + source.pixels * pixel),
+                tile.region(work.source, tile.channel, tile.channels),
                 Region("weight", weights, stop),
             ),
-            writes=(Region("accumulator", half, half + config.accumulator_half_entries),),
+            writes=(self._half(half),),
         )
 
-    def _post(self, work: _Work, columns: Columns, parameters: int, half: int, out: int) -> Step:
-        height, width = work.pixels.height, work.pixels.width
-        element = self._config.activation_bytes
-        pixel = work.channels * element
-        start = out + (columns.channel - work.channel) * element
-        values = {
-            "address": half,
-            "y": 0,
-            "x": 0,
-            "height": height,
-            "width": width,
-            **row_loop("py", height, dy=1, pitch=width),
-            **offset_loop("px", width, dx=1),
-            **row_loop("wy", 1),
-            **offset_loop("wx", 1),
-            "source": PostSource.ACCUMULATOR,
-            "mode": PostMode.MAX,
-            "unsigned": 0,
-            **post_fields(self._layer, parameters, columns.channels),
-            "out_address": start,
-            "out_py": width * pixel,
-            "out_px": pixel,
-            **NO_OPERAND,
-            "table": 0,
-        }
-        return self._emission.step(
-            Engine.POST,
-            values,
-            reads=(
-                Region("accumulator", half, half + self._config.accumulator_half_entries),
-                self._emission.parameter_region(parameters),
-            ),
-            writes=(
-                Region(
-                    "activation",
-                    start,
-                    start + (work.pixels.pixels - 1) * pixel + columns.channels * element,
-                ),
-            ),
+    def _post_process(
+        self, work: _Work, group: _Group, half: int, operand: OnChip | None, out: OnChip
+    ) -> Iterator[Step]:
+        """One group of columns of one tile out of the accumulators."""
+        entries = MapPlace(address=half, pixel_pitch=1, row_pitch=work.sums.width)
+        source = PostSourceTile(
+            source=PostSource.ACCUMULATOR,
+            tile=OnChip(area=work.sums, channel=0, channels=1, place=entries),
+            reads=self._half(half),
         )
+        span = group.columns.channel, group.columns.channels
+        yield from self._post.post(source, work.pixels, span, group.index, operand, out)
+
+    def _half(self, half: int) -> Region:
+        return Region("accumulator", half, half + self._config.accumulator_half_entries)

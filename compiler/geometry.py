@@ -77,12 +77,12 @@ class Reduction:
 def reductions(shape: ConvShape, columns: Columns, block: int, rows: int) -> list[Reduction]:
     """The reductions of ``columns`` on an array of ``rows`` rows.
 
-    ``block`` is how many input channels are on chip at a time: all, or a part of those that the
-    columns see.
+    ``block`` is how many input channels are on chip at a time: all, maybe among others, or a part
+    of those that the columns see.
     """
     first, count = columns.input_channel, columns.input_channels
     if block >= shape.ifmap.channels:
-        return [_reduction(shape, 0, shape.ifmap.channels, first, count, rows)]
+        return [_reduction(shape, 0, block, first, count, rows)]
     return [
         _reduction(shape, first + start, channels, first + start, channels, rows)
         for start, channels in spans(count, block)

@@ -37,6 +37,10 @@ class MapPlace:
         offset = y * self.row_pitch + x * self.pixel_pitch + channel * self.element
         return replace(self, address=self.address + offset)
 
+    def moved(self, distance: int) -> "MapPlace":
+        """The same map ``distance`` bytes further on."""
+        return replace(self, address=self.address + distance)
+
     def is_packed(self, fmap: FeatureMap) -> bool:
         """Whether ``fmap`` lies here without gaps."""
         return self == MapPlace.packed(self.address, fmap, self.element)

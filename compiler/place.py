@@ -1,4 +1,6 @@
-"""From an integer network to a program: mapping, memory map, commands, waits."""
+"""From an integer network to a program: passes, mapping, memory map, commands, waits."""
+
+from collections.abc import Collection
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,95 +8,135 @@ from numpy.typing import NDArray
 from arch.commands import COMMAND_BYTES
 from arch.config import AcceleratorConfig
 from arch.mapping import Mapping
-from compiler.constants import MapLayer, constant_sizes, constants
+from compiler.constants import constant_sizes, constants
 from compiler.emit_common import Placement
 from compiler.emit_conv import ConvEmitter
-from compiler.emit_map import MapEmitter, pool_shape
+from compiler.emit_map import MapEmitter
+from compiler.fusion import FusedLayer
+from compiler.homes import Home
 from compiler.memory_map import MapPlace, MemoryMap
+from compiler.passes import run_passes
+from compiler.plan import Plan
 from compiler.prefetch import prefetch_constants
 from compiler.program import PlacedLayer, Program, pack_all
-from compiler.tiling import map_conv, map_elementwise, map_pool
-from compiler.views import place_maps, separate_views
+from compiler.tiling import find_mapping, map_layer
 from compiler.waits import Step, add_waits
 from compiler.words import check_words
-from sim.network import Add, Alias, Concat, Conv, Multiply, Network, Slice, Table
+from sim.network import Network, TensorSpec
 
 
 def place_network(
-    network: Network, config: AcceleratorConfig, *, timing_only: bool = False
+    network: Network,
+    config: AcceleratorConfig,
+    *,
+    timing_only: bool = False,
+    without: Collection[str] = (),
 ) -> Program:
-    """Compile ``network`` for ``config``.
+    """Compile ``network`` for ``config``, by all passes but those named in ``without``.
 
     With ``timing_only``, weights are not looked at and the memory image stays empty: the program
-    can be timed, not run. Raises ``CompileError`` for a layer that does not fit.
+    can be timed, not run. Raises ``CompileError`` for a layer that does not fit, ``InputError`` for
+    a name that no pass has.
     """
     check_words(network, config)
-    network = separate_views(network)
-    layers = [layer for layer in network.layers if not isinstance(layer, Alias | Concat | Slice)]
-    mappings = [choose_mapping(layer, config) for layer in layers]
+    plan = run_passes(network, config, without)
+    mappings = [choose_mapping(plan, index) for index in range(len(plan.layers))]
+    pairs = list(zip(plan.layers, mappings, strict=True))
     memory = MemoryMap()
-    for index, (layer, mapping) in enumerate(zip(layers, mappings, strict=True)):
+    for index, (layer, mapping) in enumerate(pairs):
         for kind, size in constant_sizes(layer, mapping, config).items():
             memory.place(f"{kind} {index}", size)
-    maps = place_maps(network, memory)
+    roots = _place_roots(plan, memory)
     steps = [
         step
-        for index, (layer, mapping) in enumerate(zip(layers, mappings, strict=True))
-        for step in _emit(layer, mapping, _placement(index, layer, memory, maps), config)
+        for index, (layer, mapping) in enumerate(pairs)
+        for step in _emit(layer, mapping, _placement(plan, index, memory, roots), config)
     ]
     steps = prefetch_constants(steps, config)
     commands = add_waits(steps, config)
     program_address = memory.place("program", len(commands) * COMMAND_BYTES)
     image = np.zeros(memory.size, np.uint8)
     if not timing_only:
-        for index, (layer, mapping) in enumerate(zip(layers, mappings, strict=True)):
+        for index, (layer, mapping) in enumerate(pairs):
             for kind, data in constants(layer, mapping, config).items():
                 _write(image, memory.address(f"{kind} {index}"), data)
         _write(image, program_address, np.frombuffer(pack_all(commands, config), np.uint8))
     return Program(
-        network=network,
+        network=plan.network,
         config=config,
         steps=tuple(steps),
         commands=tuple(commands),
-        layers=tuple(
-            PlacedLayer(layer=layer, mapping=mapping)
-            for layer, mapping in zip(layers, mappings, strict=True)
-        ),
+        layers=tuple(PlacedLayer(layer=layer, mapping=mapping) for layer, mapping in pairs),
         program_address=program_address,
-        maps=maps,
+        maps=_maps_in_memory(plan, roots),
+        residents=plan.residents,
         image=image,
     )
 
 
-def choose_mapping(layer: MapLayer, config: AcceleratorConfig) -> Mapping:
-    """The mapping that ``layer`` gets on ``config``."""
-    if isinstance(layer, Conv):
-        return map_conv(layer.name, layer.shape, config)
-    if isinstance(layer, Add | Multiply):
-        return map_elementwise(layer.name, pool_shape(layer), layer.broadcasts, config)
-    return map_pool(layer.name, pool_shape(layer), config)
+def choose_mapping(plan: Plan, index: int) -> Mapping:
+    """The mapping that layer ``index`` gets. Raises ``CompileError`` if it does not fit."""
+    layer = plan.layers[index]
+    choice = find_mapping(layer.shape, plan.room(index), plan.config)
+    return (choice or map_layer(layer.name, layer.shape, plan.config)).mapping
 
 
-def _placement(
-    index: int, layer: MapLayer, memory: MemoryMap, maps: dict[str, MapPlace]
-) -> Placement:
-    other = maps[layer.other.name] if isinstance(layer, Add | Multiply) else None
+def _place_roots(plan: Plan, memory: MemoryMap) -> dict[str, int]:
+    """The addresses of the root maps that are in memory: those that a layer reads from there or
+    writes there, the network's input, and its outputs."""
+    used = {plan.views.maps[spec.name].root for spec in (plan.network.input, *plan.network.outputs)}
+    for index, layer in enumerate(plan.layers):
+        for spec in (*layer.inputs, layer.output):
+            if plan.home(spec, index).memory is not None:
+                used.add(plan.views.maps[spec.name].root)
+    return {
+        root: memory.place(f"map {root}", size)
+        for root, size in plan.views.roots.items()
+        if root in used
+    }
+
+
+def _maps_in_memory(plan: Plan, roots: dict[str, int]) -> dict[str, MapPlace]:
+    """Where the network's maps that exist in memory lie, by name: neither those between fused
+    layers nor those that are on chip alone."""
+    inner = (each.output for layer in plan.layers for each in layer.layers[:-1])
+    gone = {spec.name for spec in inner}
+    specs = (plan.network.input, *(layer.output for layer in plan.network.layers))
+    views = {spec.name: plan.views.maps[spec.name] for spec in specs if spec.name not in gone}
+    return {
+        name: view.place.moved(roots[view.root])
+        for name, view in views.items()
+        if view.root in roots
+    }
+
+
+def _placement(plan: Plan, index: int, memory: MemoryMap, roots: dict[str, int]) -> Placement:
+    layer = plan.layers[index]
+
+    def home(spec: TensorSpec) -> Home:
+        found = plan.home(spec, index)
+        if found.memory is None:
+            return found
+        return Home(
+            memory=found.memory.moved(roots[plan.views.maps[spec.name].root]), chip=found.chip
+        )
+
     return Placement(
         index=index,
-        input=maps[layer.input.name],
-        other=other,
-        output=maps[layer.output.name],
-        weights=memory.address(f"weights {index}") if isinstance(layer, Conv) else 0,
+        input=home(layer.input),
+        other=None if layer.other is None else home(layer.other),
+        output=home(layer.output),
+        weights=0 if layer.conv is None else memory.address(f"weights {index}"),
         parameters=memory.address(f"parameters {index}"),
-        table=memory.address(f"table {index}") if isinstance(layer, Table) else 0,
+        table=0 if layer.table is None else memory.address(f"table {index}"),
     )
 
 
 def _emit(
-    layer: MapLayer, mapping: Mapping, place: Placement, config: AcceleratorConfig
+    layer: FusedLayer, mapping: Mapping, place: Placement, config: AcceleratorConfig
 ) -> list[Step]:
-    if isinstance(layer, Conv):
-        return list(ConvEmitter(layer, mapping, place, config).steps())
+    if layer.conv is not None:
+        return list(ConvEmitter(layer, layer.conv, mapping, place, config).steps())
     return list(MapEmitter(layer, mapping, place, config).steps())
 
 

@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from arch.commands import Command, pack
 from arch.config import AcceleratorConfig
 from arch.mapping import Mapping
-from compiler.constants import MapLayer
+from compiler.fusion import FusedLayer
 from compiler.memory_map import MapPlace
+from compiler.plan import Resident
 from compiler.waits import Step, add_waits
 from sim.network import Network, TensorSpec
 
@@ -18,7 +19,7 @@ from sim.network import Network, TensorSpec
 class PlacedLayer:
     """One layer on the machine."""
 
-    layer: MapLayer
+    layer: FusedLayer
     mapping: Mapping
 
 
@@ -33,7 +34,9 @@ class Program:
     layers: tuple[PlacedLayer, ...]
     program_address: int
     maps: dict[str, MapPlace]
-    """Where every feature map lies, by its name."""
+    """Where every feature map that exists in memory lies, by its name."""
+    residents: tuple[Resident, ...]
+    """Maps that stay on chip between layers."""
     image: NDArray[np.uint8]
     """Memory at the start: program, weights and parameters in place, feature maps zero."""
 

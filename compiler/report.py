@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from arch.commands import Command, Engine, LoadTarget
 from compiler.program import PlacedLayer, Program
 from sim.command.timeline import TimelineSimulator
-from sim.network import Conv
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,7 +14,10 @@ class LayerReport:
 
     name: str
     kind: str
+    """Of one layer, or of those that run as one, joined by ``+``."""
     output: str
+    output_in: str
+    """Where the output goes: memory, chip, or both."""
     tile: str
     commands: int
     activation_bytes: int
@@ -39,17 +41,18 @@ def _report(program: Program, index: int) -> LayerReport:
     commands = program.isolated(index)
     counters = TimelineSimulator(config).run(commands).counters
     layer, mapping = placed.layer, placed.mapping
-    macs = layer.shape.macs if isinstance(layer, Conv) else 0
-    beats = counters["memory_read_beats"] + counters["memory_write_beats"]
+    macs = layer.macs
+    beats = counters.get("memory_read_beats", 0) + counters.get("memory_write_beats", 0)
     fmap = layer.output.shape
     channels = min(mapping.tile_groups * config.cols, fmap.channels)
     return LayerReport(
         name=layer.name,
-        kind=type(layer).__name__,
+        kind=layer.kind,
         output=f"{fmap.height}x{fmap.width}x{fmap.channels}",
+        output_in=_output_in(program, placed),
         tile=f"{mapping.tile_height}x{mapping.tile_width}x{channels}",
         commands=len(commands),
-        activation_bytes=_activation_bytes(program, placed),
+        activation_bytes=_activation_bytes(program, index),
         weight_bytes=_loaded(commands, LoadTarget.WEIGHT),
         accumulator_bytes=_accumulator_bytes(program, placed),
         macs=macs,
@@ -59,16 +62,24 @@ def _report(program: Program, index: int) -> LayerReport:
     )
 
 
-def _activation_bytes(program: Program, placed: PlacedLayer) -> int:
-    """Bytes of the activation buffer that operands and results take."""
-    mapping = placed.mapping
+def _output_in(program: Program, placed: PlacedLayer) -> str:
+    if placed.mapping.outputs is not None:
+        return "memory"
+    return "both" if placed.layer.output.name in program.maps else "chip"
+
+
+def _activation_bytes(program: Program, index: int) -> int:
+    """Bytes of the activation buffer that tiles of operands and results take, and maps that are on
+    chip meanwhile."""
+    mapping = program.layers[index].mapping
     banks = sum(each.banks for each in (mapping.inputs, mapping.operands, mapping.outputs) if each)
-    return banks * program.config.activation_bank_bytes
+    residents = sum(each.size for each in program.residents if each.lives(index))
+    return banks * program.config.activation_bank_bytes + residents
 
 
 def _accumulator_bytes(program: Program, placed: PlacedLayer) -> int:
     """Bytes of accumulators that the tiles of both halves take."""
-    if not isinstance(placed.layer, Conv):
+    if placed.layer.conv is None:
         return 0
     pixels = placed.mapping.tile_height * placed.mapping.tile_width
     return 2 * pixels * program.config.accumulator_entry_bytes

@@ -4,12 +4,12 @@ Every layer writes its output where it is needed last: inside the map that conca
 where one map is needed in two places does a copy remain.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from arch.layers import PoolShape, Window
-from compiler.memory_map import MapPlace, MemoryMap
+from compiler.memory_map import MapPlace
 from sim.network import Alias, Concat, Layer, MaxPool, Network, Slice, TensorSpec
 
 
@@ -36,6 +36,20 @@ def separate_views(network: Network) -> Network:
     return replace(network, layers=tuple(layers))
 
 
+def copy_views(network: Network) -> Network:
+    """``network`` with a copy of every part of a concatenation, and of every slice."""
+    layers: list[Layer] = []
+    for layer in network.layers:
+        if isinstance(layer, Concat):
+            layers += _own_parts(layer, {spec.name for spec in layer.inputs})
+        elif isinstance(layer, Slice):
+            view = replace(layer.output, name=f"{layer.name}.view")
+            layers += [replace(layer, output=view), _copy(view, layer.output)]
+        else:
+            layers.append(layer)
+    return replace(network, layers=tuple(layers))
+
+
 def _own_parts(layer: Concat, fixed: set[str]) -> list[Layer]:
     """``layer`` with copies of those inputs that are ``fixed`` elsewhere; all are fixed then."""
     copies: list[Layer] = []
@@ -50,36 +64,54 @@ def _own_parts(layer: Concat, fixed: set[str]) -> list[Layer]:
     return [*copies, replace(layer, inputs=tuple(inputs))]
 
 
-def place_maps(network: Network, memory: MemoryMap) -> dict[str, MapPlace]:
-    """Where every feature map of ``network`` lies; its views must be separate."""
-    places: dict[str, MapPlace] = {}
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """Where a map lies: ``place`` in the whole map ``root``, whose first byte has address 0."""
 
-    def place(spec: TensorSpec) -> MapPlace:
-        if spec.name not in places:
-            address = memory.place(f"map {spec.name}", spec.shape.elements * spec.bytes)
-            places[spec.name] = MapPlace.packed(address, spec.shape, spec.bytes)
-        return places[spec.name]
+    root: str
+    place: MapPlace
 
-    # Backwards, so that an outer concatenation is placed before the parts of its parts.
+
+@dataclass(frozen=True, kw_only=True)
+class Views:
+    """Where every map of a network lies, by its name, and the bytes of every root."""
+
+    maps: dict[str, View]
+    roots: dict[str, int]
+
+
+def find_views(network: Network) -> Views:
+    """The views of ``network``, which must be separate. A map that is no part is its own root."""
+    views: dict[str, View] = {}
+    roots: dict[str, int] = {}
+
+    def view(spec: TensorSpec) -> View:
+        if spec.name not in views:
+            roots[spec.name] = spec.shape.elements * spec.bytes
+            place = MapPlace.packed(0, spec.shape, spec.bytes)
+            views[spec.name] = View(root=spec.name, place=place)
+        return views[spec.name]
+
+    # Backwards, so that an outer concatenation comes before the parts of its parts.
     for layer in reversed(network.layers):
         if isinstance(layer, Concat):
-            whole, channel = place(layer.output), 0
+            whole, channel = view(layer.output), 0
             for spec in layer.inputs:
-                places[spec.name] = whole.at(0, 0, channel)
+                views[spec.name] = replace(whole, place=whole.place.at(0, 0, channel))
                 channel += spec.shape.channels
-    # Forwards, so that a view is placed after what it is a part of.
-    place(network.input)
+    # Forwards, so that a view comes after what it is a part of.
+    view(network.input)
     for layer in network.layers:
         if isinstance(layer, Slice):
-            places[layer.output.name] = place(layer.input).at(*layer.start)
+            whole = view(layer.input)
+            views[layer.output.name] = replace(whole, place=whole.place.at(*layer.start))
         elif isinstance(layer, Alias):
-            address = place(layer.input).address
-            places[layer.output.name] = MapPlace.packed(
-                address, layer.output.shape, layer.output.bytes
-            )
+            whole = view(layer.input)
+            packed = MapPlace.packed(whole.place.address, layer.output.shape, layer.output.bytes)
+            views[layer.output.name] = replace(whole, place=packed)
         else:
-            place(layer.output)
-    return places
+            view(layer.output)
+    return Views(maps=views, roots=roots)
 
 
 def _copy(source: TensorSpec, target: TensorSpec) -> MaxPool:

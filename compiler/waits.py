@@ -7,13 +7,14 @@ in order anyway.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 
 from arch.commands import COUNT_BITS, Command, Engine
 from arch.config import AcceleratorConfig
 
-_PAGE = 1 << 14
+_MEMORY_PAGE = 1 << 14
+_PAGES = 16
 
 _HORIZON = 1 << COUNT_BITS - 2
 """A wait never reaches further back than this, so that 16-bit counts compare rightly."""
@@ -71,14 +72,15 @@ class _Storage:
 
 def add_waits(steps: Iterable[Step], config: AcceleratorConfig) -> list[Command]:
     """The commands of ``steps`` with their waits filled in."""
-    storages: dict[str, _Storage] = defaultdict(_Storage)
+    storages: dict[Hashable, _Storage] = defaultdict(_Storage)
+    pages = _page_sizes(config)
     issued = dict.fromkeys(Engine, 0)
     commands = []
     for step in steps:
         issued[step.engine] += 1
         number = issued[step.engine]
         needed = {engine: max(0, issued[engine] - _HORIZON) for engine in Engine}
-        accesses = list(_accesses(step, number, config))
+        accesses = list(_accesses(step, number, pages, config))
         for storage, access in accesses:
             for old in storages[storage].conflicts(access):
                 needed[old.engine] = max(needed[old.engine], old.number)
@@ -93,16 +95,28 @@ def add_waits(steps: Iterable[Step], config: AcceleratorConfig) -> list[Command]
     return commands
 
 
-def _accesses(step: Step, number: int, config: AcceleratorConfig) -> Iterator[tuple[str, _Access]]:
+def _page_sizes(config: AcceleratorConfig) -> dict[str, int]:
+    """Sizes of the pages of storages that hold many small objects at a time."""
+    return {
+        "memory": _MEMORY_PAGE,
+        "weight": max(1, config.weight_buffer_bytes // _PAGES),
+        "parameter": max(1, config.parameter_words // _PAGES),
+    }
+
+
+def _accesses(
+    step: Step, number: int, pages: dict[str, int], config: AcceleratorConfig
+) -> Iterator[tuple[Hashable, _Access]]:
     for regions, writes in ((step.reads, False), (step.writes, True)):
         for region in regions:
             access = _Access(region.start, region.stop, step.engine, number, exclusive=writes)
-            if region.storage == "memory":
-                # In pages, so that a command meets few others.
-                for page in range(region.start // _PAGE, (region.stop - 1) // _PAGE + 1):
-                    yield f"memory {page}", access
-                continue
-            yield region.storage, access
+            # In pages, so that a command meets few others.
+            size = pages.get(region.storage)
+            if size is None:
+                yield region.storage, access
+            else:
+                for page in range(region.start // size, (region.stop - 1) // size + 1):
+                    yield (region.storage, page), access
             if region.storage == "activation":
                 port = "write port" if writes else "read port"
                 first = region.start // config.activation_bank_bytes

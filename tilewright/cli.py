@@ -12,6 +12,7 @@ import typer
 from arch.errors import InputError
 from arch.presets import PRESETS, load_config
 from compiler.driver import CompiledModel, compile_file
+from compiler.passes import PASSES, check_names
 from compiler.place import place_network
 from compiler.report import layer_reports
 from tilewright.entry import run_app
@@ -39,6 +40,16 @@ Config = Annotated[
     str, typer.Option("--config", "-c", help=f"Preset ({', '.join(PRESETS)}) or TOML file.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
+
+Without = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--without",
+        help=f"Leave out a pass of the compiler ({', '.join(each.name for each in PASSES)}); "
+        "may be given several times.",
+        metavar="PASS",
+    ),
+]
 
 _PREPARATION = {
     Target.GOLDEN: "running the golden model",
@@ -77,12 +88,13 @@ def compile_(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Write the memory image to this file.")
     ] = None,
+    without: Without = None,
     as_json: Json = False,
 ) -> None:
     """Compile a network for a machine, and report tiles, buffers, cycles and traffic."""
     with ExitStack() as files:
         image_file = None if out is None else files.enter_context(whole_file(out, "--out"))
-        program = compile_file(model, load_config(config)).program
+        program = compile_file(model, load_config(config), without=_passes(without)).program
         reports = layer_reports(program)
         if image_file is not None:
             image_file.write_bytes(program.image.tobytes())
@@ -95,6 +107,7 @@ def compile_(
             "program_commands": len(program.commands),
             "image_bytes": program.image.size,
             "maps": {name: asdict(place) for name, place in program.maps.items()},
+            "on_chip": [asdict(each) for each in program.residents],
             "layers": [asdict(report) for report in reports],
         }
         typer.echo(json.dumps(summary, indent=2))
@@ -129,6 +142,7 @@ def run(
     timing_only: Annotated[
         bool, typer.Option("--timing-only", help="Time one image layer by layer, without data.")
     ] = False,
+    without: Without = None,
     as_json: Json = False,
     vcd: Annotated[
         Path | None, typer.Option("--vcd", help="Waveform of the RTL run; large: use --count 1.")
@@ -145,7 +159,7 @@ def run(
     Exit status 1 if a byte differs.
     """
     if timing_only:
-        _run_timing(model, config, on, images, as_json)
+        _run_timing(model, config, on, images, as_json, _passes(without))
         return
     if images is None:
         raise InputError("--images must be given, got no value; or only time it: --timing-only")
@@ -159,7 +173,7 @@ def run(
             None if timeline is None else files.enter_context(whole_file(timeline, "--timeline"))
         )
         picture = None if plot is None else files.enter_context(whole_file(plot, "--plot"))
-        compiled = compile_file(Path(model), load_config(config))
+        compiled = compile_file(Path(model), load_config(config), without=_passes(without))
         result = _evaluate(compiled, load_images(images, count), on, waveform)
         if trace is not None:
             trace.write_text(trace_text(compiled.program), "utf-8")
@@ -173,7 +187,20 @@ def run(
         raise typer.Exit(1)
 
 
-def _run_timing(model: str, config: str, on: Target, images: Path | None, as_json: bool) -> None:
+def _passes(without: list[str] | None) -> list[str]:
+    """The passes to leave out. Raises ``InputError`` for a name that none has."""
+    check_names(without or [])
+    return without or []
+
+
+def _run_timing(
+    model: str,
+    config: str,
+    on: Target,
+    images: Path | None,
+    as_json: bool,
+    without: list[str],
+) -> None:
     """Time a built-in network from its shapes, or a file's network."""
     if on is not Target.COMMAND or images is not None:
         raise InputError(
@@ -192,9 +219,9 @@ def _run_timing(model: str, config: str, on: Target, images: Path | None, as_jso
                 activation_bits=machine.activation_bits,
                 weight_bits=machine.weight_bits,
             )
-            program = place_network(network, machine, timing_only=True)
+            program = place_network(network, machine, timing_only=True, without=without)
         else:
-            program = compile_file(Path(model), machine).program
+            program = compile_file(Path(model), machine, without=without).program
         timing = time_program(program)
     if as_json:
         typer.echo(json.dumps(timing.as_dict(), indent=2))

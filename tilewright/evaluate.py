@@ -14,7 +14,7 @@ from arch.errors import InputError
 from compiler.driver import CompiledModel
 from compiler.program import Program
 from sim.golden.run import run_network
-from sim.network import Alias, Bytes, Conv
+from sim.network import Alias, Bytes
 from tilewright.images import Images
 from tilewright.machines import CommandMachine, GoldenMachine, ImageRun, Machine, VerilogMachine
 
@@ -145,7 +145,7 @@ def summarise(
     verdicts = [result.correct for result in results if result.correct is not None]
     cycles = sum(result.counters.get("cycles", 0) for result in results)
     seconds = sum(result.seconds for result in results)
-    macs = sum(each.layer.shape.macs for each in program.layers if isinstance(each.layer, Conv))
+    macs = sum(each.layer.macs for each in program.layers)
     beats = counters.get("memory_read_beats", 0) + counters.get("memory_write_beats", 0)
     return Evaluation(
         model=program.network.name,

@@ -23,7 +23,7 @@ from sim.rtl.machine import RtlMachine
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ImageRun:
-    """One image's run: every layer's output map by name, and what it took.
+    """One image's run: the maps that layers wrote to memory, by name, and what it took.
 
     ``counters`` is empty for a machine without a clock.
     """
@@ -149,13 +149,17 @@ class VerilogMachine:
 
 
 def output_names(program: Program) -> list[str]:
-    """The map that each layer writes, in order."""
-    return [placed.layer.output.name for placed in program.layers]
+    """The maps that layers write to memory, in order."""
+    return [
+        placed.layer.output.name
+        for placed in program.layers
+        if placed.layer.output.name in program.maps
+    ]
 
 
 def read_outputs(program: Program, memory: NDArray[np.uint8]) -> dict[str, NDArray[np.generic]]:
-    """Every layer's output map, by name."""
+    """Every map that layers write to memory, by name."""
+    specs = (placed.layer.output for placed in program.layers)
     return {
-        placed.layer.output.name: program.read_map(memory, placed.layer.output)
-        for placed in program.layers
+        spec.name: program.read_map(memory, spec) for spec in specs if spec.name in program.maps
     }

@@ -88,7 +88,7 @@ def layer_table(name: str, config: str, reports: Sequence[LayerReport]) -> Table
         pad_edge=False,
         padding=(0, 1, 0, 0),
     )
-    for column in ("layer", "kind", "output", "tile"):
+    for column in ("layer", "kind", "output", "is in", "tile"):
         table.add_column(column)
     for column in (
         "commands",
@@ -106,6 +106,7 @@ def layer_table(name: str, config: str, reports: Sequence[LayerReport]) -> Table
             each.name,
             each.kind,
             each.output,
+            each.output_in,
             each.tile,
             f"{each.commands:,}",
             f"{each.activation_bytes:,}",
@@ -119,7 +120,7 @@ def layer_table(name: str, config: str, reports: Sequence[LayerReport]) -> Table
     table.add_section()
     table.add_row(
         "sum",
-        *[""] * 3,
+        *[""] * 4,
         f"{sum(each.commands for each in reports):,}",
         *[""] * 3,
         f"{sum(each.macs for each in reports):,}",

@@ -8,7 +8,6 @@ from arch.commands import COMMAND_BYTES
 from compiler.program import Program
 from sim.command.accesses import command_accesses
 from sim.command.timeline import Timeline, TimelineSimulator
-from sim.network import Conv
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +92,7 @@ def _layers(program: Program, timeline: Timeline) -> list[LayerTiming]:
 
 def _layer(program: Program, index: int, counts: Counter[str], cycles: int) -> LayerTiming:
     config, layer = program.config, program.layers[index].layer
-    macs = layer.shape.macs if isinstance(layer, Conv) else 0
+    macs = layer.macs
     fmap = layer.output.shape
     busy = {
         "compute": counts["array_busy"],
@@ -103,7 +102,7 @@ def _layer(program: Program, index: int, counts: Counter[str], cycles: int) -> L
     }
     return LayerTiming(
         name=layer.name,
-        kind=type(layer).__name__,
+        kind=layer.kind,
         output=f"{fmap.height}x{fmap.width}x{fmap.channels}",
         macs=macs,
         cycles=cycles,

@@ -3,29 +3,24 @@
 import random
 from typing import Any
 
-import cocotb
 from cocotb.task import Task
 from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge
 
-from arch.commands import COMMAND_BYTES, Command, Engine, LoadTarget, unpack
+from arch.commands import Command, Engine, LoadTarget
 from arch.config import TABLE_BYTES, TABLES, AcceleratorConfig
 from tests.cocotb.axi_peer import ChannelMonitor, Memory
-from tests.cocotb.watch import PinMonitor, Pins, bounded_test, until
-from tests.support.command_side import word_of
-from tests.support.machines import CONFIGS
-from tests.support.streams import (
-    StreamMonitor,
-    StreamSource,
-    bench_parameters,
-    bench_random,
-    random_stalls,
-    start_clock,
+from tests.cocotb.transfer_bench import (
+    COMMANDS,
+    MEMORY_BYTES,
+    TIMEOUT,
+    TransferBench,
+    transfer_of,
 )
-from tests.support.transfers import Transfer, parameter_transfer, random_transfer
+from tests.cocotb.watch import Pins, bounded_test, until
+from tests.support.command_side import word_of
+from tests.support.streams import random_stalls, start_clock
+from tests.support.transfers import parameter_transfer, random_transfer
 
-MEMORY_BYTES = 1 << 16
-COMMANDS = 40
-TIMEOUT = 50_000
 UNALIGNED = (LoadTarget.ACTIVATION, LoadTarget.WEIGHT)
 PORTS = {target: target.name.lower() for target in LoadTarget}
 WRITE_PINS = ("address", "mask", "data")
@@ -51,15 +46,6 @@ def copy_of(buffers: Buffers) -> Buffers:
     return {target: bytearray(buffer) for target, buffer in buffers.items()}
 
 
-def random_load(rng: random.Random, config: AcceleratorConfig) -> int:
-    """A command of any target, as the engine's stream carries it."""
-    target = rng.choice(list(LoadTarget))
-    make = random_transfer if target in UNALIGNED else parameter_transfer
-    waits = {f"wait_{engine.name.lower()}": 0 for engine in Engine}
-    values = {**waits, "target": int(target), **make(rng, config).payload}
-    return word_of(Command(Engine.LOAD, values), config)
-
-
 class LoadModel:
     """What the buffers hold after each command heard, byte by byte."""
 
@@ -67,12 +53,10 @@ class LoadModel:
         self.after = [copy_of(buffers)]
         self._memory = memory
 
-    def hear(self, payload: int) -> None:
-        command = unpack(payload.to_bytes(COMMAND_BYTES, "little"))
-        transfer = Transfer(**{name: command[name] for name in Transfer.__dataclass_fields__})
+    def hear(self, command: Command) -> None:
         buffers = copy_of(self.after[-1])
         buffer = buffers[LoadTarget(command["target"])]
-        for row in transfer.moves():
+        for row in transfer_of(command).moves():
             for source, target in row:
                 buffer[target % len(buffer)] = self._memory[source % len(self._memory)]
         self.after.append(buffers)
@@ -96,27 +80,33 @@ class WriteMonitor:
                 buffer[(address + lane) % len(buffer)] = data >> 8 * lane & 0xFF
 
 
-class Bench:
-    """Drivers, monitors, model and checks around the engine."""
+class Bench(TransferBench):
+    """Memory, model and checks around the load engine."""
 
     def __init__(self, dut: Any) -> None:
-        self.dut, self.rng = dut, bench_random()
-        self.config = CONFIGS[bench_parameters()["config"]]
-        self.pins = PinMonitor(dut, PINS)
-        self.commands = StreamMonitor(dut, "commands")
+        super().__init__(dut, PINS)
         self.addresses = ChannelMonitor(dut, "m_axi_ar", ("addr", "len", "id"))
         self.beats = ChannelMonitor(dut, "m_axi_r", ("last", "resp"))
         self.writes = WriteMonitor(self.config)
         self.content = self.rng.randbytes(MEMORY_BYTES)
         self.memory = Memory(dut, bytearray(self.content), lambda: random_stalls(self.rng))
-        self.model = LoadModel(self.writes.buffers, self.content)
-        self.done, self.was_bad = 0, False
-        self.commands.listeners.append(self.hear)
+        self.model = self.new_model()
         self.pins.listeners += [self.check_done, self.writes.hear, self.check_errors]
-        dut.abort.value = 0
 
-    def hear(self, payload: int) -> None:
-        self.model.hear(payload)
+    def new_model(self) -> LoadModel:
+        return LoadModel(self.writes.buffers, self.content)
+
+    def random_command(self, rng: random.Random, config: AcceleratorConfig) -> int:
+        """Of any target."""
+        target = rng.choice(list(LoadTarget))
+        make = random_transfer if target in UNALIGNED else parameter_transfer
+        waits = {f"wait_{engine.name.lower()}": 0 for engine in Engine}
+        values = {**waits, "target": int(target), **make(rng, config).payload}
+        return word_of(Command(Engine.LOAD, values), config)
+
+    async def finish(self, sending: Task[None]) -> None:
+        await super().finish(sending)
+        assert self.writes.buffers == self.model.after[-1]
 
     def check_done(self, pins: Pins) -> None:
         """With ``done``, the writes requested in the cycles before are those of the command."""
@@ -129,32 +119,6 @@ class Bench:
         assert pins["read_beat"] == pins["m_axi_rvalid"]
         assert pins["error"] == self.was_bad
         self.was_bad = bool(pins["m_axi_rvalid"] and pins["m_axi_rresp"])
-
-    def send(self, count: int) -> Task[None]:
-        source = StreamSource(self.dut, "commands", random_stalls(self.rng))
-        commands = [random_load(self.rng, self.config) for _ in range(count)]
-        return cocotb.start_soon(source.send(commands))
-
-    async def finish(self, sending: Task[None]) -> None:
-        await sending
-        await RisingEdge(self.dut.clk)  # monitors have seen the last command by then
-        total = len(self.model.after) - 1
-        await until(self.dut, lambda: self.done == total, timeout=TIMEOUT, what="all done")
-        assert self.writes.buffers == self.model.after[-1]
-        await RisingEdge(self.dut.clk)
-        assert self.dut.idle.value
-        assert self.dut.quiet.value
-
-    async def reset(self, sending: Task[None]) -> None:
-        """Stop ``sending`` and reset the engine; buffers keep what was written."""
-        sending.cancel()
-        self.dut.commands__valid.value = 0
-        self.dut.abort.value = 0
-        self.dut.rst.value = 1
-        await RisingEdge(self.dut.clk)
-        self.dut.rst.value = 0
-        self.model = LoadModel(self.writes.buffers, self.content)
-        self.done, self.was_bad = 0, False
 
 
 @bounded_test
@@ -202,9 +166,4 @@ async def an_abort_lets_one_burst_go_and_becomes_quiet(dut: Any) -> None:
 @bounded_test
 async def after_a_reset_in_mid_run_all_is_exact(dut: Any) -> None:
     bench = Bench(dut)
-    await start_clock(dut)
-    for _ in range(3):
-        sending = bench.send(COMMANDS)
-        await ClockCycles(dut.clk, bench.rng.randint(1, 1000))
-        await bench.reset(sending)
-    await bench.finish(bench.send(5))
+    await bench.reset_in_mid_run()

@@ -3,40 +3,27 @@
 import random
 from typing import Any
 
-import cocotb
-from cocotb.task import Task
 from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge
 
-from arch.commands import COMMAND_BYTES, Command, Engine, unpack
+from arch.commands import Command, Engine
 from arch.config import AcceleratorConfig
 from tests.cocotb.axi_peer import ChannelMonitor, Memory
+from tests.cocotb.transfer_bench import (
+    COMMANDS,
+    MEMORY_BYTES,
+    TIMEOUT,
+    TransferBench,
+    transfer_of,
+)
 from tests.cocotb.watch import PinMonitor, Pins, ReadResponder, bounded_test, until
 from tests.support.command_side import word_of
-from tests.support.machines import CONFIGS
-from tests.support.streams import (
-    StreamMonitor,
-    StreamSource,
-    bench_parameters,
-    bench_random,
-    random_stalls,
-    start_clock,
-)
-from tests.support.transfers import Transfer, random_transfer
+from tests.support.streams import random_stalls, start_clock
+from tests.support.transfers import random_transfer
 
-MEMORY_BYTES = 1 << 16
-COMMANDS = 40
-TIMEOUT = 50_000
 PINS = (
     *("done", "error", "activation_read", "activation__valid", "write_beat"),
     *("m_axi_wvalid", "m_axi_wready", "m_axi_bvalid", "m_axi_bready", "m_axi_bresp"),
 )
-
-
-def random_store(rng: random.Random, config: AcceleratorConfig) -> int:
-    """A command as the engine's stream carries it."""
-    waits = {f"wait_{engine.name.lower()}": 0 for engine in Engine}
-    values = {**waits, **random_transfer(rng, config).payload}
-    return word_of(Command(Engine.STORE, values), config)
 
 
 class StoreModel:
@@ -46,11 +33,9 @@ class StoreModel:
         self.after, self.written = [bytes(memory)], [set[int]()]
         self._buffer = buffer
 
-    def hear(self, payload: int) -> None:
-        command = unpack(payload.to_bytes(COMMAND_BYTES, "little"))
-        transfer = Transfer(**{name: command[name] for name in Transfer.__dataclass_fields__})
+    def hear(self, command: Command) -> None:
         memory, written = bytearray(self.after[-1]), set()
-        for row in transfer.moves():
+        for row in transfer_of(command).moves():
             for target, source in row:
                 place = target % len(memory)
                 memory[place] = self._buffer[source % len(self._buffer)]
@@ -59,14 +44,13 @@ class StoreModel:
         self.written.append(written)
 
 
-class Bench:
-    """Drivers, monitors, model and checks around the engine."""
+class Bench(TransferBench):
+    """Memory, model and checks around the store engine."""
+
+    model: StoreModel
 
     def __init__(self, dut: Any) -> None:
-        self.dut, self.rng = dut, bench_random()
-        self.config = CONFIGS[bench_parameters()["config"]]
-        self.pins = PinMonitor(dut, PINS)
-        self.commands = StreamMonitor(dut, "commands")
+        super().__init__(dut, PINS)
         self.addresses = ChannelMonitor(dut, "m_axi_aw", ("addr", "len", "id"))
         self.beats = ChannelMonitor(dut, "m_axi_w", ("data", "strb", "last"))
         self.responses = ChannelMonitor(dut, "m_axi_b", ("resp",))
@@ -74,14 +58,16 @@ class Bench:
         content = bytearray(self.rng.randbytes(MEMORY_BYTES))
         self.memory = Memory(dut, content, lambda: random_stalls(self.rng))
         ReadResponder(dut, "activation", self.read, self.rng)
-        self.model = StoreModel(content, self.buffer)
-        self.done, self.was_bad = 0, False
-        self.commands.listeners.append(self.hear)
+        self.model = self.new_model()
         self.pins.listeners += [self.check_done, self.check_events]
-        dut.abort.value = 0
 
-    def hear(self, payload: int) -> None:
-        self.model.hear(payload)
+    def new_model(self) -> StoreModel:
+        return StoreModel(self.memory.content, self.buffer)
+
+    def random_command(self, rng: random.Random, config: AcceleratorConfig) -> int:
+        waits = {f"wait_{engine.name.lower()}": 0 for engine in Engine}
+        values = {**waits, **random_transfer(rng, config).payload}
+        return word_of(Command(Engine.STORE, values), config)
 
     def read(self, address: int) -> bytes:
         """A vector of the buffer."""
@@ -103,31 +89,6 @@ class Bench:
         assert pins["write_beat"] == pins["m_axi_wvalid"] & pins["m_axi_wready"]
         assert pins["error"] == self.was_bad
         self.was_bad = bool(pins["m_axi_bvalid"] and pins["m_axi_bresp"])
-
-    def send(self, count: int) -> Task[None]:
-        source = StreamSource(self.dut, "commands", random_stalls(self.rng))
-        commands = [random_store(self.rng, self.config) for _ in range(count)]
-        return cocotb.start_soon(source.send(commands))
-
-    async def finish(self, sending: Task[None]) -> None:
-        await sending
-        await RisingEdge(self.dut.clk)  # monitors have seen the last command by then
-        total = len(self.model.after) - 1
-        await until(self.dut, lambda: self.done == total, timeout=TIMEOUT, what="all done")
-        await RisingEdge(self.dut.clk)
-        assert self.dut.idle.value
-        assert self.dut.quiet.value
-
-    async def reset(self, sending: Task[None]) -> None:
-        """Stop ``sending`` and reset the engine; the memory keeps what was written."""
-        sending.cancel()
-        self.dut.commands__valid.value = 0
-        self.dut.abort.value = 0
-        self.dut.rst.value = 1
-        await RisingEdge(self.dut.clk)
-        self.dut.rst.value = 0
-        self.model = StoreModel(self.memory.content, self.buffer)
-        self.done, self.was_bad = 0, False
 
 
 @bounded_test
@@ -183,10 +144,5 @@ async def an_abort_completes_what_has_begun_and_becomes_quiet(dut: Any) -> None:
 @bounded_test
 async def after_a_reset_in_mid_run_all_is_exact(dut: Any) -> None:
     bench = Bench(dut)
-    await start_clock(dut)
-    for _ in range(3):
-        sending = bench.send(COMMANDS)
-        await ClockCycles(dut.clk, bench.rng.randint(1, 1000))
-        await bench.reset(sending)
-    await bench.finish(bench.send(5))
+    await bench.reset_in_mid_run()
     assert bench.memory.content == bench.model.after[-1]

@@ -7,17 +7,18 @@ import pytest
 
 from arch.config import AcceleratorConfig
 from arch.errors import CompileError
-from arch.layers import ConvShape, FeatureMap, Window
-from arch.mapping import Order
+from arch.layers import ConvShape, FeatureMap, PoolShape, Window
+from arch.mapping import Mapping, Order
 from arch.presets import PRESETS
+from compiler.fusion import LayerShape, Operand
 from compiler.place import place_network
 from compiler.program import Program
-from compiler.tiling import map_conv
+from compiler.tiling import map_layer
 from sim.command.functional import Storage
 from sim.golden.run import run_network
 from sim.network import Bytes, Layer, Network
 from tests.support.random_convolutions import random_conv
-from tests.support.random_maps import SizeLimits
+from tests.support.random_maps import SizeLimits, of_words
 from tests.support.random_networks import random_network
 
 LARGE = SizeLimits(max_height=20, max_width=20, max_channels=70, max_macs=3_000_000)
@@ -39,7 +40,7 @@ def execute(program: Program, x: Bytes) -> np.ndarray:
 @pytest.mark.parametrize("config", PRESETS.values(), ids=PRESETS)
 @pytest.mark.parametrize("seed", range(40))
 def test_random_layers(seed: int, config: AcceleratorConfig) -> None:
-    limits = replace(LARGE, activation_bits=config.activation_bits, weight_bits=config.weight_bits)
+    limits = of_words(LARGE, config)
     network, x = random_network(np.random.default_rng(seed), limits)
     program = place_network(network, config)
     golden = run_network(network, x)[network.outputs[0].name]
@@ -53,6 +54,13 @@ def conv(channels: int, out_channels: int, size: int, kernel: int) -> ConvShape:
         out_channels=out_channels,
         window=Window(kernel=(kernel, kernel)),
     )
+
+
+def map_conv(name: str, shape: ConvShape, config: AcceleratorConfig) -> Mapping:
+    """The mapping of a convolution alone."""
+    window = PoolShape(ifmap=shape.ofmap, window=Window(kernel=(1, 1)))
+    whole = LayerShape(conv=shape, window=window, operand=Operand.NONE)
+    return map_layer(name, whole, config).mapping
 
 
 def test_layer_that_fits_no_tiling() -> None:

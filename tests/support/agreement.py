@@ -1,11 +1,12 @@
 """Runs layers on RTL, command-level simulator and golden model, and demands that they agree."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from arch.config import AcceleratorConfig
 from arch.registers import Status
+from compiler.passes import PASSES
 from compiler.place import place_network
 from compiler.program import Program
 from sim.command.functional import Storage
@@ -13,8 +14,11 @@ from sim.command.timeline import Timeline, TimelineSimulator
 from sim.golden.run import run_network
 from sim.network import Bytes
 from sim.rtl.machine import RtlMachine, RunResult
-from tests.support.random_maps import SizeLimits
+from tests.support.random_maps import SizeLimits, of_words
 from tests.support.random_networks import NETWORK_KINDS, random_network
+
+FUSING = tuple(each.name for each in PASSES if each.name.startswith("fuse-"))
+"""The passes that fuse layers."""
 
 LIMITS = SizeLimits(max_height=12, max_width=12, max_channels=40, max_macs=300_000)
 
@@ -35,13 +39,12 @@ class Case:
 def random_case(
     seed: int, config: AcceleratorConfig, kinds: tuple[str, ...] = NETWORK_KINDS
 ) -> Case:
-    """A random network of one of ``kinds`` placed on ``config``.
+    """A random network of one of ``kinds`` placed on ``config``, each layer by itself.
 
     Raises ``CompileError`` if it does not fit.
     """
-    limits = replace(LIMITS, activation_bits=config.activation_bits, weight_bits=config.weight_bits)
-    network, image = random_network(np.random.default_rng(seed), limits, kinds)
-    return Case(program=place_network(network, config), image=image)
+    network, image = random_network(np.random.default_rng(seed), of_words(LIMITS, config), kinds)
+    return Case(program=place_network(network, config, without=FUSING), image=image)
 
 
 def run_rtl(machine: RtlMachine, case: Case) -> RunResult:
@@ -54,12 +57,15 @@ def run_rtl(machine: RtlMachine, case: Case) -> RunResult:
 
 
 def assert_golden(case: Case, memory: np.ndarray) -> None:
-    """Every layer's output in ``memory`` must be the golden model's."""
+    """Every layer's output in ``memory`` must be the golden model's, and the outputs be there."""
     golden = run_network(case.program.network, case.image)
-    for placed in case.program.layers:
-        found = case.program.read_map(memory, placed.layer.output)
-        wrong = int(np.count_nonzero(found != golden[placed.layer.output.name]))
-        assert wrong == 0, f"{placed.layer.name}: {wrong} of {found.size} bytes differ"
+    specs = [placed.layer.output for placed in case.program.layers]
+    for spec in (*case.program.network.outputs, *specs):
+        if spec.name in case.program.maps and spec.name in golden:
+            found = case.program.read_map(memory, spec)
+            wrong = int(np.count_nonzero(found != golden[spec.name]))
+            assert wrong == 0, f"{spec.name}: {wrong} of {found.size} bytes differ"
+    assert {spec.name for spec in case.program.network.outputs} <= case.program.maps.keys()
 
 
 def assert_agreement(machine: RtlMachine, case: Case) -> None:

@@ -1,12 +1,13 @@
 """What all random layers are drawn from: sizes, maps, windows, quantisations and clamps."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from arch.config import AcceleratorConfig
 from arch.formats import IntegerFormat
 from arch.layers import FeatureMap, Window
 from sim.golden.run import run_layer
@@ -41,6 +42,12 @@ class SizeLimits:
 
 
 DEFAULT_LIMITS = SizeLimits()
+
+
+def of_words(limits: SizeLimits, config: AcceleratorConfig) -> SizeLimits:
+    """``limits`` with the machine's words."""
+    bits = config.activation_bits, config.weight_bits
+    return replace(limits, activation_bits=bits[0], weight_bits=bits[1])
 
 
 def random_map_values(rng: np.random.Generator, spec: TensorSpec) -> Bytes:

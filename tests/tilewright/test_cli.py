@@ -16,6 +16,7 @@ import pytest
 from arch.config import AcceleratorConfig
 from arch.presets import PRESETS
 from compiler.driver import compile_file
+from compiler.passes import PASSES
 from tests.support.command_line import DIGITS, Outcome, run_digits, tilewright
 from tests.support.qdq_graph import QdqGraph
 from tests.support.vcd import read_vcd
@@ -139,9 +140,31 @@ def test_compile_reports_and_writes_the_image(tmp_path: Path) -> None:
         "conv1",
         "conv2",
         "conv3",
-        "pool",
         "head",
     ]
+    assert report["layers"][2]["kind"] == "Conv+MaxPool"
+    assert [layer["output_in"] for layer in report["layers"]] == ["chip"] * 3 + ["memory"]
+    assert set(report["maps"]) == {"images", "logits"}
+    assert [each["root"] for each in report["on_chip"]] == ["relu1_out", "relu2_out", "pool_out"]
+
+
+def test_compile_without_passes() -> None:
+    names = [each.name for each in PASSES]
+    options = [word for name in names for word in ("--without", name)]
+    report = json.loads(tilewright("compile", INT8, "--json", *options).out)
+    assert [layer["kind"] for layer in report["layers"]] == ["Conv"] * 3 + ["MaxPool", "Conv"]
+    assert {layer["output_in"] for layer in report["layers"]} == {"memory"}
+    assert report["on_chip"] == []
+
+
+@pytest.mark.parametrize("command", [("compile", INT8), ("run", "lenet-5", "--timing-only")])
+def test_a_pass_that_is_none(command: tuple[str, ...]) -> None:
+    outcome = tilewright(*command, "--without", "fuse-add", "--without", "fuse")
+    assert (outcome.status, outcome.out) == (2, "")
+    assert outcome.err == (
+        "tilewright: a pass to leave out must be one of share-maps, skip-pixels, "
+        "fuse-pool, fuse-add, fuse-table, keep-on-chip, got 'fuse'\n"
+    )
 
 
 def test_compile_shows_every_column_uncut() -> None:
@@ -149,7 +172,7 @@ def test_compile_shows_every_column_uncut() -> None:
     assert "…" not in outcome.out
     lines = [line.split() for line in outcome.out.splitlines()]
     layers = {line[0]: line for line in lines if line[:1] == ["conv1"]}
-    assert layers["conv1"][1:4] == ["Conv", "8x8x12", "8x8x12"]
+    assert layers["conv1"][1:4] == ["Conv", "8x8x12", "chip"]
 
 
 def test_generate(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from arch.presets import PRESETS
+from compiler.passes import PASSES
 from compiler.place import place_network
 from sim.command.timeline import TimelineSimulator
 from tests.support.command_line import tilewright
@@ -68,7 +69,8 @@ def test_timing_of_a_built_in_network_as_json() -> None:
     assert outcome.status == 0
     found = json.loads(outcome.out)
     assert found["cycles"] == timing_of("lenet-5", "gemmini16").cycles
-    assert [layer["name"] for layer in found["layers"]][:2] == ["conv1", "tanh1"]
+    assert [layer["name"] for layer in found["layers"]][:2] == ["conv1", "avgpool1"]
+    assert found["layers"][0]["kind"] == "Conv+Table"
 
 
 @pytest.mark.parametrize(
@@ -92,3 +94,15 @@ def test_timing_of_a_built_in_network_as_json() -> None:
 def test_mistakes(arguments: tuple[str, ...], message: str) -> None:
     outcome = tilewright("run", *arguments)
     assert (outcome.status, outcome.out, outcome.err) == (2, "", f"tilewright: {message}\n")
+
+
+@pytest.mark.parametrize("config", ["small", "gemmini16"])
+@pytest.mark.parametrize("name", SMALL_NETWORKS)
+def test_passes_save_cycles_and_traffic(name: str, config: str) -> None:
+    network, machine = shape_network(build(name)), PRESETS[config]
+    names = [each.name for each in PASSES]
+    plain = time_program(place_network(network, machine, timing_only=True, without=names))
+    timing = timing_of(name, config)
+    assert timing.cycles < plain.cycles
+    assert timing.memory_bytes < plain.memory_bytes
+    assert timing.macs == plain.macs

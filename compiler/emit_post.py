@@ -1,0 +1,134 @@
+"""Post commands: what happens to results between window and activation buffer."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from arch.commands import Engine, PostMode, PostOperand, PostSource
+from arch.config import AcceleratorConfig
+from arch.mapping import Mapping
+from compiler.emit_common import Emission, Placement, window_fields
+from compiler.fusion import FusedLayer
+from compiler.geometry import Span2D
+from compiler.homes import OnChip, Tiles
+from compiler.waits import Region, Step
+from sim.network import Add, AveragePool
+
+_ONE_PIXEL = Span2D(y=0, x=0, height=1, width=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PostSourceTile:
+    """What a post command reads: a tile of sums in the accumulators, or a tile of a map."""
+
+    source: PostSource
+    tile: OnChip
+    reads: Region
+
+
+class PostEmitter:
+    """Makes the post commands of one layer, and the loads of what they need."""
+
+    def __init__(
+        self,
+        layer: FusedLayer,
+        mapping: Mapping,
+        place: Placement,
+        emission: Emission,
+        config: AcceleratorConfig,
+    ) -> None:
+        self._layer = layer
+        self._place = place
+        self._config = config
+        self._emission = emission
+        self._window = layer.shape.window.window
+        self._parameters = emission.parameter_ring()
+        self._others: Tiles | None = None
+        if layer.other is not None and place.other is not None:
+            self._others = Tiles(layer.other.shape, place.other, mapping.operands, config)
+
+    def start(self) -> Iterator[Step]:
+        """What the layer needs once."""
+        if self._layer.table is not None:
+            yield self._emission.load_table()
+
+    def operand(self, out: Span2D, channel: int, channels: int) -> tuple[OnChip | None, list[Step]]:
+        """Where the second operand of some channels of ``out`` lies, and the loads that bring it
+        there; None without one."""
+        if self._others is None or self._place.other is None:
+            return None, []
+        part = _ONE_PIXEL if self._layer.other_is_pixel else out
+        tile, missing = self._others.take(part, channel, channels)
+        loads = self._emission.load_map(self._place.other.memory, tile) if missing else ()
+        return tile, list(loads)
+
+    def post(
+        self,
+        source: PostSourceTile,
+        part: Span2D,
+        span: tuple[int, int],
+        block: int,
+        operand: OnChip | None,
+        out: OnChip,
+    ) -> Iterator[Step]:
+        """The outputs ``part``, channels ``span`` (first, count; at most as many as columns), with
+        the parameters of block number ``block``."""
+        parameters, missing = self._parameters.take(block)
+        if missing:
+            yield self._emission.load_parameters(block, parameters)
+        layer, config = self._layer, self._config
+        channel, channels = span
+        drains = source.source is PostSource.ACCUMULATOR
+        size = config.accumulator_entries if drains else config.activation_buffer_bytes
+        zero_point, (low, high) = layer.requantised
+        target = out.at(part.y, part.x, channel)
+        reads = [source.reads, self._emission.parameter_region(parameters)]
+        values = {
+            **window_fields(self._window, part, source.tile, 0 if drains else channel, size),
+            "source": source.source,
+            "mode": PostMode.SUM if isinstance(layer.pool, AveragePool) else PostMode.MAX,
+            "unsigned": int(not drains and not layer.input.signed),
+            "parameter_address": parameters,
+            "channels": channels - 1,
+            "zero_point": zero_point,
+            "low": low,
+            "high": high,
+            "out_address": target.address,
+            "out_py": target.row_pitch,
+            "out_px": target.pixel_pitch,
+            **self._operand_fields(operand, part, channel),
+            "table": 0 if layer.table is None else self._place.table_number + 1,
+        }
+        if operand is not None:
+            where = _ONE_PIXEL if layer.other_is_pixel else part
+            reads.append(operand.region(where, operand.channel, operand.channels))
+        if layer.table is not None:
+            first = self._place.table_number * config.table_bytes
+            reads.append(Region("table", first, first + config.table_bytes))
+        yield self._emission.step(
+            Engine.POST,
+            values,
+            reads=tuple(reads),
+            # All channels that are there: fewer regions differ, and the last one ends them all.
+            writes=(out.region(part, out.channel, out.channels),),
+        )
+
+    def _operand_fields(self, tile: OnChip | None, part: Span2D, channel: int) -> dict[str, int]:
+        layer = self._layer
+        join, other = layer.join, layer.other
+        if tile is None or join is None or other is None:
+            return {
+                "operand": PostOperand.NONE,
+                "operand_unsigned": 0,
+                "operand_address": 0,
+                "operand_py": 0,
+                "operand_px": 0,
+            }
+        pixel = layer.other_is_pixel
+        place = tile.at(0, 0, channel) if pixel else tile.at(part.y, part.x, channel)
+        return {
+            "operand": PostOperand.ADD if isinstance(join, Add) else PostOperand.MULTIPLY,
+            "operand_unsigned": int(not other.signed),
+            "operand_address": place.address,
+            "operand_py": 0 if pixel else place.row_pitch,
+            "operand_px": 0 if pixel else place.pixel_pitch,
+        }

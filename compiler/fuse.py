@@ -1,0 +1,86 @@
+"""The passes that fuse layers. Each replaces two layers by one where that is cheaper, by the rough
+formula of the tiling, and where only the second reads what the first one gives."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from math import isfinite
+
+from compiler.fusion import FusedLayer
+from compiler.plan import Plan
+from compiler.tile_cost import Room
+from compiler.tiling import find_mapping
+from sim.network import Add, Conv, MaxPool, Multiply, Table
+
+
+def fuse_pools(plan: Plan) -> Plan:
+    """Convolution and maximum pooling.
+
+    The requantiser never reverses the order of two sums of a channel, so the largest sum gives the
+    largest output. That holds for no other rounding in between: the pooling's scale must be the
+    convolution's. An average of rounded outputs is not that of the sums, so averages stay layers.
+    """
+    return _fuse(plan, _takes_pool)
+
+
+def fuse_joins(plan: Plan) -> Plan:
+    """Convolution or pooling, and the sum or product that it is an operand of."""
+    return _fuse(plan, _takes_join)
+
+
+def fuse_tables(plan: Plan) -> Plan:
+    """Any layer and the table that is looked up for its output."""
+    return _fuse(plan, _takes_table)
+
+
+def _takes_pool(former: FusedLayer, latter: FusedLayer) -> bool:
+    (pool,) = latter.layers
+    exact = isinstance(pool, MaxPool) and float(pool.multiplier) == 1.0
+    return exact and len(former.layers) == 1 and isinstance(former.layers[0], Conv)
+
+
+def _takes_join(former: FusedLayer, latter: FusedLayer) -> bool:
+    (join,) = latter.layers
+    if not isinstance(join, Add | Multiply) or former.join is not None or former.table is not None:
+        return False
+    return not join.broadcasts or former.output.name == join.input.name
+
+
+def _takes_table(former: FusedLayer, latter: FusedLayer) -> bool:
+    return isinstance(latter.layers[0], Table) and former.table is None
+
+
+def _fuse(plan: Plan, takes: Callable[[FusedLayer, FusedLayer], bool]) -> Plan:
+    """Fuse pairs that ``takes`` allows. A fused layer runs when its last one would."""
+    readers = Counter(spec.name for layer in plan.network.layers for spec in layer.inputs)
+    readers.update(spec.name for spec in plan.network.outputs)
+    done: dict[str, FusedLayer] = {}
+    for layer in plan.layers:
+        fused = layer
+        if len(layer.layers) == 1:
+            formers = [
+                done[spec.name]
+                for spec in layer.inputs
+                if spec.name in done and readers[spec.name] == 1
+            ]
+            # Of two operands, the later one: the other is there by then.
+            formers.sort(key=list(done.values()).index, reverse=True)
+            for former in formers:
+                both = FusedLayer(layers=(*former.layers, *layer.layers))
+                if takes(former, layer) and _pays(plan, former, layer, both):
+                    del done[former.output.name]
+                    fused = both
+                    break
+        done[fused.output.name] = fused
+    return replace(plan, layers=tuple(done.values()))
+
+
+def _pays(plan: Plan, former: FusedLayer, latter: FusedLayer, both: FusedLayer) -> bool:
+    fused = _cycles(plan, both)
+    return isfinite(fused) and fused <= _cycles(plan, former) + _cycles(plan, latter)
+
+
+def _cycles(plan: Plan, layer: FusedLayer) -> float:
+    """Rough cycles with all maps in memory; infinite if nothing fits."""
+    choice = find_mapping(layer.shape, Room.whole(plan.config), plan.config)
+    return float("inf") if choice is None else choice.cycles

@@ -1,0 +1,97 @@
+"""Where maps are while a layer runs: in memory, or in the activation buffer, whole or a tile."""
+
+from dataclasses import dataclass
+
+from arch.config import AcceleratorConfig
+from arch.layers import FeatureMap
+from arch.mapping import Slots
+from compiler.geometry import Span2D
+from compiler.memory_map import MapPlace
+from compiler.slots import SlotRing
+from compiler.waits import Region
+
+_SLOT_ALIGNMENT = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Home:
+    """Where one map is while a layer runs; a map may be in both places.
+
+    A map that is read comes from the chip if it is there. One that is written goes to both.
+    """
+
+    memory: MapPlace | None
+    chip: MapPlace | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnChip:
+    """Some channels of a rectangle of a map in the activation buffer.
+
+    ``place`` is where pixel (``area.y``, ``area.x``), channel ``channel`` lies.
+    """
+
+    area: Span2D
+    channel: int
+    channels: int
+    place: MapPlace
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes from the first channel of a row's first pixel to the last of its last."""
+        return (self.area.width - 1) * self.place.pixel_pitch + self.channels * self.place.element
+
+    def at(self, y: int, x: int, channel: int) -> MapPlace:
+        """The place of pixel (``y``, ``x``) of the map, channel ``channel``."""
+        return self.place.at(y - self.area.y, x - self.area.x, channel - self.channel)
+
+    def region(self, part: Span2D, channel: int, channels: int) -> Region:
+        """The bytes from the first to the last element of some channels of ``part``."""
+        first = self.at(part.y, part.x, channel)
+        last = first.at(part.height - 1, part.width - 1, 0)
+        return Region("activation", first.address, last.address + channels * self.place.element)
+
+
+def slot_bytes(slots: Slots, config: AcceleratorConfig) -> int:
+    """Bytes of each slot."""
+    region = slots.banks * config.activation_bank_bytes
+    return region // slots.count // _SLOT_ALIGNMENT * _SLOT_ALIGNMENT
+
+
+def slot_banks(size: int, count: int, config: AcceleratorConfig) -> int:
+    """Fewest banks that hold ``count`` slots of ``size`` bytes."""
+    aligned = -(-size // _SLOT_ALIGNMENT) * _SLOT_ALIGNMENT
+    return -(-aligned * count // config.activation_bank_bytes)
+
+
+class Tiles:
+    """Hands out where tiles of one map lie on chip: in slots, or in the whole map, if ``slots`` is
+    None and ``home`` says where it is."""
+
+    def __init__(
+        self, shape: FeatureMap, home: Home, slots: Slots | None, config: AcceleratorConfig
+    ) -> None:
+        self._element = config.activation_bytes
+        self._whole: OnChip | None = None
+        self._ring: SlotRing | None = None
+        if slots is not None:
+            base = slots.first * config.activation_bank_bytes
+            self._ring = SlotRing(base=base, size=slot_bytes(slots, config), count=slots.count)
+        elif home.chip is not None:
+            area = Span2D(y=0, x=0, height=shape.height, width=shape.width)
+            self._whole = OnChip(area=area, channel=0, channels=shape.channels, place=home.chip)
+
+    def take(self, area: Span2D, channel: int, channels: int) -> tuple[OnChip, bool]:
+        """(where these channels of ``area`` lie, whether they have to be brought there first)."""
+        if self._whole is not None:
+            return self._whole, False
+        assert self._ring is not None
+        address, missing = self._ring.take((area, channel))
+        pixel = channels * self._element
+        place = MapPlace(
+            address=address,
+            pixel_pitch=pixel,
+            row_pitch=area.width * pixel,
+            element=self._element,
+        )
+        return OnChip(area=area, channel=channel, channels=channels, place=place), missing
