@@ -11,9 +11,10 @@ from hw.operand import constants_layout, passing
 def _column_layout(config: AcceleratorConfig) -> data.StructLayout:
     """A column's parameters as they lie in memory; bits of a bias beyond a sum do not count."""
     bits = config.accumulator_bits
-    return data.StructLayout(
-        {"bias": signed(bits), "_bias_sign": 8 * config.bias_bytes - bits, "multiplier": 32}
-    )
+    beyond = 8 * config.bias_bytes - bits
+    # No member of no bits: Verilog has none.
+    sign = {"_bias_sign": beyond} if beyond else {}
+    return data.StructLayout({"bias": signed(bits), **sign, "multiplier": 32})
 
 
 class ParameterBlock(wiring.Component):

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -109,6 +110,6 @@ def test_a_network_that_onnx_runtime_quantised(
     steps = golden_output(model, images) - onnxruntime_output(path, images, integer=False)
     assert np.abs(steps / model.outputs[0].tensor.scale).max() < 2.5
     program = place_network(model.network, CONFIGS[config])
-    x = model.input.quantise(images[:1])[0]
+    x: Any = model.input.quantise(images[:1])[0]
     golden = run_network(model.network, x)[model.network.outputs[0].name]
     assert np.array_equal(execute(program, x), golden)
