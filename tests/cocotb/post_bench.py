@@ -158,7 +158,7 @@ class Bench:
         self.dut.tables__valid.value = 0
 
     def read_accumulators(self, entry: int) -> bytes:
-        return self.storage.accumulator[entry].astype(np.int32).tobytes()
+        return bytes(self.storage.accumulator[entry].astype(np.int32))
 
     def read_parameters(self, address: int) -> bytes:
         return bytes(self.storage.parameter[address : address + self.config.bus_bytes])

@@ -66,7 +66,7 @@ def test_narrower_weights_are_exact(activation: type, weight: type, tmp_path: Pa
     shape = made.input.shape
     size = (shape.height, shape.width, shape.channels)
     low, high = made.input.limits
-    x = np.random.default_rng(2).integers(low, high, size, endpoint=True).astype(activation)
+    x: Any = np.random.default_rng(2).integers(low, high, size, endpoint=True).astype(activation)
     golden = run_network(made, x)[made.outputs[0].name]
     assert np.unique(golden).size > 20
     assert np.array_equal(execute(place_network(made, PRESETS["small16"]), x), golden)
