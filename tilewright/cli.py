@@ -312,7 +312,11 @@ def _time(
     machine = load_config(config)
     with working("placing the network and working out its timeline"):
         if model in NETWORKS:
-            network = shape_network(build(model))
+            network = shape_network(
+                build(model),
+                activation_bits=machine.activation_bits,
+                weight_bits=machine.weight_bits,
+            )
             schedule = schedule_network(network, machine, timing_only=True, without=without)
         else:
             schedule = source.compile(machine, without).schedule

@@ -20,8 +20,7 @@ from compiler.operators import MOVES
 from compiler.ports import OutputPort, check_images
 from sim.golden.run import run_network
 from sim.network import Bytes, TensorSpec
-from tilewright.evaluate import check_labels
-from tilewright.images import Images
+from tilewright.images import Images, check_labels
 
 Reals = NDArray[np.float32]
 
