@@ -17,11 +17,10 @@ from onnxruntime.quantization.quant_utils import QUANT_INPUT_SUFFIX
 
 from compiler.frontend import ImportedModel
 from compiler.operators import MOVES
-from compiler.ports import OutputPort, ResultPort, check_images
+from compiler.ports import OutputPort, check_images
 from sim.golden.run import run_network
 from sim.network import Bytes, TensorSpec
-from tilewright.evaluate import check_labels
-from tilewright.images import Images
+from tilewright.images import Images, check_labels
 
 Reals = NDArray[np.float32]
 
@@ -89,7 +88,7 @@ class Comparison:
     def __init__(self, float_file: Path, file: Path, model: ImportedModel, images: Images) -> None:
         check_images(images.images, model.input.shape)
         if images.labels is not None:
-            check_labels(model, images.labels)
+            check_labels(images.labels, model.outputs[0])
         self._model = model
         self._images = images
         self._pairs = _pairs(float_file, file, model)
@@ -99,13 +98,13 @@ class Comparison:
 
     def run(self) -> Iterator[None]:
         """One step an image."""
-        labels = self._images.labels
+        labels, port = self._images.labels, self._model.outputs[0]
         bytes_ = self._model.input.quantise(self._images.images)
         for index, (image, map_) in enumerate(zip(self._images.images, bytes_, strict=True)):
             outputs = self._run(image, map_)
             if labels is not None:
                 for kind, values in outputs.items():
-                    self._correct[kind] += int(self._class(values) == labels[index])
+                    self._correct[kind] += int(port.predicted(values) == labels[index])
             yield
 
     def result(self) -> Fidelity:
@@ -122,10 +121,6 @@ class Comparison:
             accuracy_change=quantised - in_float if labelled else None,
             tensors=tuple(map(_noise, self._pairs, self._sums)),
         )
-
-    def _class(self, values: NDArray[np.generic]) -> int:
-        port = self._model.outputs[0]
-        return port.predicted(values) if isinstance(port, ResultPort) else int(values.argmax())
 
     def _run(self, image: Reals, map_: Bytes) -> dict[str, NDArray[np.generic]]:
         """Add one image to the sums; gives the first output of both models."""
