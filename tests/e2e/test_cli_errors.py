@@ -105,7 +105,7 @@ MODELS: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "weights with a zero point": (
         asymmetric_weights,
-        "node 'conv' (Conv): the zero point of int8 weights must be 0, got 3; "
+        "node 'conv' (Conv): the zero point of int8 and int16 weights must be 0, got 3; "
         "quantise with extra_options={'WeightSymmetric': True}",
     ),
     "a layer that fits no tiling": (
