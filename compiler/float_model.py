@@ -7,7 +7,7 @@ import onnx
 from onnx import TensorProto
 
 from arch.errors import ModelError
-from compiler.graph import ONNX_DOMAINS
+from compiler.graph import ONNX_DOMAINS, type_name
 from compiler.names import node_label, printable
 from compiler.onnx_file import MAX_ELEMENTS, MAX_FLOAT_FILE_BYTES, check_model, read_onnx
 from compiler.shape_arithmetic import compute_shapes
@@ -93,7 +93,7 @@ def _check_input(model: onnx.ModelProto) -> None:
     if kind != TensorProto.FLOAT:
         raise ModelError(
             f"input '{printable(inputs[0].name)}' must be float32, got "
-            f"{TensorProto.DataType.Name(kind)}; export the model in float32"
+            f"{type_name(kind)}; export the model in float32"
         )
 
 

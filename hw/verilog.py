@@ -2,10 +2,7 @@
 
 import re
 
-from amaranth.back import verilog
-
 from arch.config import AcceleratorConfig
-from hw.top import Accelerator
 
 _ELEMENT_ALIAS = re.compile(r"^  (?:wire|reg|assign) (?:\[\d+:0\] )?\\\S*\[\S* .*;\n", re.MULTILINE)
 """A second name for one element of an array: `wire [7:0] \\sums[2] ;` or its assignment."""
@@ -23,6 +20,11 @@ def to_verilog(config: AcceleratorConfig) -> str:
 
     One self-contained text: the same for the same configuration, on any machine.
     """
+    # Imported where hardware is made: few commands do, and Amaranth takes its time.
+    from amaranth.back import verilog
+
+    from hw.top import Accelerator
+
     text: str = verilog.convert(
         Accelerator(config=config),
         name=config.module_name,

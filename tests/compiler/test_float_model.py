@@ -96,6 +96,13 @@ def test_an_input_of_another_type(tmp_path: Path) -> None:
     )
 
 
+def test_an_input_of_no_type(tmp_path: Path) -> None:
+    aside = helper.make_node("Relu", ["w"], ["y"], "relu")
+    assert refusal(model(aside, kind=-128), tmp_path) == (
+        "input 'x' must be float32, got -128; export the model in float32"
+    )
+
+
 def test_loops(tmp_path: Path) -> None:
     body = helper.make_graph([], "body", [], [])
     loop = helper.make_node("Loop", ["", "", "x"], ["y"], "loop", body=body)

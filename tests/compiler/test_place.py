@@ -20,7 +20,7 @@ from sim.command.functional import Storage
 from sim.golden.run import run_network
 from sim.network import Bytes, Layer, Network
 from tests.support.random_convolutions import random_conv
-from tests.support.random_maps import SizeLimits
+from tests.support.random_maps import DEFAULT_LIMITS, SizeLimits, of_words
 from tests.support.random_networks import random_network
 from tests.support.random_pools import average_of_shape
 
@@ -43,7 +43,8 @@ def execute(program: Program, x: Bytes) -> np.ndarray:
 @pytest.mark.parametrize("config", PRESETS.values(), ids=PRESETS)
 @pytest.mark.parametrize("seed", range(40))
 def test_random_layers(seed: int, config: AcceleratorConfig) -> None:
-    network, x = random_network(np.random.default_rng(seed), LARGE)
+    limits = of_words(LARGE, config)
+    network, x = random_network(np.random.default_rng(seed), limits)
     program = place_network(network, config)
     golden = run_network(network, x)[network.outputs[0].name]
     mappings = [placed.mapping for placed in program.layers]
@@ -121,7 +122,9 @@ def test_the_report_says_which_part_of_a_window_is_taken() -> None:
         PoolShape(
             ifmap=FeatureMap(height=40, width=40, channels=6), window=Window(kernel=(40, 40))
         ),
-        include_padding=False,
+        False,
+        (0, 0),
+        DEFAULT_LIMITS,
     )
     (report,) = layer_reports(place_network(one_layer(layer), PRESETS["tiny"]))
     assert report.tile == "1x1x4, window 4x40"

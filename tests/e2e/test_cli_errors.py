@@ -105,7 +105,7 @@ MODELS: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "weights with a zero point": (
         asymmetric_weights,
-        "node 'conv' (Conv): the zero point of int8 weights must be 0, got 3; "
+        "node 'conv' (Conv): the zero point of int8 and int16 weights must be 0, got 3; "
         "quantise with extra_options={'WeightSymmetric': True}",
     ),
     "a layer that fits no tiling": (
@@ -341,7 +341,8 @@ def test_config(case: str) -> None:
 
 def test_unknown_preset() -> None:
     assert_refused(
-        "a configuration must be a preset (tiny, small, gemmini16) or a .toml file, got 'smal'",
+        "a configuration must be a preset (tiny, small, small16, gemmini16) or a .toml file, "
+        "got 'smal'",
         *("generate", "--config", "smal", "--out", "out"),
     )
 

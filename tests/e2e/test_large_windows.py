@@ -17,7 +17,7 @@ from tests.support.agreement import Case, assert_agreement
 from tests.support.large_windows import random_large_window
 from tests.support.machines import CONFIGS, rtl_machine
 
-SEEDS = {"tiny": 10, "small": 3, "gemmini16": 2, "uneven": 8}
+SEEDS = {"tiny": 10, "small": 3, "small16": 2, "gemmini16": 2, "uneven": 8, "uneven16": 6}
 
 
 def case_of(name: str, seed: int) -> Case:

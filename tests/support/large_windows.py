@@ -8,9 +8,11 @@ import numpy as np
 from arch.config import AcceleratorConfig, ceil_div
 from arch.layers import FeatureMap, PoolShape, Window
 from sim.multipliers import add_multipliers, pool_multiplier
-from sim.network import Add, AveragePool, Bytes, Layer, MaxPool, Network, Table
+from sim.network import Add, AveragePool, Bytes, Layer, MaxPool, Network, Table, element_type
 from tests.support.random_maps import (
+    DEFAULT_LIMITS,
     has_input_in_every_window,
+    of_words,
     random_clamp,
     random_spec,
     up_to,
@@ -24,12 +26,13 @@ def random_large_window(
 ) -> tuple[Network, Bytes]:
     """A maximum or average, half of them with what the post-processor can do on the way out: the
     sum with another pooling of the same map, and a table."""
-    shape = _large_shape(rng, config)
+    shape, limits = _large_shape(rng, config), of_words(DEFAULT_LIMITS, config)
     pool: AveragePool | MaxPool
     if rng.random() < 0.5:
-        pool, (image,) = average_of_shape(rng, "pool", shape, bool(rng.random() < 0.5))
+        padded = bool(rng.random() < 0.5)
+        pool, (image,) = average_of_shape(rng, "pool", shape, padded, (0, 0), limits)
     else:
-        pool, (image,) = max_of_shape(rng, shape)
+        pool, (image,) = max_of_shape(rng, shape, limits)
     layers: tuple[Layer, ...] = (pool,)
     if rng.random() < 0.5:
         layers = _with_sum_and_table(rng, pool)
@@ -45,7 +48,8 @@ def _large_shape(rng: np.random.Generator, config: AcceleratorConfig) -> PoolSha
     window."""
     while True:
         channels = int(rng.integers(ceil_div(config.cols, 2), 2 * config.cols, endpoint=True))
-        pixels = config.activation_buffer_bytes // min(channels, config.cols) + 1
+        pixel = min(channels, config.cols) * config.activation_bytes
+        pixels = config.activation_buffer_bytes // pixel + 1
         rows = int(rng.choice([1, 2, 5, isqrt(pixels), isqrt(pixels)]))
         columns = int(pixels / (rows if rows > 2 else 1) * rng.uniform(1.0, 1.2)) + 1
         most = (4, 4) if rng.random() < 0.5 else (rows, columns)
@@ -75,7 +79,7 @@ def _large_shape(rng: np.random.Generator, config: AcceleratorConfig) -> PoolSha
 
 
 def _with_sum_and_table(rng: np.random.Generator, pool: AveragePool | MaxPool) -> tuple[Layer, ...]:
-    source, shape = pool.input, pool.output.shape
+    source, shape, bits = pool.input, pool.output.shape, pool.input.bits
     other = MaxPool(
         name="other",
         input=source,
@@ -85,7 +89,7 @@ def _with_sum_and_table(rng: np.random.Generator, pool: AveragePool | MaxPool) -
         clamp=source.limits,
     )
     scale = np.float32(max(pool.output.scale, source.scale) * np.float32(1.5))
-    total = random_spec(rng, "sum_out", shape, scale)
+    total = random_spec(rng, "sum_out", shape, scale, bits)
     multiplier, other_multiplier, shift = add_multipliers(pool.output.scale, source.scale, scale)
     added = Add(
         name="sum",
@@ -97,6 +101,7 @@ def _with_sum_and_table(rng: np.random.Generator, pool: AveragePool | MaxPool) -
         shift=shift,
         clamp=random_clamp(rng, total),
     )
-    output = random_spec(rng, "table_out", shape, random_scale(rng))
-    table = rng.permutation(256).astype(np.uint8)
+    output = random_spec(rng, "table_out", shape, random_scale(rng), bits)
+    size = (256,) if bits == 8 else (256, 2)
+    table = rng.integers(0, 1 << bits, size=size).astype(element_type(bits, False))
     return pool, other, added, Table(name="table", input=total, output=output, table=table)
