@@ -158,8 +158,8 @@ class Storage:
     def _pool(self, command: Command, channels: int) -> NDArray[np.int64]:
         """[py, px, channels]: the windows' maxima or sums, padding left out.
 
-        Channels beyond those of a command are held in the machine too, but no legal command goes on
-        from them.
+        In the machine, channels beyond those of a command hold anything: no command may go on from
+        them.
         """
         at = positions(command, POST_LOOPS)
         inside = (at.y >= 0) & (at.y < command["height"])
