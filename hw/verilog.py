@@ -3,6 +3,7 @@
 import re
 
 from amaranth.back import verilog
+from amaranth.lib import wiring
 
 from arch.config import AcceleratorConfig
 from hw.top import Accelerator
@@ -23,12 +24,12 @@ def to_verilog(config: AcceleratorConfig) -> str:
 
     One self-contained text: the same for the same configuration, on any machine.
     """
-    text: str = verilog.convert(
-        Accelerator(config=config),
-        name=config.module_name,
-        emit_src=False,
-        strip_internal_attrs=True,
-    )
+    return component_verilog(Accelerator(config=config), config.module_name)
+
+
+def component_verilog(component: wiring.Component, name: str) -> str:
+    """Verilog of a component that has domains of its own; its top module is ``name``."""
+    text: str = verilog.convert(component, name=name, emit_src=False, strip_internal_attrs=True)
     # Yosys's ABC9 takes `\sums[2] ` for bit 2 of `sums`, and joins what is not connected.
     text = _ELEMENT_ALIAS.sub("", text)
     return _ZERO_WORDS.sub(_clear_in_loop, text)
