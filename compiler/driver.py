@@ -1,4 +1,4 @@
-"""The compiler, top to bottom: an ONNX file and a machine become a program."""
+"""The compiler, top to bottom: an ONNX file and a machine become programs."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -6,27 +6,38 @@ from pathlib import Path
 
 from arch.config import AcceleratorConfig
 from compiler.frontend import ImportedModel, read_network
-from compiler.place import place_network
 from compiler.program import Program
+from compiler.schedule import Schedule, schedule_network
+from compiler.shapes import InputShape
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CompiledModel:
-    """A model as the host sees it, and its program on one machine."""
+    """A model as the host sees it, and what one machine and the host run."""
 
     model: ImportedModel
-    program: Program
+    schedule: Schedule
+
+    @property
+    def program(self) -> Program:
+        """The only program. Raises ``LookupError`` if the host runs steps in between."""
+        return self.schedule.program
 
 
 def compile_file(
-    path: Path, config: AcceleratorConfig, *, without: Collection[str] = ()
+    path: Path,
+    config: AcceleratorConfig,
+    *,
+    shape: InputShape | None = None,
+    without: Collection[str] = (),
 ) -> CompiledModel:
-    """Compile the ONNX QDQ file at ``path`` for ``config``, by all passes (``compiler.passes``) but
-    those named in ``without``.
+    """Compile the quantised ONNX file at ``path`` for ``config``.
 
-    Raises ``ModelError`` for what the file holds, ``CompileError`` for what does not fit,
-    ``InputError`` for a name that no pass has.
+    ``shape`` fixes open dimensions of the input. All passes (``compiler.passes``) run but those
+    named in ``without``. Raises ``ModelError`` for what the file holds, ``CompileError`` for what
+    does not fit, ``InputError`` for a ``shape`` that is not the input's, and for a name that no
+    pass has.
     """
-    model = read_network(path)
-    program = place_network(model.network, config, without=without)
-    return CompiledModel(model=model, program=program)
+    model = read_network(path, shape)
+    schedule = schedule_network(model.network, config, without=without)
+    return CompiledModel(model=model, schedule=schedule)

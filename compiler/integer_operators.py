@@ -83,6 +83,9 @@ INTEGER_OPERATORS = {
     ),
     "QLinearMul": IntegerOperator(operator="Mul", operands=(0, 3), result=6),
     "QLinearSigmoid": IntegerOperator(operator="Sigmoid", result=3),
+    "QLinearSoftmax": IntegerOperator(
+        operator="Softmax", attributes=frozenset({"axis", "opset"}), result=3
+    ),
 }
 
 
@@ -120,6 +123,8 @@ class _Expansion:
             self._append(node)
         elif node.op_type in _MOVES_BYTES and self._alike(node):
             self._surround(node)
+        elif node.op_type == "ArgMax" and self._alike(node):
+            self._read_real(node)
         else:
             self._append(node)
 
@@ -147,6 +152,7 @@ class _Expansion:
                 f"got {len(inputs)} inputs; quantise the model again"
             )
         _check_channels_first(node)
+        _check_softmax(node)
         real = [
             self._dequantised(node, inputs[at : at + 3], axis=_weight_axis(node, rule, at))
             for at in operands
@@ -154,7 +160,7 @@ class _Expansion:
         if rule.bias is not None and len(inputs) > rule.bias and inputs[rule.bias]:
             real.append(self._bias(node, inputs, rule.bias))
         made = self._fresh(node.output[0])
-        kept = [item for item in node.attribute if item.name != "channels_last"]
+        kept = [item for item in node.attribute if item.name not in ("channels_last", "opset")]
         self._node(rule.operator, real, made, node.name, kept)
         self._quantised(made, inputs[rule.result : rule.result + 2], node.output[0])
 
@@ -175,6 +181,12 @@ class _Expansion:
         self._append(moved)
         for name in bytes_out:
             self._quantised(made[name], parameters, name)
+
+    def _read_real(self, node: onnx.NodeProto) -> None:
+        """Real values in place of bytes where a node gives something else."""
+        real = self._dequantised(node, [node.input[0], *self._scales[node.input[0]]])
+        self._append(node)
+        self._graph.node[-1].input[0] = real
 
     def _alike(self, node: onnx.NodeProto) -> bool:
         """Whether the node's data are bytes that are all quantised in one way."""
@@ -267,6 +279,16 @@ def _check_channels_first(node: onnx.NodeProto) -> None:
         raise ModelError(
             f"{_label(node)}: the attribute channels_last must be 0, got 1; "
             "save the model without ONNX Runtime's layout optimisations"
+        )
+
+
+def _check_softmax(node: onnx.NodeProto) -> None:
+    """Before opset 13, a Softmax was one of all axes from the given one on."""
+    old = [item.i for item in node.attribute if item.name == "opset" and item.i < 13]
+    if old:
+        raise ModelError(
+            f"{_label(node)}: the attribute opset must be at least 13, got {old[0]}; "
+            "convert the model with onnx.version_converter before quantising"
         )
 
 

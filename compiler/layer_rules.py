@@ -4,9 +4,12 @@ A rule returns None where it holds, else the offending value. Its docstring read
 what to do instead."
 """
 
+from math import prod
+
 import numpy as np
 
 from compiler.graph import Graph, Node
+from compiler.names import printable
 from compiler.quantisation import is_constant, real_constant
 from compiler.windows import sliding_window, spatial_size
 
@@ -28,7 +31,7 @@ def pads_one_way(_graph: Graph, node: Node) -> str | None:
     auto_pad = node.text("auto_pad", "NOTSET")
     if auto_pad == "NOTSET" or not any(node.integers("pads", ())):
         return None
-    return f"auto_pad {auto_pad} and pads {list(node.integers('pads', ()))}"
+    return f"auto_pad {printable(auto_pad)} and pads {list(node.integers('pads', ()))}"
 
 
 def rounds_given_pads(_graph: Graph, node: Node) -> str | None:
@@ -36,7 +39,7 @@ def rounds_given_pads(_graph: Graph, node: Node) -> str | None:
     auto_pad = node.text("auto_pad", "NOTSET")
     if auto_pad == "NOTSET" or not node.integer("ceil_mode", 0):
         return None
-    return f"ceil_mode 1 and auto_pad {auto_pad}"
+    return f"ceil_mode 1 and auto_pad {printable(auto_pad)}"
 
 
 def gives_no_indices(_graph: Graph, node: Node) -> str | None:
@@ -77,6 +80,36 @@ def is_not_scaled(_graph: Graph, node: Node) -> str | None:
     """The attributes alpha and beta must be 1; multiply them into the weights and the bias."""
     alpha, beta = node.number("alpha", 1.0), node.number("beta", 1.0)
     return None if alpha == beta == 1.0 else f"alpha {alpha:g}, beta {beta:g}"
+
+
+def normalises_a_map(graph: Graph, node: Node) -> str | None:
+    """The input must be one map [1, C, H, W]; reshape it to one before."""
+    shape = graph.shape(node.input(0))
+    return None if len(shape) == 4 and shape[0] == 1 else str(list(shape))
+
+
+def has_a_centre(_graph: Graph, node: Node) -> str | None:
+    """The attribute size must be odd, 1 to 1023; train with such a one."""
+    size = node.integer("size", 0)
+    return None if size % 2 and 1 <= size <= 1023 else str(size)
+
+
+def has_positive_factors(_graph: Graph, node: Node) -> str | None:
+    """The attributes alpha, beta and bias must be positive and finite; train with such ones."""
+    factors = [
+        node.number("alpha", 1e-4),
+        node.number("beta", 0.75),
+        node.number("bias", 1.0),
+    ]
+    if all(np.isfinite(each) and each > 0 for each in factors):
+        return None
+    return "alpha {:g}, beta {:g}, bias {:g}".format(*factors)
+
+
+def fits_the_host(graph: Graph, node: Node) -> str | None:
+    """What the host computes may have at most 2^24 elements; use smaller images."""
+    elements = prod(graph.shape(node.input(0)))
+    return None if elements <= 1 << 24 else str(elements)
 
 
 def has_finite_constants(graph: Graph, node: Node) -> str | None:

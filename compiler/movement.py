@@ -19,17 +19,21 @@ def moved(graph: Graph, step: Step, value: Value, build: Build, name: str) -> Va
     return _reshaped(graph, step, value)
 
 
+def relaid(graph: Graph, step: Step, layout: Layout) -> Layout | None:
+    """``layout`` after a Reshape, Transpose or their like; None where no loops express it."""
+    shape = graph.shape(step.tensor)
+    if step.node.operator == "Transpose":
+        backwards = tuple(reversed(range(len(shape))))
+        return layout.transposed(step.node.integers("perm", backwards))
+    return layout.reshaped(shape)
+
+
 def _reshaped(graph: Graph, step: Step, value: Value) -> Value:
-    """The same bytes, after a Reshape, Transpose or one of their like."""
-    node, shape = step.node, graph.shape(step.tensor)
-    if node.operator == "Transpose":
-        rank = len(shape)
-        layout = value.layout.transposed(node.integers("perm", tuple(reversed(range(rank)))))
-        return Value(tensor=value.tensor, layout=layout)
-    new = value.layout.reshaped(shape)
+    new = relaid(graph, step, value.layout)
     if new is None:
+        shape = graph.shape(step.tensor)
         raise ModelError(
-            f"{node.label}: a reshape must merge and split whole axes, got "
+            f"{step.node.label}: a reshape must merge and split whole axes, got "
             f"{list(value.layout.shape)} to {list(shape)}; remove it"
         )
     return Value(tensor=value.tensor, layout=new)

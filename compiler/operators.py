@@ -17,3 +17,7 @@ FUNCTIONS = {
     "Sin", "Softplus", "Softsign", "Sqrt", "Tanh", "ThresholdedRelu",
 }  # fmt: skip
 """Functions of one number: they become tables."""
+HOST_MAPS = {"LRN", "LogSoftmax", "Softmax"}
+"""Run on the host, and give a map of the same shape."""
+HOST = HOST_MAPS | {"ArgMax"}
+"""Run on the host; others than those above only at the end."""

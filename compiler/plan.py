@@ -1,13 +1,14 @@
 """What the compiler's passes work on: fused layers, and which maps stay on chip between them."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from arch.config import AcceleratorConfig
-from compiler.fusion import FusedLayer
+from compiler.fusion import FusedLayer, MapLayer
 from compiler.homes import Home
 from compiler.tile_cost import Room
 from compiler.views import Views, find_views, separate_views
-from sim.network import Alias, Concat, Network, Slice, TensorSpec
+from sim.network import Alias, Concat, HostStep, Network, Slice, TensorSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,11 +50,7 @@ class Plan:
             network=network,
             config=config,
             views=find_views(network),
-            layers=tuple(
-                FusedLayer(layers=(layer,))
-                for layer in network.layers
-                if not isinstance(layer, Alias | Concat | Slice)
-            ),
+            layers=tuple(FusedLayer(layers=(layer,)) for layer in _machine_layers(network)),
         )
 
     def home(self, spec: TensorSpec, index: int) -> Home:
@@ -101,3 +98,11 @@ class Plan:
                     best = start, bank - start
                 start = bank + 1
         return best
+
+
+def _machine_layers(network: Network) -> Iterator[MapLayer]:
+    for layer in network.layers:
+        if isinstance(layer, HostStep):
+            raise LookupError(f"{layer.name} is a step of the host: cut the network there")
+        if not isinstance(layer, Alias | Concat | Slice):
+            yield layer

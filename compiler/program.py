@@ -1,5 +1,6 @@
 """The compiler's result: a program, the memory that it runs in, and what was decided."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,6 +65,6 @@ class Program:
         )
 
 
-def pack_all(commands: list[Command], config: AcceleratorConfig) -> bytes:
+def pack_all(commands: Sequence[Command], config: AcceleratorConfig) -> bytes:
     """The bytes of a command stream."""
     return b"".join(pack(command, config) for command in commands)

@@ -14,18 +14,19 @@ from arch.errors import ModelError
 from arch.layers import ConvShape, FeatureMap, PoolShape, Window
 from compiler.fold import Linear, fold, integer_bias, read_linear, scale_channels, varying_axes
 from compiler.graph import Graph, Node, Shape
+from compiler.host import host_step
 from compiler.joins import join
 from compiler.layer_rules import clip_bounds, reduced_axes
 from compiler.layout import Layout
 from compiler.movement import moved
-from compiler.operators import ARITHMETIC, CLAMPS, FUNCTIONS, LAYOUT, LINEAR, MOVES
+from compiler.operators import ARITHMETIC, CLAMPS, FUNCTIONS, HOST_MAPS, LAYOUT, LINEAR, MOVES
 from compiler.quantisation import is_constant
 from compiler.segments import Segment, Step
 from compiler.tables import table_of
 from compiler.values import Build, Value, checked_multiplier, is_quantised_as
 from compiler.windows import sliding_window
 from sim.multipliers import conv_multiplier
-from sim.network import Add, AveragePool, Conv, MaxPool, Multiply, Table, TensorSpec
+from sim.network import Add, AveragePool, Conv, HostStep, MaxPool, Multiply, Table, TensorSpec
 
 _CLAMPED = Conv | MaxPool | AveragePool | Add | Multiply
 _MAX_POOLS = {"MaxPool", "GlobalMaxPool"}
@@ -96,6 +97,9 @@ class _Lowering:
             self._add_average(step)
         elif node.operator in MOVES:
             self._move(step)
+        elif node.operator in HOST_MAPS:
+            self._require_first(node)
+            self._add_host(node)
         else:
             self._require_first(node)
             raise LookupError(f"{node.label}: check the support rules first")
@@ -223,6 +227,12 @@ class _Lowering:
         )
         self._append(layer, self._value.layout)
 
+    def _add_host(self, node: Node) -> None:
+        value = self._value
+        output = self._output(node, node.output, value.tensor.shape)
+        name = self._build.layer_names.make(node.name or node.output)
+        self._append(host_step(self._graph, node, value, output, name), value.layout)
+
     def _add_average(self, step: Step) -> None:
         node, shape = step.node, self._graph.shape(step.tensor)
         axis = self._averaged_axis(node)
@@ -292,7 +302,7 @@ class _Lowering:
         quantizer = self._segment.quantizer
         return self._segment.name if tensor in (quantizer.input(0), quantizer.output) else tensor
 
-    def _append(self, layer: Conv | AveragePool | Table, layout: Layout) -> None:
+    def _append(self, layer: Conv | AveragePool | Table | HostStep, layout: Layout) -> None:
         self._build.layers.append(layer)
         self._made(layer.output, layout)
 

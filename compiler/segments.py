@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from arch.errors import ModelError
 from compiler.graph import Graph, Node
 from compiler.names import printable
-from compiler.operators import JOINS, MOVES
+from compiler.operators import HOST, JOINS, LAYOUT, MOVES
 from compiler.quantisation import Quantisation, activation_quantisation, is_constant
 
 _MAX_STEPS = 100
@@ -57,14 +57,16 @@ class Segment:
 class Segments:
     """The whole graph in segments, in topological order.
 
-    ``entries`` are the 8-bit tensors that quantise the model's input, all alike; ``exits`` gives
-    for each output of the model the 8-bit tensor that it dequantises.
+    ``entries`` are the 8-bit tensors that quantise the model's input, all alike, and what moves its
+    elements before; ``exits`` gives
+    for each output of the model the 8-bit tensor that it dequantises, or what the host makes of
+    one.
     """
 
-    entries: tuple[str, ...]
+    entries: dict[str, tuple[Step, ...]]
     entry_quantisation: Quantisation
     segments: tuple[Segment, ...]
-    exits: dict[str, str]
+    exits: dict[str, Operand]
 
 
 def cut(graph: Graph) -> Segments:
@@ -78,18 +80,37 @@ def cut(graph: Graph) -> Segments:
         for node in graph.nodes
         if node.operator == "QuantizeLinear" and node.input(0) not in graph.constants
     ]
-    entries = [node for node in quantizers if node.input(0) == graph.input]
-    others = [node for node in quantizers if node.input(0) != graph.input]
+    entries = {node.output: _entry_steps(graph, node) for node in quantizers}
+    others = [node for node in quantizers if entries[node.output] is None]
     exits = {name: _exit(graph, name, tensor) for name, tensor in graph.outputs.items()}
-    shown = {tensor: name for name, tensor in exits.items()}
+    shown = {exit_.source: name for name, exit_ in exits.items() if not exit_.steps}
     return Segments(
-        entries=tuple(node.output for node in entries),
-        entry_quantisation=_entry_quantisation(graph, entries),
+        entries={name: steps for name, steps in entries.items() if steps is not None},
+        entry_quantisation=_entry_quantisation(
+            graph, [node for node in quantizers if entries[node.output] is not None]
+        ),
         segments=tuple(
             _segment(graph, node, shown.get(node.output, node.input(0))) for node in others
         ),
         exits=exits,
     )
+
+
+def _entry_steps(graph: Graph, quantizer: Node) -> tuple[Step, ...] | None:
+    """What moves the elements of the model's input before ``quantizer``; None for another tensor.
+
+    Quantising each element before or after is the same.
+    """
+    steps: list[Step] = []
+    tensor = quantizer.input(0)
+    while tensor != graph.input:
+        node = graph.producer(tensor)
+        if node is None or node.operator not in LAYOUT:
+            return None
+        steps.append(Step(node=node, tensor=tensor))
+        _check_length(node, steps)
+        tensor = node.input(0)
+    return tuple(reversed(steps))
 
 
 def _entry_quantisation(graph: Graph, entries: list[Node]) -> Quantisation:
@@ -207,14 +228,26 @@ def _dequantised(graph: Graph, node: Node) -> str:
     return quantizer.output
 
 
-def _exit(graph: Graph, name: str, tensor: str) -> str:
-    node = graph.producer(tensor)
-    if node is not None and node.operator == "QuantizeLinear":
-        return node.output
-    if node is None or node.operator != "DequantizeLinear":
-        maker = node.label if node is not None else "the model's input or a constant"
+def _exit(graph: Graph, name: str, tensor: str) -> Operand:
+    """The 8-bit tensor that an output shows, and what moves its elements or what the host does."""
+    steps: list[Step] = []
+    quantised, node = tensor, graph.producer(tensor)
+    while node is not None and node.operator in HOST | LAYOUT:
+        steps.append(Step(node=node, tensor=quantised))
+        _check_length(node, steps)
+        quantised = node.input(0)
+        node = graph.producer(quantised)
+    if node is not None and node.operator == "DequantizeLinear":
+        return Operand(source=_dequantised(graph, node), steps=tuple(reversed(steps)))
+    if node is not None and node.operator == "QuantizeLinear" and not steps:
+        return Operand(source=node.output, steps=())
+    maker = node.label if node is not None else "the model's input or a constant"
+    if on_host := [step.node for step in steps if step.node.operator in HOST]:
         raise ModelError(
-            f"output '{printable(name)}' must come from a DequantizeLinear, got {maker}; "
-            "quantise that node's output, or remove the node and compute it on the host"
+            f"{on_host[-1].label}: its inputs must be quantised, got the float output of {maker}; "
+            "quantise the whole model with quantize_static"
         )
-    return _dequantised(graph, node)
+    raise ModelError(
+        f"output '{printable(name)}' must come from a DequantizeLinear, got {maker}; "
+        "quantise that node's output, or remove the node and compute it on the host"
+    )

@@ -11,7 +11,8 @@ from compiler import quantisation_rules as quantisation
 from compiler.graph import ONNX_DOMAINS, Graph, Node
 from compiler.integer_operators import INTEGER_OPERATORS, MICROSOFT
 from compiler.names import node_label, printable
-from compiler.operators import FUNCTIONS
+from compiler.onnx_file import OPSETS
+from compiler.operators import FUNCTIONS, HOST
 
 Rule = Callable[[Graph, Node], str | None]
 
@@ -61,6 +62,11 @@ _FUNCTION_ATTRIBUTES = {
     "ThresholdedRelu": {"alpha"},
 }
 _FUNCTION_RULES: dict[str, tuple[Rule, ...]] = {"PRelu": (layer.has_one_slope,)}
+_SOFTMAX = Operator(
+    becomes="a step of the host",
+    attributes=frozenset({"axis"}),
+    rules=(layer.fits_the_host,),
+)
 _CONSTANT = (
     "(the second may be one pixel); with a constant, part of the layer before, a depthwise "
     "convolution, or a table"
@@ -77,6 +83,11 @@ OPERATORS: dict[str, Operator] = {
     "Add": Operator(
         becomes=f"a sum of two maps {_CONSTANT}",
         rules=(layer.has_finite_constants,),
+    ),
+    "ArgMax": Operator(
+        becomes="a result of the host: its output must be one of the model",
+        attributes=frozenset({"axis", "keepdims", "select_last_index"}),
+        rules=(layer.fits_the_host,),
     ),
     "AveragePool": Operator(
         becomes="an average pool",
@@ -137,6 +148,17 @@ OPERATORS: dict[str, Operator] = {
     "GlobalAveragePool": Operator(becomes="an average pool", rules=(layer.reads_a_map,)),
     "GlobalMaxPool": Operator(becomes="a max pool", rules=(layer.reads_a_map,)),
     "Identity": Operator(becomes="nothing"),
+    "LRN": Operator(
+        becomes="a step of the host",
+        attributes=frozenset({"alpha", "beta", "bias", "size"}),
+        rules=(
+            layer.normalises_a_map,
+            layer.has_a_centre,
+            layer.has_positive_factors,
+            layer.fits_the_host,
+        ),
+    ),
+    "LogSoftmax": _SOFTMAX,
     "MatMul": Operator(becomes="a fully connected layer of each row", rules=_WEIGHTS),
     "MaxPool": Operator(
         becomes="a max pool",
@@ -163,6 +185,7 @@ OPERATORS: dict[str, Operator] = {
         becomes="a part of a map, without a copy along the channels",
         rules=(layer.has_constant_ranges, layer.takes_steps_of_one),
     ),
+    "Softmax": _SOFTMAX,
     "Split": Operator(
         becomes="parts of a map, without a copy along the channels",
         attributes=frozenset({"axis", "num_outputs"}),
@@ -180,41 +203,44 @@ OPERATORS: dict[str, Operator] = {
     "Unsqueeze": Operator(becomes="nothing: the same bytes"),
 }
 
-_QUANTISE = (
-    "onnxruntime.quantization.quantize_static with quant_format=QuantFormat.QDQ and "
-    "weight_type=QuantType.QInt8 (examples/digits/train.py shows how)"
-)
+_QUANTISE = "quantise the float model with `tilewright quantise`"
 _ON_HOST = "remove it from the model and compute it on the host"
 # What to do about operators that people meet often.
 _REMEDIES = {
-    "ArgMax": _ON_HOST,
-    "ConvInteger": f"quantise with {_QUANTISE}",
+    "ArgMin": "use a Neg and an ArgMax",
+    "ConvInteger": _QUANTISE,
     "ConvTranspose": "use a network without it",
-    "DynamicQuantizeLinear": f"quantise with {_QUANTISE}",
+    "DynamicQuantizeLinear": _QUANTISE,
     "InstanceNormalization": "train with BatchNormalization, which needs no run-time statistics",
-    "LRN": "remove it and train again; networks since 2014 do without",
     "LayerNormalization": "train with BatchNormalization, which needs no run-time statistics",
-    "LogSoftmax": _ON_HOST,
-    "MatMulInteger": f"quantise with {_QUANTISE}",
+    "MatMulInteger": _QUANTISE,
+    "NonMaxSuppression": _ON_HOST,
     "Pad": "give the padding to the pads of the Conv or pooling that follows",
     "QLinearSoftmax": _ON_HOST,
-    "Shape": "export the model with fixed shapes, and run onnxruntime.quantization.preprocess",
-    "Softmax": _ON_HOST,
+    "Shape": "export the model with fixed shapes, and quantise it with `tilewright quantise`",
+    "TopK": _ON_HOST,
 }
 
 
 def check_operators(model: onnx.ModelProto) -> None:
-    """Before shapes are known: raise ``ModelError`` for an unsupported operator or attribute.
-
-    Also for a model without any quantisation.
-    """
+    """Before shapes are known: raise ``ModelError`` for an unsupported operator or attribute."""
     for node in model.graph.node:
         _check_operator(node)
-    quantised = {"QuantizeLinear", *INTEGER_OPERATORS}
-    if not any(node.op_type in quantised for node in model.graph.node):
+
+
+def check_quantised(model: onnx.ModelProto) -> None:
+    """Raise ``ModelError`` for a model without any quantisation."""
+    if not is_quantised(model):
         raise ModelError(
-            f"the model is not quantised, it has no QuantizeLinear; run {_QUANTISE} on it first"
+            "the model must be quantised, got a float one; "
+            "give images to calibrate it with: --calibrate IMAGES.npz"
         )
+
+
+def is_quantised(model: onnx.ModelProto) -> bool:
+    """Whether any node of the model makes 8-bit activations."""
+    quantised = {"DynamicQuantizeLinear", "QuantizeLinear", *INTEGER_OPERATORS}
+    return any(node.op_type in quantised for node in model.graph.node)
 
 
 def check_rules(graph: Graph) -> None:
@@ -236,9 +262,19 @@ def rule_text(rule: Rule) -> tuple[str, str]:
 
 def support_page() -> str:
     """The supported operators with attributes and rules, as Markdown."""
-    lines = ["# Supported ONNX operators", ""]
+    on_host = _listed(frozenset(HOST))
+    lines = [
+        "# Supported ONNX operators",
+        "",
+        f"Of the operator sets (opsets) {OPSETS.start} to {OPSETS.stop - 1}, in quantised models "
+        "and in float ones to calibrate.",
+        "",
+        f"All run on the machine, but for {on_host}: ONNX Runtime runs those on the host.",
+        "",
+    ]
     for name, operator in sorted(OPERATORS.items()):
-        lines += [f"## {name}", "", f"Becomes {operator.becomes}.", ""]
+        where = "**Runs on the host**, by ONNX Runtime. " if name in HOST else ""
+        lines += [f"## {name}", "", f"{where}Becomes {operator.becomes}.", ""]
         if operator.attributes:
             lines += [f"Attributes: {_listed(operator.attributes)}.", ""]
         lines += [f"- {' '.join((rule.__doc__ or '').split())}" for rule in operator.rules]
@@ -278,7 +314,7 @@ def _check_operator(node: onnx.NodeProto) -> None:
     if domain not in (known if integer is None else {integer.domain}):
         raise ModelError(
             f"{label}: operators must come from the domain ai.onnx, got "
-            f"'{printable(node.domain)}'; quantise with {_QUANTISE}"
+            f"'{printable(node.domain)}'; {_QUANTISE}"
         )
     attributes = OPERATORS[name].attributes if integer is None else integer.attributes
     unknown = [item.name for item in node.attribute if item.name not in attributes]

@@ -5,29 +5,20 @@ hold; quantisation around them is ONNX's.
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
-from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 
 from arch.errors import ModelError
 from compiler.graph import Graph, Node
 from compiler.onnx_file import first_line
 from compiler.quantisation import Quantisation, expect_real, is_constant
+from sim.host import RUNTIME_ERRORS, run_model
 from sim.network import TensorSpec
 
-_ERRORS = (
-    runtime.Fail,
-    runtime.InvalidArgument,
-    runtime.InvalidGraph,
-    runtime.NotImplemented,
-    runtime.RuntimeException,
-)
 # The file format of onnx 1.13, which every opset can be written in.
 _IR_VERSION = 8
 
@@ -42,10 +33,10 @@ def table_of(
     bits = np.arange(256, dtype=np.uint8)
     q = bits.view(source.dtype).astype(np.int32)
     real = ((q - source.zero_point).astype(np.float32) * source.scale).astype(np.float32)
-    values = _computed(_model(graph, nodes), real.tobytes(), nodes[0].label)
+    values = _computed(_model(graph, nodes), real, nodes[0].label)
     low, high = target.limits
     with np.errstate(over="ignore", invalid="ignore"):
-        rounded = np.rint(np.frombuffer(values, np.float32) / target.scale).astype(np.float64)
+        rounded = np.rint(values / target.scale).astype(np.float64)
     quantised = np.clip(
         np.nan_to_num(rounded, posinf=1e9, neginf=-1e9) + target.zero_point, low, high
     )
@@ -78,18 +69,11 @@ def _model(graph: Graph, nodes: Sequence[Node]) -> bytes:
     return bytes(model.SerializeToString())
 
 
-@lru_cache(maxsize=256)
-def _computed(model: bytes, x: bytes, label: str) -> bytes:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 4
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+def _computed(model: bytes, x: NDArray[np.float32], label: str) -> NDArray[np.float32]:
     try:
-        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        (y,) = session.run(None, {"x": np.frombuffer(x, np.float32)})
-    except _ERRORS as error:
+        return np.asarray(run_model(model, x), np.float32)
+    except RUNTIME_ERRORS as error:
         raise ModelError(
             f"{label}: ONNX Runtime must be able to compute the function, got "
             f"'{first_line(error)}'; use another opset"
         ) from error
-    return np.asarray(y, np.float32).tobytes()

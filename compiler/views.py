@@ -17,9 +17,9 @@ def separate_views(network: Network) -> Network:
     """``network`` with a copy wherever a map would have to lie in two places.
 
     That is so if it is concatenated twice, concatenated or reshaped though it is only a part of
-    another map, or both the network's input or output and a part.
+    another map, or both one of the network's sources or outputs and a part.
     """
-    fixed = {network.input.name} | {spec.name for spec in network.outputs}
+    fixed = {spec.name for spec in (*network.sources, *network.outputs)}
     slices = {layer.output.name for layer in network.layers if isinstance(layer, Slice)}
     for layer in network.layers:
         if isinstance(layer, Slice | Alias):
@@ -30,7 +30,7 @@ def separate_views(network: Network) -> Network:
             layers += _own_parts(layer, fixed)
         elif isinstance(layer, Alias) and layer.input.name in slices:
             packed = replace(layer.input, name=f"{layer.name}.packed")
-            layers += [_copy(layer.input, packed), replace(layer, input=packed)]
+            layers += [copy_of(layer.input, packed), replace(layer, input=packed)]
         else:
             layers.append(layer)
     return replace(network, layers=tuple(layers))
@@ -43,8 +43,7 @@ def copy_views(network: Network) -> Network:
         if isinstance(layer, Concat):
             layers += _own_parts(layer, {spec.name for spec in layer.inputs})
         elif isinstance(layer, Slice):
-            view = replace(layer.output, name=f"{layer.name}.view")
-            layers += [replace(layer, output=view), _copy(view, layer.output)]
+            layers += copied_slice(layer)
         else:
             layers.append(layer)
     return replace(network, layers=tuple(layers))
@@ -58,7 +57,7 @@ def _own_parts(layer: Concat, fixed: set[str]) -> list[Layer]:
         own = spec
         if spec.name in fixed:
             own = replace(spec, name=f"{layer.name}.{number}")
-            copies.append(_copy(spec, own))
+            copies.append(copy_of(spec, own))
         fixed.add(own.name)
         inputs.append(own)
     return [*copies, replace(layer, inputs=tuple(inputs))]
@@ -99,7 +98,8 @@ def find_views(network: Network) -> Views:
                 views[spec.name] = replace(whole, place=whole.place.at(0, 0, channel))
                 channel += spec.shape.channels
     # Forwards, so that a view comes after what it is a part of.
-    view(network.input)
+    for spec in network.sources:
+        view(spec)
     for layer in network.layers:
         if isinstance(layer, Slice):
             whole = view(layer.input)
@@ -113,7 +113,14 @@ def find_views(network: Network) -> Views:
     return Views(maps=views, roots=roots)
 
 
-def _copy(source: TensorSpec, target: TensorSpec) -> MaxPool:
+def copied_slice(layer: Slice) -> tuple[Layer, Layer]:
+    """``layer`` as a view and a copy of it."""
+    view = replace(layer.output, name=f"{layer.name}.view")
+    return replace(layer, output=view), copy_of(view, layer.output)
+
+
+def copy_of(source: TensorSpec, target: TensorSpec) -> MaxPool:
+    """A layer that gives ``target`` the bytes of ``source``."""
     return MaxPool(
         name=f"copy of {source.name}",
         input=source,

@@ -205,14 +205,56 @@ class Alias(_OneInput):
     """The same bytes under another shape (flatten, reshape): costs nothing."""
 
 
-Layer = Conv | MaxPool | AveragePool | Add | Multiply | Table | Concat | Slice | Alias
+@dataclass(frozen=True, kw_only=True, eq=False)
+class HostStep(_OneInput):
+    """An ONNX ``operator`` that ONNX Runtime runs on the host, between two maps.
+
+    ``model`` is an ONNX file: it takes the input's map [height, width, channels] as ``x`` and
+    gives the output's. Quantisation is part of it.
+    """
+
+    operator: str
+    model: bytes
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class HostResult:
+    """What ONNX Runtime makes of a map on the host, and no layer reads: an output of the model.
+
+    ``model`` is an ONNX file from the map, as ``x``, to an array of ``shape`` and ``dtype``
+    (float32 or int64). ``classes`` is how many scores there are, or the range of an index.
+    """
+
+    name: str
+    operator: str
+    input: TensorSpec
+    model: bytes
+    shape: tuple[int, ...]
+    dtype: np.dtype[np.float32] | np.dtype[np.int64]
+    classes: int
+
+
+Layer = Conv | MaxPool | AveragePool | Add | Multiply | Table | Concat | Slice | Alias | HostStep
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Network:
-    """Layers in topological order, from one input map to its output maps."""
+    """Layers in topological order, from one input map to its output maps.
+
+    A part of a larger network may also read maps that other parts make; ``input`` is one of them.
+    ``results`` are made of maps among ``outputs``, after all layers.
+    """
 
     name: str
     input: TensorSpec
     layers: tuple[Layer, ...]
     outputs: tuple[TensorSpec, ...]
+    results: tuple[HostResult, ...] = ()
+
+    @property
+    def sources(self) -> tuple[TensorSpec, ...]:
+        """Every map that is there before the first layer runs: the input, and what parts read."""
+        made = {layer.output.name for layer in self.layers}
+        read = (spec for layer in self.layers for spec in layer.inputs)
+        found = {spec.name: spec for spec in (self.input, *read) if spec.name not in made}
+        return tuple(found.values())

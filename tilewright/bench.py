@@ -119,19 +119,19 @@ def _measure_config(config: AcceleratorConfig) -> Iterator[Measurement]:
             lambda: _build(verilog, config),
             renew,
         )
-        with VerilogMachine(compiled.program, verilog=verilog) as machine:
+        with VerilogMachine(compiled.schedule, verilog=verilog) as machine:
             yield from _speeds(f"RTL simulation, {name}", compiled, inputs, machine)
     yield _seconds(
-        f"working out the timeline, {name}", RUNS, lambda: CommandMachine(compiled.program)
+        f"working out the timeline, {name}", RUNS, lambda: CommandMachine(compiled.schedule)
     )
-    command = CommandMachine(compiled.program)
+    command = CommandMachine(compiled.schedule)
     yield from _speeds(f"command-level simulator, {name}", compiled, inputs, command)
 
 
 def _measure_golden() -> Iterator[Measurement]:
     """The golden model runs layers, on no machine in particular."""
     compiled = compile_file(_MODEL, PRESETS[CONFIGS[0]])
-    machine = GoldenMachine(compiled.program)
+    machine = GoldenMachine(compiled.schedule)
     yield from _speeds("golden model", compiled, _inputs(compiled), machine)
 
 

@@ -11,21 +11,25 @@ import typer
 
 from arch.errors import InputError
 from arch.presets import PRESETS, load_config
-from compiler.driver import CompiledModel, compile_file
+from compiler.driver import CompiledModel
+from compiler.frontend import read_network
 from compiler.passes import PASSES, check_names
-from compiler.place import place_network
 from compiler.report import layer_reports
+from compiler.schedule import schedule_network
 from tilewright.entry import run_app
 from tilewright.evaluate import Evaluation, Target, open_machine, prepare, run_images, summarise
+from tilewright.fidelity import Comparison
 from tilewright.files import shown, whole_file
 from tilewright.generate import generate as write_generated
 from tilewright.images import Images, load_images
+from tilewright.models import ModelSource, calibrated, parse_shape
 from tilewright.networks.registry import NETWORKS, build
 from tilewright.networks.shapes_only import shape_network
 from tilewright.plots import FORMATS, plot_timeline
-from tilewright.show import evaluation_table, follow, layer_table, print_table, working
+from tilewright.show import evaluation_table, follow, layer_table, print_table, tracked, working
+from tilewright.show_fidelity import accuracy_table, noise_table
 from tilewright.show_networks import network_rows, network_table, timing_table
-from tilewright.timing import time_program
+from tilewright.timing import time_schedule
 from tilewright.trace import trace_text
 
 app = typer.Typer(
@@ -35,9 +39,27 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Model = Annotated[Path, typer.Argument(help="Quantised ONNX file (QDQ form).", metavar="MODEL")]
+Model = Annotated[
+    Path, typer.Argument(help="ONNX file, quantised or with --calibrate float.", metavar="MODEL")
+]
 Config = Annotated[
     str, typer.Option("--config", "-c", help=f"Preset ({', '.join(PRESETS)}) or TOML file.")
+]
+Calibrate = Annotated[
+    Path | None,
+    typer.Option(
+        "--calibrate",
+        help="Quantise a float model first: .npz with `images` of its training, some hundred.",
+        metavar="IMAGES",
+    ),
+]
+Shape = Annotated[
+    str | None,
+    typer.Option(
+        "--shape",
+        help="Fix dimensions of the input that the file leaves open.",
+        metavar="NAME=1,3,224,224",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
 
@@ -88,31 +110,84 @@ def compile_(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Write the memory image to this file.")
     ] = None,
+    calibrate: Calibrate = None,
+    shape: Shape = None,
     without: Without = None,
     as_json: Json = False,
 ) -> None:
     """Compile a network for a machine, and report tiles, buffers, cycles and traffic."""
     with ExitStack() as files:
         image_file = None if out is None else files.enter_context(whole_file(out, "--out"))
-        program = compile_file(model, load_config(config), without=_passes(without)).program
-        reports = layer_reports(program)
+        source = ModelSource(path=model, calibrate=calibrate, shape=parse_shape(shape))
+        schedule = source.compile(load_config(config), _passes(without)).schedule
+        reports = [each for program in schedule.programs for each in layer_reports(program)]
         if image_file is not None:
-            image_file.write_bytes(program.image.tobytes())
+            image_file.write_bytes(schedule.image.tobytes())
+    name, machine, host = schedule.network.name, schedule.config.name, schedule.host_traffic()
     if as_json:
         summary = {
-            "model": program.network.name,
-            "config": program.config.name,
+            "model": name,
+            "config": machine,
             "version": installed_version("tilewright"),
-            "program_address": program.program_address,
-            "program_commands": len(program.commands),
-            "image_bytes": program.image.size,
-            "maps": {name: asdict(place) for name, place in program.maps.items()},
-            "on_chip": [asdict(each) for each in program.residents],
+            "programs": [
+                {"address": each.program_address, "commands": len(each.commands)}
+                for each in schedule.programs
+            ],
+            "image_bytes": schedule.image.size,
+            "maps": {key: asdict(place) for key, place in schedule.maps.items()},
+            "on_chip": [
+                {"program": number, **asdict(resident)}
+                for number, each in enumerate(schedule.programs)
+                for resident in each.residents
+            ],
             "layers": [asdict(report) for report in reports],
+            "host": [asdict(each) for each in host],
         }
         typer.echo(json.dumps(summary, indent=2))
     else:
-        print_table(layer_table(program.network.name, program.config.name, reports))
+        print_table(layer_table(name, machine, reports, host))
+
+
+@app.command()
+def quantise(
+    model: Annotated[Path, typer.Argument(help="Float ONNX file.", metavar="MODEL")],
+    calibrate: Annotated[
+        Path,
+        typer.Option(
+            "--calibrate",
+            help=".npz with `images` of the model's training, some hundred.",
+            metavar="IMAGES",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="ONNX file to write, in QDQ form.")],
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            "--images",
+            "-i",
+            help="Images to compare on, with `labels` for accuracy; else those of --calibrate.",
+        ),
+    ] = None,
+    count: Annotated[int | None, typer.Option("--count", "-n", help="Only so many images.")] = None,
+    shape: Shape = None,
+    as_json: Json = False,
+) -> None:
+    """Quantise a float network, and compare it with what the machine computes, layer by layer."""
+    with (
+        whole_file(out, "--out") as file,
+        calibrated(model, calibrate, parse_shape(shape)) as files,
+    ):
+        compared = load_images(images or calibrate, count)
+        comparison = Comparison(files.float_file, files.file, read_network(files.file), compared)
+        for _ in tracked(comparison.run(), len(compared.images), "comparing layer by layer"):
+            pass
+        file.write_bytes(files.file.read_bytes())
+    result = comparison.result()
+    if as_json:
+        typer.echo(json.dumps(result.as_dict(), indent=2))
+    else:
+        print_table(noise_table(result))
+        print_table(accuracy_table(result))
 
 
 @app.command()
@@ -129,7 +204,8 @@ def run(
     model: Annotated[
         str,
         typer.Argument(
-            help="Quantised ONNX file (QDQ form); with --timing-only also a built-in network.",
+            help="ONNX file, quantised or with --calibrate float; with --timing-only also a "
+            "built-in network.",
             metavar="MODEL",
         ),
     ],
@@ -142,6 +218,8 @@ def run(
     timing_only: Annotated[
         bool, typer.Option("--timing-only", help="Time one image layer by layer, without data.")
     ] = False,
+    calibrate: Calibrate = None,
+    shape: Shape = None,
     without: Without = None,
     as_json: Json = False,
     vcd: Annotated[
@@ -158,8 +236,9 @@ def run(
 
     Exit status 1 if a byte differs.
     """
+    source = ModelSource(path=Path(model), calibrate=calibrate, shape=parse_shape(shape))
     if timing_only:
-        _run_timing(model, config, on, images, as_json, _passes(without))
+        _run_timing(model, source, config, on, images, as_json, _passes(without))
         return
     if images is None:
         raise InputError("--images must be given, got no value; or only time it: --timing-only")
@@ -173,12 +252,12 @@ def run(
             None if timeline is None else files.enter_context(whole_file(timeline, "--timeline"))
         )
         picture = None if plot is None else files.enter_context(whole_file(plot, "--plot"))
-        compiled = compile_file(Path(model), load_config(config), without=_passes(without))
+        compiled = source.compile(load_config(config), _passes(without))
         result = _evaluate(compiled, load_images(images, count), on, waveform)
         if trace is not None:
-            trace.write_text(trace_text(compiled.program), "utf-8")
+            trace.write_text(trace_text(compiled.schedule), "utf-8")
         if picture is not None and kind is not None:
-            plot_timeline(compiled.program, picture, kind)
+            plot_timeline(compiled.schedule, picture, kind)
     if as_json:
         typer.echo(json.dumps(result.as_dict(), indent=2))
     else:
@@ -195,6 +274,7 @@ def _passes(without: list[str] | None) -> list[str]:
 
 def _run_timing(
     model: str,
+    source: ModelSource,
     config: str,
     on: Target,
     images: Path | None,
@@ -211,14 +291,19 @@ def _run_timing(
             f"MODEL must be an ONNX file or a built-in network, got {model!r}; "
             "`tilewright networks` lists them"
         )
+    if model in NETWORKS and (source.calibrate is not None or source.shape is not None):
+        raise InputError(
+            f"--calibrate and --shape go with an ONNX file, got the built-in network {model}; "
+            "leave them out"
+        )
     machine = load_config(config)
     with working("placing the network and working out its timeline"):
         if model in NETWORKS:
             network = shape_network(build(model))
-            program = place_network(network, machine, timing_only=True, without=without)
+            schedule = schedule_network(network, machine, timing_only=True, without=without)
         else:
-            program = compile_file(Path(model), machine, without=without).program
-        timing = time_program(program)
+            schedule = source.compile(machine, without).schedule
+        timing = time_schedule(schedule)
     if as_json:
         typer.echo(json.dumps(timing.as_dict(), indent=2))
     else:
@@ -232,7 +317,7 @@ def _evaluate(
     inputs = prepare(compiled, images)
     with ExitStack() as stack:
         with working(_PREPARATION[on]):
-            machine = stack.enter_context(open_machine(on, compiled.program, waveform))
+            machine = stack.enter_context(open_machine(on, compiled.schedule, waveform))
         results = follow(
             run_images(compiled, inputs, machine), len(inputs.maps), f"running on {on.value}"
         )

@@ -130,7 +130,7 @@ def refreshed(markdown: str, run: Callable[[str], str]) -> str:
 def draw_timeline(path: Path) -> None:
     """Draw one digit on `small`."""
     model = ROOT / "examples" / "digits" / "digits_int8.onnx"
-    plot_timeline(compile_file(model, PRESETS["small"]).program, path, "png")
+    plot_timeline(compile_file(model, PRESETS["small"]).schedule, path, "png")
 
 
 def main() -> None:

@@ -10,13 +10,20 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from arch.errors import InputError
 from compiler.driver import CompiledModel
-from compiler.program import Program
-from sim.golden.run import run_network
-from sim.network import Alias, Bytes
-from tilewright.images import Images
-from tilewright.machines import CommandMachine, GoldenMachine, ImageRun, Machine, VerilogMachine
+from compiler.ports import ResultPort
+from compiler.schedule import HostTraffic, Schedule
+from sim.golden.run import run_network, run_results
+from sim.network import Alias, Bytes, Network
+from tilewright.images import Images, check_labels
+from tilewright.machines import (
+    CommandMachine,
+    GoldenMachine,
+    ImageRun,
+    Machine,
+    VerilogMachine,
+    summed,
+)
 
 
 class Target(StrEnum):
@@ -44,8 +51,14 @@ class ImageResult:
     """None without a label."""
     compared_bytes: int
     mismatching_bytes: int
-    counters: dict[str, int]
+    parts: tuple[dict[str, int], ...]
+    """Counters of each program."""
     seconds: float
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """Counters of all programs together."""
+        return summed(self.parts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +84,11 @@ class Evaluation:
     simulated_cycles_per_second: float | None
     seconds: float
     counters: dict[str, int]
-    """The machine's counters for the last image."""
+    """The machine's counters for the last image, summed over its programs."""
+    parts: tuple[dict[str, int], ...]
+    """The same for each program, where the host runs something in between; else empty."""
+    host: tuple[HostTraffic, ...]
+    """What the host runs, which has no part in cycles and counters."""
 
     def as_dict(self) -> dict[str, object]:
         """For JSON."""
@@ -79,14 +96,14 @@ class Evaluation:
 
 
 def open_machine(
-    target: Target, program: Program, waveform: Path | None
+    target: Target, schedule: Schedule, waveform: Path | None
 ) -> AbstractContextManager[Machine]:
-    """The machine that ``target`` names, ready to run ``program``."""
+    """The machine that ``target`` names, ready to run ``schedule``."""
     if target is Target.GOLDEN:
-        return GoldenMachine(program)
+        return GoldenMachine(schedule)
     if target is Target.COMMAND:
-        return CommandMachine(program)
-    return VerilogMachine(program, waveform=waveform)
+        return CommandMachine(schedule)
+    return VerilogMachine(schedule, waveform=waveform)
 
 
 def prepare(compiled: CompiledModel, images: Images) -> Inputs:
@@ -96,59 +113,69 @@ def prepare(compiled: CompiledModel, images: Images) -> Inputs:
     """
     maps = compiled.model.input.quantise(images.images)
     if images.labels is not None:
-        _check_labels(compiled, images.labels)
+        check_labels(images.labels, compiled.model.outputs[0])
     return Inputs(maps=maps, labels=images.labels)
-
-
-def _check_labels(compiled: CompiledModel, labels: NDArray[np.int64]) -> None:
-    classes = int(np.prod(compiled.model.outputs[0].shape))
-    wrong = labels[(labels < 0) | (labels >= classes)]
-    if wrong.size:
-        raise InputError(
-            f"`labels` must be in 0..{classes - 1}, the classes of the model, got {wrong[0]}; "
-            "number the classes from 0, or leave the labels out"
-        )
 
 
 def run_images(compiled: CompiledModel, inputs: Inputs, machine: Machine) -> Iterator[ImageResult]:
     """Run image by image, and compare with the golden model and the label."""
-    program, port = compiled.program, compiled.model.outputs[0]
-    name = _stored_as(program, port.tensor.name)
+    network = compiled.schedule.network
     for index, image in enumerate(inputs.maps):
         run = machine.run(image)
         correct = None
         if inputs.labels is not None:
-            stored = {program.network.input.name: image, **run.maps}[name]
-            scores = port.quantised(np.asarray(stored)[None])
-            correct = bool(scores.argmax() == inputs.labels[index])
-        yield _compare(run, run_network(program.network, image), correct)
+            correct = bool(_prediction(compiled, run, image) == inputs.labels[index])
+        maps = run_network(network, image)
+        yield _compare(run, {**maps, **_tagged(run_results(network, image, maps))}, correct)
 
 
-def _compare(run: ImageRun, golden: Mapping[str, Bytes], correct: bool | None) -> ImageResult:
+def _prediction(compiled: CompiledModel, run: ImageRun, image: Bytes) -> int:
+    """The class that the first output tells."""
+    network, port = compiled.schedule.network, compiled.model.outputs[0]
+    if isinstance(port, ResultPort):
+        return port.predicted(run.results[port.result.name])
+    stored = {network.input.name: image, **run.maps}[_stored_as(network, port.tensor.name)]
+    return int(port.quantised(np.asarray(stored)[None]).argmax())
+
+
+def _tagged(results: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.generic]]:
+    """Results apart from maps of the same name."""
+    return {f"result {name}": values for name, values in results.items()}
+
+
+def _compare(
+    run: ImageRun, golden: Mapping[str, NDArray[np.generic]], correct: bool | None
+) -> ImageResult:
+    """Byte by byte, so that a NaN equals itself."""
+    found = {**run.maps, **_tagged(run.results)}
+    pairs = [(_bytes(values), _bytes(golden[name])) for name, values in found.items()]
     return ImageResult(
         correct=correct,
-        compared_bytes=sum(found.size for found in run.maps.values()),
-        mismatching_bytes=sum(
-            int(np.count_nonzero(found != golden[name])) for name, found in run.maps.items()
-        ),
-        counters=run.counters,
+        compared_bytes=sum(mine.size for mine, _ in pairs),
+        mismatching_bytes=sum(int(np.count_nonzero(mine != theirs)) for mine, theirs in pairs),
+        parts=run.parts,
         seconds=run.seconds,
     )
+
+
+def _bytes(values: NDArray[np.generic]) -> NDArray[np.uint8]:
+    return np.ascontiguousarray(values).reshape(-1).view(np.uint8)
 
 
 def summarise(
     compiled: CompiledModel, target: Target, results: Sequence[ImageResult]
 ) -> Evaluation:
     """The sums and means over ``results``, of which there is at least one."""
-    program = compiled.program
-    config, counters, count = program.config, results[-1].counters, len(results)
+    schedule = compiled.schedule
+    config, counters, count = schedule.config, results[-1].counters, len(results)
     verdicts = [result.correct for result in results if result.correct is not None]
     cycles = sum(result.counters.get("cycles", 0) for result in results)
     seconds = sum(result.seconds for result in results)
-    macs = sum(each.layer.macs for each in program.layers)
+    layers = [each.layer for program in schedule.programs for each in program.layers]
+    macs = sum(layer.macs for layer in layers)
     beats = counters.get("memory_read_beats", 0) + counters.get("memory_write_beats", 0)
     return Evaluation(
-        model=program.network.name,
+        model=schedule.network.name,
         config=config.name,
         on=target.value,
         version=version("tilewright"),
@@ -164,15 +191,15 @@ def summarise(
         simulated_cycles_per_second=cycles / seconds if counters else None,
         seconds=seconds,
         counters=counters,
+        parts=results[-1].parts if len(results[-1].parts) > 1 else (),
+        host=tuple(schedule.host_traffic()),
     )
 
 
-def _stored_as(program: Program, tensor: str) -> str:
+def _stored_as(network: Network, tensor: str) -> str:
     """The name under which the bytes of ``tensor`` are read: that of the layer that wrote them."""
     aliases = {
-        layer.output.name: layer.input.name
-        for layer in program.network.layers
-        if isinstance(layer, Alias)
+        layer.output.name: layer.input.name for layer in network.layers if isinstance(layer, Alias)
     }
     while tensor in aliases:
         tensor = aliases[tensor]

@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from arch.commands import Engine
-from compiler.program import Program
-from tilewright.trace import lanes, layer_names, program_timeline
+from compiler.schedule import Schedule
+from tilewright.trace import RunTimeline, lanes, run_timeline
 
 FORMATS = ("png", "svg")
 """Kinds of picture that can be written."""
@@ -27,22 +27,27 @@ _WIDTH, _MARGIN, _LANE = 11.0, 1.1, 0.24
 _GAP = 0.6
 """Between two engines, in lanes."""
 _LEGEND_ROWS = 16
+_HOST_ROWS = 3
+"""So many steps of the host in a row have their names on lines of their own."""
 
 
-def plot_timeline(program: Program, path: Path, kind: str) -> None:
+def plot_timeline(schedule: Schedule, path: Path, kind: str) -> None:
     """Draw one image's commands, a row of lanes for each engine, coloured by layer.
 
     Commands of one engine that overlap in its pipeline lie on lanes of their own. ``kind`` is one
-    of ``FORMATS``; the same program gives the same file.
+    of ``FORMATS``; the same network gives the same file. Dashed lines stand where the machine waits
+    for the host.
     """
-    names = list(dict.fromkeys(layer_names(program)))
+    run = run_timeline(schedule)
+    names = list(dict.fromkeys(run.layers))
     colours = {name: _COLOURS[index % len(_COLOURS)] for index, name in enumerate(names)}
     # Not by pyplot, which would ask for a display. Text in an SVG stays text.
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "tilewright"}):
         figure = Figure(layout="constrained")
         axes = figure.subplots()
-        height = _draw_commands(axes, program, colours)
-        _label(axes, program)
+        height = _draw_commands(axes, run, colours)
+        height += _draw_host(axes, run, height)
+        _label(axes, schedule, run.cycles)
         figure.set_size_inches(_WIDTH, _MARGIN + _LANE * height)
         axes.legend(
             handles=[Patch(color=colours[name], label=name) for name in names],
@@ -54,20 +59,19 @@ def plot_timeline(program: Program, path: Path, kind: str) -> None:
         figure.savefig(path, format=kind, dpi=130, metadata=_METADATA[kind])
 
 
-def _draw_commands(axes: Axes, program: Program, colours: dict[str, _Colour]) -> float:
+def _draw_commands(axes: Axes, run: RunTimeline, colours: dict[str, _Colour]) -> float:
     """One bar a command, time to the right, engines from top to bottom; gives the height."""
-    timeline = program_timeline(program)
-    placed = lanes(timeline.spans)
+    placed = lanes(run.spans)
     tops, ticks = {}, []
     top = 0.0
     for engine in Engine:
-        spans = zip(timeline.spans, placed, strict=True)
+        spans = zip(run.spans, placed, strict=True)
         rows = 1 + max((lane for span, lane in spans if span.engine is engine), default=0)
         tops[engine] = top
         ticks.append(top + rows / 2)
         top += rows + _GAP
         axes.axhline(top - _GAP / 2, color="0.85", linewidth=0.6, zorder=0)
-    for name, span, lane in zip(layer_names(program), timeline.spans, placed, strict=True):
+    for name, span, lane in zip(run.layers, run.spans, placed, strict=True):
         axes.broken_barh(
             [(span.start, span.done + 1 - span.start)],
             (tops[span.engine] + lane, 0.9),
@@ -77,14 +81,40 @@ def _draw_commands(axes: Axes, program: Program, colours: dict[str, _Colour]) ->
         )
     axes.set_yticks(ticks, [engine.name.lower() for engine in Engine])
     axes.set_ylim(top - _GAP / 2, -_GAP / 2)
-    axes.set_xlim(0, timeline.cycles)
+    axes.set_xlim(0, run.cycles)
     return top
 
 
-def _label(axes: Axes, program: Program) -> None:
-    config, cycles = program.config, program_timeline(program).cycles
+def _draw_host(axes: Axes, run: RunTimeline, top: float) -> float:
+    """Below ``top``, rows of what the host runs while the machine waits; gives their height."""
+    if not run.host:
+        return 0.0
+    rows = min(len(run.host), _HOST_ROWS)
+    for index, (cycle, each) in enumerate(run.host):
+        axes.axvline(cycle, color="black", linestyle="--", linewidth=0.8)
+        late = cycle > run.cycles / 2
+        axes.annotate(
+            f"{each.name} ({each.kind})",
+            (cycle, top + index % rows + 0.5),
+            xytext=(-4 if late else 4, 0),
+            textcoords="offset points",
+            ha="right" if late else "left",
+            va="center",
+            fontsize=8,
+        )
+    axes.set_yticks([*axes.get_yticks(), top + rows / 2], [*_tick_labels(axes), "host"])
+    axes.set_ylim(top + rows + _GAP / 2, -_GAP / 2)
+    return rows + _GAP
+
+
+def _tick_labels(axes: Axes) -> list[str]:
+    return [label.get_text() for label in axes.get_yticklabels()]
+
+
+def _label(axes: Axes, schedule: Schedule, cycles: int) -> None:
+    config = schedule.config
     axes.set_title(
-        f"{program.network.name} on {config.name} ({config.rows}x{config.cols}): one image in "
+        f"{schedule.network.name} on {config.name} ({config.rows}x{config.cols}): one image in "
         f"{cycles:,} cycles",
         loc="left",
     )

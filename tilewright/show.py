@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
 from rich import box
 from rich.console import Console
@@ -10,9 +11,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from compiler.report import LayerReport
+from compiler.schedule import HostTraffic
 from tilewright.evaluate import Evaluation, ImageResult
 
 _UNLIMITED = 10_000
+T = TypeVar("T")
+
+Layer = TypeVar("Layer")
 
 
 def print_table(table: Table, *, on_stderr: bool = False) -> None:
@@ -57,6 +62,21 @@ def follow(results: Iterable[ImageResult], total: int, what: str) -> list[ImageR
     return collected
 
 
+def tracked(steps: Iterable[T], total: int, what: str) -> Iterator[T]:
+    """``steps`` one by one, while ``what`` is under way: a bar on terminals, else a line."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        console.print(what, soft_wrap=True, markup=False, highlight=False)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        yield from bar.track(steps, total=total, description=what)
+
+
 def evaluation_table(result: Evaluation) -> Table:
     """What a run over images showed, a row a figure."""
     table = Table(title=f"{result.model} on {result.config} ({result.on})", show_header=False)
@@ -76,11 +96,20 @@ def evaluation_table(result: Evaluation) -> Table:
     }
     for name, value in rows.items():
         table.add_row(name, value)
+    for each in result.host:
+        table.add_row(f"{each.name} ({each.kind})", f"on the host, {moved_bytes(each)}")
     return table
 
 
-def layer_table(name: str, config: str, reports: Sequence[LayerReport]) -> Table:
-    """The compile report, a row a layer and a row of sums."""
+def moved_bytes(each: HostTraffic) -> str:
+    """What the host moves, for eyes."""
+    return f"{each.read_bytes:,} bytes read, {each.written_bytes:,} written"
+
+
+def layer_table(
+    name: str, config: str, reports: Sequence[LayerReport], host: Sequence[HostTraffic]
+) -> Table:
+    """The compile report, a row a layer and a row of sums; what the host runs in between."""
     table = Table(
         title=f"{name} on {config}, layer by layer",
         title_justify="left",
@@ -101,7 +130,12 @@ def layer_table(name: str, config: str, reports: Sequence[LayerReport]) -> Table
         "memory\nbytes",
     ):
         table.add_column(column, justify="right")
-    for each in reports:
+    for each in in_order(reports, host):
+        if isinstance(each, HostTraffic):
+            moved = f"{each.read_bytes + each.written_bytes:,}"
+            row = (each.name, each.kind, each.output, "host", *["-"] * 5, "host", "-", moved)
+            table.add_row(*row)
+            continue
         table.add_row(
             each.name,
             each.kind,
@@ -128,7 +162,17 @@ def layer_table(name: str, config: str, reports: Sequence[LayerReport]) -> Table
         "",
         f"{sum(each.memory_bytes for each in reports):,}",
     )
+    if host:
+        total = sum(each.read_bytes + each.written_bytes for each in host)
+        table.add_row("host", *[""] * 10, f"{total:,}")
     return table
+
+
+def in_order(layers: Sequence[Layer], host: Sequence[HostTraffic]) -> Iterator[Layer | HostTraffic]:
+    """The machine's ``layers`` with what the ``host`` runs where it does."""
+    for index in range(len(layers) + 1):
+        yield from (each for each in host if each.layers_before == index)
+        yield from layers[index : index + 1]
 
 
 def _optional(value: float | None, format_: str) -> str:

@@ -5,7 +5,9 @@ from dataclasses import asdict
 
 from rich.table import Table
 
+from compiler.schedule import HostTraffic
 from tilewright.networks.registry import NETWORKS, totals
+from tilewright.show import in_order
 from tilewright.timing import NetworkTiming
 
 
@@ -51,7 +53,12 @@ def timing_table(timing: NetworkTiming) -> Table:
     for column in ("MACs", "cycles", "utilization", "bytes read", "bytes written"):
         table.add_column(column, justify="right")
     table.add_column("bound by")
-    for layer in timing.layers:
+    for layer in in_order(timing.layers, timing.host):
+        if isinstance(layer, HostTraffic):
+            moved = f"{layer.read_bytes:,}", f"{layer.written_bytes:,}"
+            row = (layer.name, layer.kind, layer.output, "-", "host", "-", *moved, "host")
+            table.add_row(*row)
+            continue
         table.add_row(
             layer.name,
             layer.kind,
@@ -65,6 +72,10 @@ def timing_table(timing: NetworkTiming) -> Table:
         )
     table.add_section()
     table.add_row("sum", "", "", *_sums(timing), "")
+    if timing.host:
+        read = sum(each.read_bytes for each in timing.host)
+        written = sum(each.written_bytes for each in timing.host)
+        table.add_row("host", *[""] * 5, f"{read:,}", f"{written:,}", "")
     return table
 
 

@@ -5,7 +5,9 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 
 from arch.commands import COMMAND_BYTES
+from arch.config import AcceleratorConfig
 from compiler.program import Program
+from compiler.schedule import HostTraffic, Schedule
 from sim.command.accesses import command_accesses
 from sim.command.timeline import Timeline, TimelineSimulator
 
@@ -46,30 +48,37 @@ class NetworkTiming:
     memory_bytes: int
     counters: dict[str, int]
     layers: tuple[LayerTiming, ...]
+    host: tuple[HostTraffic, ...]
+    """What the host runs, which has no part in cycles and counters."""
 
     def as_dict(self) -> dict[str, object]:
         """For JSON."""
         return asdict(self)
 
 
-def time_program(program: Program) -> NetworkTiming:
-    """Time ``program`` on its machine."""
-    config = program.config
-    timeline = TimelineSimulator(config).run(program.commands)
-    layers = tuple(_layers(program, timeline))
-    macs = sum(layer.macs for layer in layers)
-    beats = timeline.counters["memory_read_beats"] + timeline.counters["memory_write_beats"]
+def time_schedule(schedule: Schedule) -> NetworkTiming:
+    """Time the programs of ``schedule`` on their machine, one after the other."""
+    config = schedule.config
+    layers: list[LayerTiming] = []
+    counters: Counter[str] = Counter()
+    for program in schedule.programs:
+        timeline = TimelineSimulator(config).run(program.commands)
+        layers += _layers(program, timeline)
+        counters.update(timeline.counters)
+    macs, cycles = sum(layer.macs for layer in layers), counters["cycles"]
+    beats = counters["memory_read_beats"] + counters["memory_write_beats"]
     return NetworkTiming(
-        network=program.network.name,
+        network=schedule.network.name,
         config=config.name,
         version=version("tilewright"),
-        commands=len(program.commands),
+        commands=counters["commands"],
         macs=macs,
-        cycles=timeline.cycles,
-        utilization=_utilization(program, macs, timeline.cycles),
+        cycles=cycles,
+        utilization=_utilization(config, macs, cycles),
         memory_bytes=beats * config.bus_bytes,
-        counters=timeline.counters,
-        layers=layers,
+        counters=dict(counters),
+        layers=tuple(layers),
+        host=tuple(schedule.host_traffic()),
     )
 
 
@@ -106,7 +115,7 @@ def _layer(program: Program, index: int, counts: Counter[str], cycles: int) -> L
         output=f"{fmap.height}x{fmap.width}x{fmap.channels}",
         macs=macs,
         cycles=cycles,
-        utilization=_utilization(program, macs, cycles),
+        utilization=_utilization(config, macs, cycles),
         read_bytes=counts["memory_read_beats"] * config.bus_bytes,
         written_bytes=counts["memory_write_beats"] * config.bus_bytes,
         bound=max(busy, key=lambda cause: busy[cause]),
@@ -114,6 +123,6 @@ def _layer(program: Program, index: int, counts: Counter[str], cycles: int) -> L
     )
 
 
-def _utilization(program: Program, macs: int, cycles: int) -> float:
-    pes = program.config.rows * program.config.cols
+def _utilization(config: AcceleratorConfig, macs: int, cycles: int) -> float:
+    pes = config.rows * config.cols
     return macs / (pes * cycles) if cycles else 0.0

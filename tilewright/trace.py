@@ -2,20 +2,57 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
-from arch.commands import Engine, LoadTarget
-from compiler.program import Program
+from arch.commands import Command, Engine, LoadTarget
+from compiler.schedule import HostTraffic, Schedule
 from sim.command.engines import Span
-from sim.command.timeline import Timeline, TimelineSimulator
+from sim.command.timeline import TimelineSimulator
 
 _PROCESS = 1
 _LANES_PER_ENGINE = 100
 """Thread ids that an engine has for itself; its lanes are far fewer."""
+_HOST_THREAD = (max(Engine) + 1) * _LANES_PER_ENGINE
 
 
-def program_timeline(program: Program) -> Timeline:
-    """The timeline of ``program``."""
-    return TimelineSimulator(program.config).run(program.commands)
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RunTimeline:
+    """A run of all programs on one axis of cycles, the time of the host left out.
+
+    ``commands``, ``layers`` (the names of their layers) and ``spans`` are by command; ``host``
+    gives with each step of the host the cycles that have passed before it.
+    """
+
+    commands: tuple[Command, ...]
+    layers: tuple[str, ...]
+    spans: tuple[Span, ...]
+    cycles: int
+    host: tuple[tuple[int, HostTraffic], ...]
+
+
+def run_timeline(schedule: Schedule) -> RunTimeline:
+    """The timeline of one image."""
+    commands: list[Command] = []
+    layers: list[str] = []
+    spans: list[Span] = []
+    cycles, before = 0, {0: 0}
+    for program in schedule.programs:
+        timeline = TimelineSimulator(program.config).run(program.commands)
+        commands += program.commands
+        layers += [program.layers[step.layer].layer.name for step in program.steps]
+        spans += [
+            replace(span, start=span.start + cycles, done=span.done + cycles)
+            for span in timeline.spans
+        ]
+        cycles += timeline.cycles
+        before[max(before) + len(program.layers)] = cycles
+    return RunTimeline(
+        commands=tuple(commands),
+        layers=tuple(layers),
+        spans=tuple(spans),
+        cycles=cycles,
+        host=tuple((before[each.layers_before], each) for each in schedule.host_traffic()),
+    )
 
 
 def lanes(spans: Sequence[Span]) -> list[int]:
@@ -33,21 +70,16 @@ def lanes(spans: Sequence[Span]) -> list[int]:
     return found
 
 
-def layer_names(program: Program) -> list[str]:
-    """For each command, the name of its layer."""
-    return [program.layers[step.layer].layer.name for step in program.steps]
-
-
-def trace_text(program: Program) -> str:
+def trace_text(schedule: Schedule) -> str:
     """One image's timeline as JSON in the Trace Event Format; a cycle is a microsecond.
 
     A thread is a lane of an engine, an event a command from the cycle in which its engine took it
-    to that of its completion.
+    to that of its completion. What the host runs is an instant: nothing is known of its time.
     """
-    spans = program_timeline(program).spans
-    placed = lanes(spans)
-    threads = sorted({(span.engine, lane) for span, lane in zip(spans, placed, strict=True)})
-    events = [*_names(program, threads), *_events(program, spans, placed)]
+    run = run_timeline(schedule)
+    placed = lanes(run.spans)
+    threads = sorted({(span.engine, lane) for span, lane in zip(run.spans, placed, strict=True)})
+    events = [*_names(schedule, threads), *_events(run, placed), *_host_events(run)]
     return json.dumps({"displayTimeUnit": "ns", "traceEvents": events})
 
 
@@ -55,21 +87,25 @@ def _thread(engine: Engine, lane: int) -> int:
     return int(engine) * _LANES_PER_ENGINE + lane
 
 
-def _names(program: Program, threads: Sequence[tuple[Engine, int]]) -> Iterator[dict[str, object]]:
-    process = f"{program.network.name} on {program.config.name}"
+def _names(
+    schedule: Schedule, threads: Sequence[tuple[Engine, int]]
+) -> Iterator[dict[str, object]]:
+    process = f"{schedule.network.name} on {schedule.config.name}"
     yield {"ph": "M", "pid": _PROCESS, "name": "process_name", "args": {"name": process}}
-    for engine, lane in threads:
-        thread = _thread(engine, lane)
-        name = engine.name.lower() if lane == 0 else f"{engine.name.lower()} +{lane}"
+    named = {
+        _thread(engine, lane): engine.name.lower() + (f" +{lane}" if lane else "")
+        for engine, lane in threads
+    }
+    if schedule.host_traffic():
+        named[_HOST_THREAD] = "host"
+    for thread, name in named.items():
         event = {"ph": "M", "pid": _PROCESS, "tid": thread}
         yield {**event, "name": "thread_name", "args": {"name": name}}
         yield {**event, "name": "thread_sort_index", "args": {"sort_index": thread}}
 
 
-def _events(
-    program: Program, spans: Sequence[Span], placed: Sequence[int]
-) -> Iterator[dict[str, object]]:
-    steps = zip(program.commands, layer_names(program), spans, placed, strict=True)
+def _events(run: RunTimeline, placed: Sequence[int]) -> Iterator[dict[str, object]]:
+    steps = zip(run.commands, run.layers, run.spans, placed, strict=True)
     for index, (command, layer, span, lane) in enumerate(steps):
         what = layer
         if command.engine is Engine.LOAD:
@@ -83,4 +119,18 @@ def _events(
             "ts": span.start,
             "dur": span.done + 1 - span.start,
             "args": {"command": index, **command.values},
+        }
+
+
+def _host_events(run: RunTimeline) -> Iterator[dict[str, object]]:
+    for cycle, each in run.host:
+        yield {
+            "ph": "i",
+            "s": "t",
+            "pid": _PROCESS,
+            "tid": _HOST_THREAD,
+            "name": f"{each.name} ({each.kind})",
+            "cat": "host",
+            "ts": cycle,
+            "args": {"read_bytes": each.read_bytes, "written_bytes": each.written_bytes},
         }

@@ -1,12 +1,17 @@
 """Runs layers and whole networks on one image."""
 
+from collections.abc import Mapping
 from typing import assert_never
+
+import numpy as np
+from numpy.typing import NDArray
 
 from arch.errors import InputError
 from sim.golden.convolution import convolve
 from sim.golden.elementwise import add, look_up, multiply
 from sim.golden.movement import concatenate, reshape, slice_map
 from sim.golden.pooling import average_pool, max_pool
+from sim.host import run_host_result, run_host_step
 from sim.network import (
     Add,
     Alias,
@@ -14,6 +19,7 @@ from sim.network import (
     Bytes,
     Concat,
     Conv,
+    HostStep,
     Layer,
     MaxPool,
     Multiply,
@@ -65,7 +71,17 @@ def run_network(network: Network, image_q: Bytes) -> dict[str, Bytes]:
     return {layer.output.name: maps[layer.output.name] for layer in network.layers}
 
 
-def _run_one_input(layer: Conv | MaxPool | AveragePool | Table | Slice | Alias, x: Bytes) -> Bytes:
+def run_results(
+    network: Network, image_q: Bytes, maps: Mapping[str, Bytes]
+) -> dict[str, NDArray[np.generic]]:
+    """Every result of the host by its name, of the image and the ``maps`` of ``run_network``."""
+    known = {network.input.name: image_q, **maps}
+    return {each.name: run_host_result(each, known[each.input.name]) for each in network.results}
+
+
+def _run_one_input(
+    layer: Conv | MaxPool | AveragePool | Table | Slice | Alias | HostStep, x: Bytes
+) -> Bytes:
     match layer:
         case Conv():
             return convolve(layer, x)
@@ -79,6 +95,8 @@ def _run_one_input(layer: Conv | MaxPool | AveragePool | Table | Slice | Alias, 
             return slice_map(layer, x)
         case Alias():
             return reshape(layer, x)
+        case HostStep():
+            return run_host_step(layer, x)
         case _:
             assert_never(layer)
 

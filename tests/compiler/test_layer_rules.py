@@ -408,6 +408,26 @@ RULES = [
         "[3, 6, 5, 1]; reshape 3-D data to 2-D maps",
     ),
     (
+        lambda: QdqGraph(shape=(1, 3, 6)).qdq().node("LRN", name="norm", size=3).qdq(),
+        "node 'norm' (LRN): the input must be one map [1, C, H, W], got [1, 3, 6]; "
+        "reshape it to one before",
+    ),
+    (
+        lambda: QdqGraph().qdq().node("LRN", name="norm", size=4).qdq(),
+        "node 'norm' (LRN): the attribute size must be odd, 1 to 1023, got 4; "
+        "train with such a one",
+    ),
+    (
+        lambda: QdqGraph().qdq().node("LRN", name="norm", size=3, bias=-1.0).qdq(),
+        "node 'norm' (LRN): the attributes alpha, beta and bias must be positive and finite, "
+        "got alpha 0.0001, beta 0.75, bias -1; train with such ones",
+    ),
+    (
+        lambda: QdqGraph(shape=(1, 3, 4096, 2048)).qdq().node("Softmax", name="top"),
+        "node 'top' (Softmax): what the host computes may have at most 2^24 elements, "
+        "got 25165824; use smaller images",
+    ),
+    (
         training_dropout,
         "node 'dropout' (Dropout): the operator must be in inference mode, got Dropout in training "
         "mode, or its mask in use; export the model with training off",

@@ -164,6 +164,16 @@ def test_channels_last_in_and_out(tmp_path: Path) -> None:
     assert model.outputs[0].shape == (1, 4, 6, 3)
 
 
+def test_a_transpose_before_the_first_quantizer(tmp_path: Path) -> None:
+    """As exporters of channels-last models write it: images lie in memory as they come."""
+    graph = QdqGraph(shape=(1, 4, 6, 3)).node("Transpose", perm=[0, 3, 1, 2]).qdq()
+    model = assert_exact(graph.conv().qdq(4.0).node("Flatten"), tmp_path)
+    assert [type(layer) for layer in model.network.layers] == [Conv]
+    assert model.input.shape == (1, 4, 6, 3)
+    shape = model.network.input.shape
+    assert (shape.height, shape.width, shape.channels) == (4, 6, 3)
+
+
 def test_a_transposition_that_moves_bytes(tmp_path: Path) -> None:
     graph = QdqGraph(shape=(1, 3, 4, 6)).qdq().node("Transpose", perm=[0, 1, 3, 2])
     assert refusal(graph.node("MaxPool", name="pool", kernel_shape=[2, 2]).qdq(), tmp_path) == (

@@ -180,4 +180,6 @@ def test_an_output_of_another_size_than_inferred() -> None:
 def test_a_model_without_layers(tmp_path: Path) -> None:
     with pytest.raises(ModelError) as error:
         layers(QdqGraph().qdq(), tmp_path)
-    assert str(error.value) == "the model must have at least one layer, got none; nothing would run"
+    assert str(error.value) == (
+        "the model must have at least one layer for the machine, got none; nothing would run"
+    )

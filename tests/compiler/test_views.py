@@ -77,6 +77,7 @@ def test_a_map_in_two_concatenations_is_copied_once() -> None:
         network(
             layer(X, A),
             layer(X, B),
+            layer(X, C),
             Concat(name="1", inputs=(A, B), output=AB),
             Concat(name="2", inputs=(B, C), output=other),
             layer(other, spec("y", 4)),

@@ -47,10 +47,6 @@ def assert_refused(message: str, *arguments: str | Path) -> None:
 
 NOT_ONNX = "'m.onnx' is not an ONNX model, or is truncated; copy or export the file again"
 SUPPORTED = ", ".join(sorted({*OPERATORS, *INTEGER_OPERATORS}))
-QUANTISE = (
-    "onnxruntime.quantization.quantize_static with quant_format=QuantFormat.QDQ and "
-    "weight_type=QuantType.QInt8 (examples/digits/train.py shows how)"
-)
 
 
 def write_model(path: Path, graph: QdqGraph) -> None:
@@ -93,8 +89,8 @@ MODELS: dict[str, tuple[Callable[[Path], object], str]] = {
         "save the model with onnx.save(model, path, save_as_external_data=False)",
     ),
     "unsupported operator": (
-        lambda path: write_model(path, QdqGraph().qdq().conv().qdq().node("Softmax", name="top")),
-        "node 'top' (Softmax): operator Softmax is not supported; remove it from the model and "
+        lambda path: write_model(path, QdqGraph().qdq().conv().qdq().node("TopK", name="top")),
+        "node 'top' (TopK): operator TopK is not supported; remove it from the model and "
         f"compute it on the host (supported: {SUPPORTED})",
     ),
     "unsupported attribute": (
@@ -104,7 +100,8 @@ MODELS: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "float": (
         lambda path: path.write_bytes((DIGITS / "digits_float.onnx").read_bytes()),
-        f"the model is not quantised, it has no QuantizeLinear; run {QUANTISE} on it first",
+        "the model must be quantised, got a float one; "
+        "give images to calibrate it with: --calibrate IMAGES.npz",
     ),
     "weights with a zero point": (
         asymmetric_weights,

@@ -49,7 +49,7 @@ def inputs(config: str, count: int) -> Inputs:
 def on_command(config: str) -> Evaluation:
     """All held-out images on the command-level simulator."""
     model = compiled(config)
-    runs = run_images(model, inputs(config, HELD_OUT), CommandMachine(model.program))
+    runs = run_images(model, inputs(config, HELD_OUT), CommandMachine(model.schedule))
     return summarise(model, Target.COMMAND, list(runs))
 
 
@@ -76,7 +76,7 @@ def test_a_hundred_images_on_the_rtl(config: str) -> None:
     model = compiled(config)
     expected = on_command(config).counters
     assert tuple(expected) == COUNTER_NAMES
-    with VerilogMachine(model.program, verilog=verilog_of(config)) as machine:
+    with VerilogMachine(model.schedule, verilog=verilog_of(config)) as machine:
         results = list(run_images(model, inputs(config, RTL_IMAGES), machine))
     assert len(results) == RTL_IMAGES
     assert sum(each.mismatching_bytes for each in results) == 0

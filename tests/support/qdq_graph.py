@@ -12,11 +12,15 @@ from onnx import TensorProto, helper, numpy_helper
 
 @dataclass
 class QdqGraph:
-    """Nodes and constants in order of appearance; ``tensor`` is the last activation."""
+    """Nodes and constants in order of appearance; ``tensor`` is the last activation.
+
+    ``elements`` is the type of the model's output.
+    """
 
     shape: tuple[int | str, ...] = (1, 3, 6, 5)
     opset: int = 17
     tensor: str = "x"
+    elements: int = TensorProto.FLOAT
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     constants: list[onnx.TensorProto] = field(default_factory=list)
 
@@ -78,7 +82,7 @@ class QdqGraph:
             self.nodes,
             "net",
             [helper.make_tensor_value_info("x", TensorProto.FLOAT, self.shape)],
-            [helper.make_tensor_value_info(self.tensor, TensorProto.FLOAT, None)],
+            [helper.make_tensor_value_info(self.tensor, self.elements, None)],
             self.constants,
         )
         others = {node.domain for node in self.nodes} - {""}

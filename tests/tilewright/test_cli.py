@@ -134,8 +134,9 @@ def test_compile_reports_and_writes_the_image(tmp_path: Path) -> None:
     assert (outcome.status, outcome.err) == (0, "")
     assert (tmp_path / "image.bin").read_bytes() == program.image.tobytes()
     assert report["image_bytes"] == program.image.size
-    assert report["program_address"] == program.program_address
-    assert report["program_commands"] == len(program.commands)
+    assert report["programs"] == [
+        {"address": program.program_address, "commands": len(program.commands)}
+    ]
     assert [layer["name"] for layer in report["layers"]] == [
         "conv1",
         "conv2",

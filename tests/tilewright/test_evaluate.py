@@ -34,7 +34,7 @@ class Altered(CommandMachine):
     """The command-level simulator, with its results changed by ``alter``."""
 
     def __init__(self, alter: Callable[[ImageRun], None]) -> None:
-        super().__init__(compiled().program)
+        super().__init__(compiled().schedule)
         self._alter = alter
 
     def run(self, image: Bytes) -> ImageRun:
@@ -89,7 +89,7 @@ def test_a_wrong_class_is_counted() -> None:
 
 def test_without_labels_nothing_is_said_of_correctness() -> None:
     inputs = prepare(compiled(), Images(images=images().images, labels=None))
-    with open_machine(Target.GOLDEN, compiled().program, None) as machine:
+    with open_machine(Target.GOLDEN, compiled().schedule, None) as machine:
         assert isinstance(machine, GoldenMachine)
         result = summarise(compiled(), Target.GOLDEN, list(run_images(compiled(), inputs, machine)))
     assert (result.images, result.correct, result.accuracy) == (COUNT, None, None)
@@ -97,7 +97,7 @@ def test_without_labels_nothing_is_said_of_correctness() -> None:
 
 def test_the_golden_model_has_no_clock() -> None:
     inputs = prepare(compiled(), images())
-    with open_machine(Target.GOLDEN, compiled().program, None) as machine:
+    with open_machine(Target.GOLDEN, compiled().schedule, None) as machine:
         result = summarise(compiled(), Target.GOLDEN, list(run_images(compiled(), inputs, machine)))
     assert (result.mismatching_bytes, result.correct) == (0, COUNT)
     assert result.counters == {}

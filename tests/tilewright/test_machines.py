@@ -12,7 +12,7 @@ from arch.commands import COMMAND_BYTES
 from arch.errors import RunError
 from arch.presets import PRESETS
 from compiler.driver import CompiledModel, compile_file
-from compiler.program import Program
+from compiler.schedule import Schedule
 from sim.golden.run import run_network
 from sim.network import Bytes
 from tests.support.command_line import DIGITS
@@ -31,11 +31,12 @@ def images() -> Bytes:
     return compiled().model.input.quantise(load_images(DIGITS / "test.npz", 3).images)
 
 
-def damaged(program: Program, command: int) -> Program:
-    """``program`` with an unknown opcode in ``command``."""
+def damaged(schedule: Schedule, command: int) -> Schedule:
+    """``schedule`` with an unknown opcode in ``command`` of its program."""
+    program = schedule.program
     image = program.image.copy()
     image[program.program_address + command * COMMAND_BYTES] = 0
-    return replace(program, image=image)
+    return replace(schedule, stages=(replace(program, image=image),))
 
 
 def assert_golden(machine: Machine, image: Bytes) -> None:
@@ -49,33 +50,33 @@ def assert_golden(machine: Machine, image: Bytes) -> None:
         assert np.array_equal(found, golden[name])
 
 
-def rtl(program: Program) -> VerilogMachine:
-    return VerilogMachine(program, verilog=verilog_of("tiny"))
+def rtl(schedule: Schedule) -> VerilogMachine:
+    return VerilogMachine(schedule, verilog=verilog_of("tiny"))
 
 
 @pytest.mark.parametrize("kind", [GoldenMachine, CommandMachine, rtl])
 def test_every_map_of_every_image_in_any_order(
-    kind: Callable[[Program], AbstractContextManager[Machine]],
+    kind: Callable[[Schedule], AbstractContextManager[Machine]],
 ) -> None:
-    with kind(compiled().program) as machine:
+    with kind(compiled().schedule) as machine:
         for index in (0, 2, 1, 0):
             assert_golden(machine, images()[index])
 
 
 def test_rtl_and_command_level_count_alike() -> None:
-    program = compiled().program
-    expected = CommandMachine(program).run(images()[0]).counters
-    with rtl(program) as machine:
+    schedule = compiled().schedule
+    expected = CommandMachine(schedule).run(images()[0]).counters
+    with rtl(schedule) as machine:
         found = machine.run(images()[0]).counters
     assert list(found.items()) == list(expected.items())
     assert found["cycles"] > 0
 
 
 def test_an_error_status_is_an_error() -> None:
-    program = damaged(compiled().program, 5)
-    with rtl(program) as machine, pytest.raises(RunError) as raised:
+    schedule = damaged(compiled().schedule, 5)
+    with rtl(schedule) as machine, pytest.raises(RunError) as raised:
         machine.run(images()[0])
     assert str(raised.value) == (
         f"a run must end with status OK, got ILLEGAL_COMMAND at command 5 of "
-        f"{len(program.commands)}; look at its waveform (--vcd)"
+        f"{len(schedule.program.commands)}; look at its waveform (--vcd)"
     )

@@ -9,34 +9,34 @@ from matplotlib.image import imread
 
 from arch.presets import PRESETS
 from compiler.driver import compile_file
-from compiler.program import Program
+from compiler.schedule import Schedule
 from tests.support.command_line import DIGITS
 from tilewright.plots import FORMATS, plot_timeline
 
 
 @cache
-def program() -> Program:
-    return compile_file(DIGITS / "digits_int8.onnx", PRESETS["small"]).program
+def schedule() -> Schedule:
+    return compile_file(DIGITS / "digits_int8.onnx", PRESETS["small"]).schedule
 
 
 @pytest.mark.parametrize("kind", FORMATS)
 def test_the_same_program_gives_the_same_file(tmp_path: Path, kind: str) -> None:
     for name in ("a", "b"):
-        plot_timeline(program(), tmp_path / name, kind)
+        plot_timeline(schedule(), tmp_path / name, kind)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
 def test_png(tmp_path: Path) -> None:
-    plot_timeline(program(), tmp_path / "a.png", "png")
+    plot_timeline(schedule(), tmp_path / "a.png", "png")
     height, width, _ = imread(tmp_path / "a.png").shape
     assert width == 11 * 130
     assert 300 < height < 1000
 
 
 def test_svg_names_what_it_shows(tmp_path: Path) -> None:
-    plot_timeline(program(), tmp_path / "a.svg", "svg")
+    plot_timeline(schedule(), tmp_path / "a.svg", "svg")
     root = ElementTree.parse(tmp_path / "a.svg").getroot()
     texts = {text.text for text in root.iter("{http://www.w3.org/2000/svg}text")}
-    layers = {placed.layer.name for placed in program().layers}
+    layers = {placed.layer.name for placed in schedule().program.layers}
     assert texts >= layers | {"load", "execute", "post", "store", "cycle"}
     assert any(text and text.startswith("digits on small (8x8): one image in ") for text in texts)

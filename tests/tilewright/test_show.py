@@ -9,7 +9,7 @@ from tilewright.show import follow, print_table, working
 
 def result(*, correct: bool | None, wrong: int = 0) -> ImageResult:
     return ImageResult(
-        correct=correct, compared_bytes=10, mismatching_bytes=wrong, counters={}, seconds=0.1
+        correct=correct, compared_bytes=10, mismatching_bytes=wrong, parts=(), seconds=0.1
     )
 
 

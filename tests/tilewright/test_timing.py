@@ -7,18 +7,18 @@ import pytest
 from arch.presets import PRESETS
 from compiler.passes import PASSES
 from compiler.place import place_network
-from sim.command.timeline import TimelineSimulator
+from compiler.schedule import schedule_network
 from tests.support.command_line import tilewright
 from tilewright.networks.registry import NETWORKS, build, totals
 from tilewright.networks.shapes_only import shape_network
-from tilewright.timing import NetworkTiming, time_program
+from tilewright.timing import NetworkTiming, time_schedule
 
 SMALL_NETWORKS = ["lenet-5", "resnet-8", "mobilenet-v1-0.25-32x32", "densenet-block", "se-block"]
 
 
 def timing_of(name: str, config: str) -> NetworkTiming:
     network = shape_network(build(name))
-    return time_program(place_network(network, PRESETS[config], timing_only=True))
+    return time_schedule(schedule_network(network, PRESETS[config], timing_only=True))
 
 
 @pytest.mark.parametrize("name", SMALL_NETWORKS)
@@ -49,8 +49,21 @@ def test_large_networks_compile(name: str, config: str) -> None:
 @pytest.mark.parametrize("config", ["small", "gemmini16"])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_network_compiles_and_ends(name: str, config: str) -> None:
-    program = place_network(shape_network(build(name)), PRESETS[config], timing_only=True)
-    assert TimelineSimulator(PRESETS[config]).run(program.commands).cycles > 0
+    assert timing_of(name, config).cycles > 0
+
+
+@pytest.mark.parametrize(("name", "plain"), [("alexnet-lrn", "alexnet")])
+def test_local_response_normalisation_is_the_hosts(name: str, plain: str) -> None:
+    timing, without = (timing_of(each, "gemmini16") for each in (name, plain))
+    assert [(each.name, each.kind, each.layers_before) for each in timing.host] == [
+        ("lrn1", "LRN", 1),
+        ("lrn2", "LRN", 3),
+    ]
+    assert [each.read_bytes for each in timing.host] == [55 * 55 * 96, 27 * 27 * 256]
+    assert timing.macs == without.macs
+    # The maps around it are stored, and its pooling is no part of the convolution.
+    assert timing.cycles > without.cycles
+    assert timing.memory_bytes > without.memory_bytes
 
 
 def test_networks_lists_every_network() -> None:
@@ -101,7 +114,7 @@ def test_mistakes(arguments: tuple[str, ...], message: str) -> None:
 def test_passes_save_cycles_and_traffic(name: str, config: str) -> None:
     network, machine = shape_network(build(name)), PRESETS[config]
     names = [each.name for each in PASSES]
-    plain = time_program(place_network(network, machine, timing_only=True, without=names))
+    plain = time_schedule(schedule_network(network, machine, timing_only=True, without=names))
     timing = timing_of(name, config)
     assert timing.cycles < plain.cycles
     assert timing.memory_bytes < plain.memory_bytes

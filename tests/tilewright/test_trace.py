@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from arch.commands import Engine
 from arch.presets import PRESETS
 from compiler.driver import compile_file
-from compiler.program import Program
+from compiler.schedule import Schedule
 from sim.command.engines import Span
 from tests.support.command_line import DIGITS
-from tilewright.trace import lanes, layer_names, program_timeline, trace_text
+from tilewright.trace import lanes, run_timeline, trace_text
 
 SPANS = st.lists(
     st.builds(
@@ -30,12 +30,12 @@ SPANS = st.lists(
 
 
 @cache
-def program(config: str) -> Program:
-    return compile_file(DIGITS / "digits_int8.onnx", PRESETS[config]).program
+def schedule(config: str) -> Schedule:
+    return compile_file(DIGITS / "digits_int8.onnx", PRESETS[config]).schedule
 
 
 def events(config: str, phase: str) -> list[dict[str, Any]]:
-    trace = json.loads(trace_text(program(config)))
+    trace = json.loads(trace_text(schedule(config)))
     assert trace.keys() == {"displayTimeUnit", "traceEvents"}
     assert {event["ph"] for event in trace["traceEvents"]} == {"M", "X"}
     return [event for event in trace["traceEvents"] if event["ph"] == phase]
@@ -64,10 +64,10 @@ def test_a_pipeline_takes_as_many_lanes_as_it_needs() -> None:
 
 @pytest.mark.parametrize("config", PRESETS)
 def test_one_event_for_each_command(config: str) -> None:
-    timeline = program_timeline(program(config))
+    run = run_timeline(schedule(config))
     found = events(config, "X")
-    assert [event["args"]["command"] for event in found] == list(range(len(timeline.spans)))
-    for event, span, layer in zip(found, timeline.spans, layer_names(program(config)), strict=True):
+    assert [event["args"]["command"] for event in found] == list(range(len(run.spans)))
+    for event, span, layer in zip(found, run.spans, run.layers, strict=True):
         assert (event["ts"], event["ts"] + event["dur"]) == (span.start, span.done + 1)
         assert event["cat"] == layer
         assert event["name"].startswith(layer)

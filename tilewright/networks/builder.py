@@ -13,6 +13,7 @@ from tilewright.networks.nodes import (
     Function,
     NetworkGraph,
     Node,
+    Normalise,
     Offsets,
     Operation,
     Pool,
@@ -112,6 +113,16 @@ class Builder:
         window = Window(kernel=(1, 1))
         shape = ConvShape(ifmap=x.shape, out_channels=channels, window=window, groups=channels)
         return self._weighted(Role.SCALE, x, shape, Offsets.BIAS)
+
+    def normalise(
+        self, x: Tensor, size: int, *, alpha: float, beta: float = 0.75, bias: float = 1.0
+    ) -> Tensor:
+        """Local response normalisation over ``size`` channels."""
+        name, output = self._new("lrn", x.shape)
+        node = Normalise(
+            name=name, inputs=(x,), output=output, size=size, alpha=alpha, beta=beta, bias=bias
+        )
+        return self._append(node)
 
     # --- pooling ---
 

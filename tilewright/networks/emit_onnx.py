@@ -14,6 +14,7 @@ from tilewright.networks.nodes import (
     Elementwise,
     Function,
     Node,
+    Normalise,
     Offsets,
     Operation,
     Pool,
@@ -103,13 +104,8 @@ class _Emitter:
             case Weighted():
                 attributes = {"group": node.shape.groups, **_window(node.shape.window)}
                 self._node("Conv", [*inputs, *self._weights(node)], node.name, **attributes)
-            case Activation():
-                operator, numbers = _FUNCTIONS[node.function]
-                bounds = self._bounds() if node.function is Function.RELU6 else []
-                self._node(operator, [*inputs, *bounds], node.name, **numbers)
-            case Elementwise():
-                operator = "Add" if node.operation is Operation.ADD else "Mul"
-                self._node(operator, inputs, node.name)
+            case Activation() | Elementwise() | Normalise():
+                self._pointwise(node)
             case Pool():
                 self._pool(node)
             case Concat():
@@ -121,6 +117,19 @@ class _Emitter:
             case _:
                 raise TypeError(f"node {node.name}: no rule for {type(node).__name__}")
         self._finish(node.output)
+
+    def _pointwise(self, node: Activation | Elementwise | Normalise) -> None:
+        inputs = [self._read[tensor.name] for tensor in node.inputs]
+        if isinstance(node, Activation):
+            operator, numbers = _FUNCTIONS[node.function]
+            bounds = self._bounds() if node.function is Function.RELU6 else []
+            self._node(operator, [*inputs, *bounds], node.name, **numbers)
+        elif isinstance(node, Elementwise):
+            operator = "Add" if node.operation is Operation.ADD else "Mul"
+            self._node(operator, inputs, node.name)
+        else:
+            numbers = {"alpha": node.alpha, "beta": node.beta, "bias": node.bias}
+            self._node("LRN", inputs, node.name, size=node.size, **numbers)
 
     def _linear(self, node: Weighted) -> None:
         (x,) = node.inputs

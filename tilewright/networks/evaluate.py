@@ -16,6 +16,7 @@ from tilewright.networks.nodes import (
     Elementwise,
     Function,
     Node,
+    Normalise,
     Operation,
     Pool,
     PoolKind,
@@ -37,6 +38,8 @@ def evaluate(node: Node, inputs: list[Reals]) -> Reals:
             return x + inputs[1] if node.operation is Operation.ADD else x * inputs[1]
         case Pool():
             return _maximum(node, x) if node.kind is PoolKind.MAX else _mean(node, x)
+        case Normalise():
+            return _normalised(node, x)
         case Concat():
             return np.concatenate(inputs, axis=2)
         case Slice():
@@ -73,6 +76,15 @@ _FUNCTIONS: dict[Function, Callable[[Reals], Reals]] = {
     Function.HARD_SWISH: lambda x: x * np.clip(x + 3, 0.0, 6.0) / 6,
     Function.NEGATE: np.negative,
 }
+
+
+def _normalised(node: Normalise, x: Reals) -> Reals:
+    half = node.size // 2
+    padded = np.pad(np.square(x), ((0, 0), (0, 0), (half, half)))
+    total = np.zeros_like(x)
+    for tap in range(node.size):
+        total = total + padded[:, :, tap : tap + x.shape[2]]
+    return x / (node.bias + node.alpha / node.size * total) ** node.beta
 
 
 def _maximum(node: Pool, x: Reals) -> Reals:

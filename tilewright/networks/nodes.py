@@ -95,6 +95,19 @@ class Activation(Node):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Normalise(Node):
+    """Local response normalisation: x / (``bias`` + ``alpha`` / ``size`` * sum)^``beta``.
+
+    The sum is of the squares of ``size`` channels around x, at its pixel.
+    """
+
+    size: int
+    alpha: float
+    beta: float
+    bias: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Elementwise(Node):
     """Two maps of one shape; the second may be one pixel, which then meets every pixel."""
 

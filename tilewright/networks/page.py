@@ -29,7 +29,7 @@ all that training sets: weights, biases, gain and offset of each batch-norm."""
 _LEFT_OUT = """\
 ## Left out
 
-- Softmax, local response normalisation, auxiliary classifiers of training.
+- Softmax, auxiliary classifiers of training.
 - S3D: its maps have time as a third dimension. A stack of frames could be laid out in two, but its
   spatial convolutions would then run across the frames' borders.
 - ShiftNet: a shift is a depthwise 3x3 convolution with a single 1 in each kernel, which an ONNX

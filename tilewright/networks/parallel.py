@@ -22,14 +22,18 @@ _INCEPTIONS = (
 )
 
 
-def googlenet(net: Builder, *, ceil: bool = True) -> Tensor:
+def googlenet(net: Builder, *, ceil: bool = True, normalised: bool = False) -> Tensor:
     """GoogLeNet, without the auxiliary classifiers that training uses.
 
     Its pools round sizes up; ``ceil=False`` is the misreading behind a printed count.
     """
+
+    def normalise(x: Tensor) -> Tensor:
+        return net.normalise(x, 5, alpha=1e-4) if normalised else x
+
     x = _plain(net, net.input, 64, 7, stride=2)
-    x = net.max_pool(x, 3, 2, ceil=ceil)
-    x = _plain(net, _plain(net, x, 64, 1), 192, 3)
+    x = normalise(net.max_pool(x, 3, 2, ceil=ceil))
+    x = normalise(_plain(net, _plain(net, x, 64, 1), 192, 3))
     for stage in _INCEPTIONS:
         x = net.max_pool(x, 3, 2, ceil=ceil)
         for widths in stage:
@@ -124,7 +128,17 @@ ENTRIES = (
                 source="Caffe's bvlc_googlenet, weights and biases of the main branch",
             ),
         ),
-        note="Without local response normalisation and the auxiliary classifiers of training.",
+        note="Without local response normalisation (with it: googlenet-lrn) and the auxiliary "
+        "classifiers of training.",
+    ),
+    NetworkEntry(
+        name="googlenet-lrn",
+        family=Family.PARALLEL,
+        input=image(224),
+        smallest=(64, 64),
+        source="Szegedy et al., Going deeper with convolutions, 2015; Caffe's bvlc_googlenet",
+        define=partial(googlenet, normalised=True),
+        note="With its local response normalisation, which the host runs.",
     ),
     NetworkEntry(
         name="squeezenet",

@@ -18,6 +18,7 @@ from tilewright.networks.nodes import (
     Function,
     NetworkGraph,
     Node,
+    Normalise,
     Operation,
     Pool,
     PoolKind,
@@ -112,6 +113,9 @@ def _ranges(graph: NetworkGraph) -> dict[str, Range]:
             found = _elementwise(node.operation, inputs[0], inputs[1], silu=gated_by_itself)
         elif isinstance(node, Pool):
             found = _pool(node, inputs[0])
+        elif isinstance(node, Normalise):
+            most = node.bias**-node.beta
+            found = (inputs[0][0] * most, inputs[0][1] * most)
         else:
             found = (min(low for low, _ in inputs), max(high for _, high in inputs))
         ranges[node.output.name] = found

@@ -27,11 +27,16 @@ def lenet5(net: Builder) -> Tensor:
     return net.linear(x, 10)
 
 
-def alexnet(net: Builder) -> Tensor:
+def alexnet(net: Builder, *, normalised: bool = False) -> Tensor:
     """AlexNet: the second, fourth and fifth convolution in two groups."""
-    x = _plain(net, net.input, 96, 11, stride=4, padding=0)
+
+    def normalise(x: Tensor) -> Tensor:
+        # The paper's factor is of the sum, ONNX's of the mean.
+        return net.normalise(x, 5, alpha=5 * 1e-4, bias=2.0) if normalised else x
+
+    x = normalise(_plain(net, net.input, 96, 11, stride=4, padding=0))
     x = net.max_pool(x, 3, 2)
-    x = _plain(net, x, 256, 5, groups=2)
+    x = normalise(_plain(net, x, 256, 5, groups=2))
     x = net.max_pool(x, 3, 2)
     x = _plain(net, x, 384, 3)
     x = _plain(net, x, 384, 3, groups=2)
@@ -164,7 +169,16 @@ ENTRIES = (
         source=_ALEXNET,
         define=alexnet,
         figures=surveyed("2.3 M", "666 M", "58.6 M", "61 M", "724 M", whys={}),
-        note=_NO_NORMALISATION,
+        note=f"{_NO_NORMALISATION} With it: alexnet-lrn.",
+    ),
+    NetworkEntry(
+        name="alexnet-lrn",
+        family=Family.SERIAL,
+        input=image(227),
+        smallest=(67, 67),
+        source=_ALEXNET,
+        define=partial(alexnet, normalised=True),
+        note="With its local response normalisation, which the host runs.",
     ),
     NetworkEntry(
         name="caffenet",

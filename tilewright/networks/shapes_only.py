@@ -16,6 +16,7 @@ from sim.network import (
     AveragePool,
     Concat,
     Conv,
+    HostStep,
     Layer,
     MaxPool,
     Multiply,
@@ -78,6 +79,11 @@ class _Lowering:
                 return _activation(node, source, output)
             case nodes.Elementwise():
                 return self._elementwise(node, source, output)
+            case nodes.Normalise():
+                # Without a model, since it is never run.
+                return HostStep(
+                    name=node.name, input=source, output=output, operator="LRN", model=b""
+                )
             case nodes.Concat():
                 inputs = tuple(self._specs[each.name] for each in node.inputs)
                 return Concat(name=node.name, inputs=inputs, output=output)

@@ -26,6 +26,7 @@ CASES: dict[str, Callable[[Builder, Tensor], Tensor]] = {
     "hard swish": lambda net, x: net.hard_swish(x),
     "silu": lambda net, x: net.silu(x),
     "negate": lambda net, x: net.negate(x),
+    "lrn": lambda net, x: net.normalise(x, 3, alpha=0.1, bias=2.0),
     "max pool": lambda net, x: net.max_pool(x, (3, 2), (2, 1), 1),
     "max pool, sizes rounded up": lambda net, x: net.max_pool(x, 2, 2, ceil=True),
     "average pool": lambda net, x: net.average_pool(x, (3, 2), (2, 1), (1, 0, 0, 1)),
