@@ -5,6 +5,7 @@ Feature maps are stored channels-last (HWC): element (y, x, c) of a map lies at
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from arch.errors import ShapeError
 
@@ -53,7 +54,7 @@ class Window:
         if min(self.padding) < 0:
             raise ShapeError(f"a window's padding must not be negative, got {self.padding}")
 
-    @property
+    @cached_property
     def extent(self) -> tuple[int, int]:
         """Input pixels from a window's first to its last tap, (y, x)."""
         (ky, kx), (dy, dx) = self.kernel, self.dilation
@@ -101,7 +102,7 @@ class ConvShape:
             )
         self.window.output_size(self.ifmap.height, self.ifmap.width)
 
-    @property
+    @cached_property
     def ofmap(self) -> FeatureMap:
         """The output map."""
         height, width = self.window.output_size(self.ifmap.height, self.ifmap.width)
@@ -143,7 +144,7 @@ class PoolShape:
     def __post_init__(self) -> None:
         self.window.output_size(self.ifmap.height, self.ifmap.width)
 
-    @property
+    @cached_property
     def ofmap(self) -> FeatureMap:
         """The output map."""
         height, width = self.window.output_size(self.ifmap.height, self.ifmap.width)

@@ -3,19 +3,22 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from arch.config import AcceleratorConfig
-from compiler.frontend import ImportedModel, read_network
 from compiler.program import Program
 from compiler.schedule import Schedule, schedule_network
 from compiler.shapes import InputShape
+
+if TYPE_CHECKING:
+    from compiler.frontend import ImportedModel
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CompiledModel:
     """A model as the host sees it, and what one machine and the host run."""
 
-    model: ImportedModel
+    model: "ImportedModel"
     schedule: Schedule
 
     @property
@@ -38,6 +41,9 @@ def compile_file(
     does not fit, ``InputError`` for a ``shape`` that is not the input's, and for a name that no
     pass has.
     """
+    # Imported where a file is read: ONNX takes longer than timing a built-in network.
+    from compiler.frontend import read_network
+
     model = read_network(path, shape)
     schedule = schedule_network(model.network, config, without=without)
     return CompiledModel(model=model, schedule=schedule)

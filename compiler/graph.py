@@ -20,7 +20,9 @@ ONNX_DOMAINS = ("", "ai.onnx")
 _CONSTANT_TYPES = {
     TensorProto.FLOAT,
     TensorProto.INT8,
+    TensorProto.INT16,
     TensorProto.UINT8,
+    TensorProto.UINT16,
     TensorProto.INT32,
     TensorProto.INT64,
     TensorProto.BOOL,

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from arch.errors import InputError
 from compiler.layout import Layout
-from sim.host import run_host_result
 from sim.network import Bytes, HostResult, TensorSpec
 
 
@@ -26,7 +25,7 @@ class InputPort:
         return self.layout.shape
 
     def quantise(self, images: NDArray[np.float32]) -> Bytes:
-        """Images float32 [N, ...] as 8-bit maps [N, height, width, channels].
+        """Images float32 [N, ...] as quantised maps [N, height, width, channels].
 
         q = clamp(rne(float32(x / scale)) + zero point), as ONNX QuantizeLinear. Raises
         ``InputError`` for another shape or type, and for numbers that are not finite.
@@ -63,10 +62,9 @@ class OutputPort:
         return int(values.argmax())
 
     def quantised(self, maps: Bytes) -> Bytes:
-        """8-bit maps [N, height, width, channels] in the ONNX order and shape [N, ...]."""
+        """Quantised maps [N, height, width, channels] in the ONNX order and shape [N, ...]."""
         rows = self.layout.from_memory(maps)
-        values = rows.reshape(-1, *self.shape[1:])
-        return values.astype(np.int8) if self.tensor.signed else values.astype(np.uint8)
+        return rows.reshape(-1, *self.shape[1:]).astype(self.tensor.dtype)
 
     def dequantise(self, maps: Bytes) -> NDArray[np.float32]:
         """Real values [N, ...]: scale * (q - zero point) in float32."""
@@ -105,6 +103,9 @@ class ResultPort:
 
     def dequantise(self, maps: Bytes) -> NDArray[np.float32] | NDArray[np.int64]:
         """The values [N, ...] for maps [N, height, width, channels] of ``tensor``."""
+        # ONNX Runtime is imported where it runs.
+        from sim.host import run_host_result
+
         made = np.concatenate([run_host_result(self.result, each) for each in maps])
         if self.result.dtype == np.int64:
             return made.astype(np.int64, copy=False)
@@ -127,5 +128,4 @@ def check_images(images: NDArray[np.float32], shape: tuple[int, ...]) -> None:
 def _as_maps(rows: NDArray[np.generic], tensor: TensorSpec) -> Bytes:
     """[N, elements] as [N, height, width, channels]."""
     shape = tensor.shape
-    maps = rows.reshape(-1, shape.height, shape.width, shape.channels)
-    return maps.astype(np.int8) if tensor.signed else maps.astype(np.uint8)
+    return rows.reshape(-1, shape.height, shape.width, shape.channels).astype(tensor.dtype)

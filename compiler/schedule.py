@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from itertools import chain
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,6 @@ from compiler.memory_map import MapPlace
 from compiler.parts import split_parts
 from compiler.place import place_parts
 from compiler.program import Program
-from sim.host import run_host_result, run_host_step
 from sim.network import Bytes, HostResult, HostStep, Network, TensorSpec
 
 
@@ -75,16 +75,21 @@ class Schedule:
 
     def read_map(self, memory: NDArray[np.uint8], spec: TensorSpec) -> Bytes:
         """A copy of a feature map [height, width, channels] from ``memory``."""
-        values = self.programs[0].read_map(memory, spec)
-        return values.astype(np.int8) if spec.signed else values.astype(np.uint8)
+        elements: np.dtype[Any] = spec.dtype
+        return self.programs[0].read_map(memory, spec).astype(elements, copy=False)
 
     def run_host_step(self, memory: NDArray[np.uint8], step: HostStep) -> None:
         """What the host does between two programs."""
+        # ONNX Runtime is imported where it runs: it takes longer than timing a network.
+        from sim.host import run_host_step
+
         y = run_host_step(step, self.read_map(memory, step.input))
         self.write_map(memory, step.output, y)
 
     def results(self, memory: NDArray[np.uint8]) -> dict[str, NDArray[np.generic]]:
         """What the host makes of the maps at the end, by name."""
+        from sim.host import run_host_result
+
         return {
             each.name: run_host_result(each, self.read_map(memory, each.input))
             for each in self.network.results

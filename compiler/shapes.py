@@ -4,13 +4,15 @@ from dataclasses import dataclass
 from math import prod
 
 import onnx
-from onnx import shape_inference
+from onnx import TensorProto, shape_inference
 
 from arch.errors import InputError, ModelError
+from compiler.graph import ONNX_DOMAINS
 from compiler.names import printable
 from compiler.onnx_file import MAX_ELEMENTS, MAX_RANK, first_line
 
 MAX_DIMENSION = 1 << 20
+_WIDE_OPSET = 21
 # Sizes to show as an example for [N, C, H, W] and shorter shapes.
 _EXAMPLE = (1, 3, 224, 224)
 
@@ -55,7 +57,7 @@ def infer_shapes(model: onnx.ModelProto, *, propagate: bool = True) -> onnx.Mode
         output.type.tensor_type.ClearField("shape")
     try:
         inferred = shape_inference.infer_shapes(
-            bare, check_type=True, strict_mode=True, data_prop=propagate
+            bare, check_type=_knows_its_types(bare), strict_mode=True, data_prop=propagate
         )
     except (shape_inference.InferenceError, ValueError) as error:
         raise ModelError(
@@ -63,6 +65,17 @@ def infer_shapes(model: onnx.ModelProto, *, propagate: bool = True) -> onnx.Mode
         ) from error
     _check_all(inferred.graph)
     return inferred
+
+
+def _knows_its_types(model: onnx.ModelProto) -> bool:
+    """Whether ONNX knows every type of the model in its opset.
+
+    QuantizeLinear and DequantizeLinear have 16 bits from opset 21 on; ONNX Runtime has had its own
+    of that kind before, which are read as ONNX's.
+    """
+    opset = next(item.version for item in model.opset_import if item.domain in ONNX_DOMAINS)
+    types = {tensor.data_type for tensor in model.graph.initializer}
+    return opset >= _WIDE_OPSET or not types & {TensorProto.INT16, TensorProto.UINT16}
 
 
 def _fix_inputs(graph: onnx.GraphProto, shape: InputShape | None) -> None:

@@ -32,7 +32,7 @@ class Operator:
 _WEIGHTS: tuple[Rule, ...] = (
     quantisation.has_quantised_weights,
     quantisation.has_symmetric_weights,
-    quantisation.has_int8_weights,
+    quantisation.has_signed_weights,
     quantisation.scales_output_channels,
     quantisation.fits_its_weights,
 )
@@ -49,7 +49,7 @@ _SCALES: tuple[Rule, ...] = (
     quantisation.is_not_blocked,
     quantisation.keeps_its_type,
     quantisation.is_per_tensor,
-    quantisation.is_eight_bit,
+    quantisation.has_whole_bytes,
 )
 _QUANTISATION_ATTRIBUTES = frozenset({"axis", "block_size", "output_dtype", "saturate"})
 _FUNCTION_ATTRIBUTES = {
@@ -74,7 +74,7 @@ _CONSTANT = (
 
 OPERATORS: dict[str, Operator] = {
     name: Operator(
-        becomes="a table of 256 bytes",
+        becomes="a table: of 256 bytes, or of 256 segments of a line for 16 bits",
         attributes=frozenset(_FUNCTION_ATTRIBUTES.get(name, ())),
         rules=_FUNCTION_RULES.get(name, ()),
     )
@@ -216,7 +216,6 @@ _REMEDIES = {
     "MatMulInteger": _QUANTISE,
     "NonMaxSuppression": _ON_HOST,
     "Pad": "give the padding to the pads of the Conv or pooling that follows",
-    "QLinearSoftmax": _ON_HOST,
     "Shape": "export the model with fixed shapes, and quantise it with `tilewright quantise`",
     "TopK": _ON_HOST,
 }
@@ -262,14 +261,13 @@ def rule_text(rule: Rule) -> tuple[str, str]:
 
 def support_page() -> str:
     """The supported operators with attributes and rules, as Markdown."""
-    on_host = _listed(frozenset(HOST))
     lines = [
         "# Supported ONNX operators",
         "",
         f"Of the operator sets (opsets) {OPSETS.start} to {OPSETS.stop - 1}, in quantised models "
         "and in float ones to calibrate.",
         "",
-        f"All run on the machine, but for {on_host}: ONNX Runtime runs those on the host.",
+        f"On the machine, but for {_listed(frozenset(HOST))}: ONNX Runtime runs those on the host.",
         "",
     ]
     for name, operator in sorted(OPERATORS.items()):

@@ -1,6 +1,8 @@
 """What a tiling costs, roughly: the cycles of the busiest of array, memory and post-processor."""
 
 from dataclasses import dataclass
+from functools import cache
+from typing import NamedTuple
 
 from arch.commands import LOOP_LIMIT
 from arch.config import AcceleratorConfig, ceil_div
@@ -26,7 +28,7 @@ class Room:
     first_bank: int
     banks: int
     input_pitch: int | None = None
-    """Bytes from pixel to pixel of an input that is on chip; None if it comes from memory."""
+    """Elements from pixel to pixel of an input that is on chip; None if it comes from memory."""
     input_scattered: bool = False
     """Whether the input's pixels do not lie side by side in memory."""
     other_on_chip: bool = False
@@ -39,8 +41,7 @@ class Room:
         return cls(first_bank=0, banks=config.activation_banks)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Tile:
+class Tile(NamedTuple):
     """A size of tiles, and the order in which they are walked."""
 
     height: int
@@ -51,8 +52,7 @@ class Tile:
     order: Order
 
 
-@dataclass(frozen=True, kw_only=True)
-class Counts:
+class Counts(NamedTuple):
     """Slots of inputs and second operands, and slots of outputs."""
 
     inputs: int
@@ -77,6 +77,7 @@ class Work:
             groups = column_groups(shape.conv, config.cols)
             self.sizes = [columns.channels for columns in groups]
             self._count_weights(shape.conv, groups)
+        self._halos = cache(self._find_halos)
         kernel = shape.window.window.kernel
         self._taps = kernel[0] * kernel[1]
 
@@ -90,27 +91,32 @@ class Work:
 
     def sums(self, tile: Tile) -> tuple[int, int]:
         """Largest (height, width) of what the post-processor's window slides over."""
-        window = self.shape.window
-        return halo_size(window.window, window.ifmap, tile.height, tile.width)
+        return self._halos(tile.height, tile.width)[0]
 
     def source(self, tile: Tile) -> tuple[int, int]:
         """Largest (height, width) of the input of a tile."""
-        height, width = self.sums(tile)
-        conv = self.shape.conv
-        return (
-            (height, width) if conv is None else halo_size(conv.window, conv.ifmap, height, width)
-        )
+        return self._halos(tile.height, tile.width)[1]
+
+    def _find_halos(self, height: int, width: int) -> tuple[tuple[int, int], tuple[int, int]]:
+        """What ``sums`` and ``source`` give for a tile of ``height`` x ``width``."""
+        window, conv = self.shape.window, self.shape.conv
+        sums = halo_size(window.window, window.ifmap, height, width)
+        return sums, sums if conv is None else halo_size(conv.window, conv.ifmap, *sums)
 
     def sizes_on_chip(self, tile: Tile) -> tuple[int, int, int]:
         """Bytes of a slot of inputs, second operands and outputs; 0 for what needs none."""
         height, width = self.source(tile)
-        outputs = tile.height * tile.width * tile.channels
-        inputs = height * width * (tile.channels if self.shape.conv is None else self.block)
-        operands = {Operand.NONE: 0, Operand.MAP: outputs, Operand.PIXEL: tile.channels}
+        element = self._config.activation_bytes
+        outputs = tile.height * tile.width * tile.channels * element
+        block = tile.channels if self.shape.conv is None else self.block
+        inputs = height * width * block * element
+        operands = 0
+        if self.shape.operand is not Operand.NONE:
+            operands = outputs if self.shape.operand is Operand.MAP else tile.channels * element
         room = self.room
         return (
             0 if room.input_pitch is not None else inputs,
-            0 if room.other_on_chip else operands[self.shape.operand],
+            0 if room.other_on_chip else operands,
             0 if room.output_on_chip else outputs,
         )
 
@@ -140,6 +146,8 @@ class Work:
         """Cycles of the memory's read side."""
         config, conv, room = self._config, self.shape.conv, self.room
         rate = config.memory_bytes_per_cycle
+        # Elements in a cycle.
+        elements = rate / config.activation_bytes
         height, width = self.source(tile)
         pixels = tiles * height * width
         cycles = 0.0
@@ -152,25 +160,26 @@ class Work:
             if room.input_pitch is None:
                 inputs = pixels * (conv.ifmap.channels if whole else self._channels)
                 again = tile.order is Order.CHANNELS_OUTER and whole and tiles > counts.inputs
-                cycles += inputs * (groups if again else 1) / rate
+                cycles += inputs * (groups if again else 1) / elements
                 if not whole:
                     cycles += pixels * len(self.sizes) * _ROW_CYCLES
                 elif room.input_scattered:
                     cycles += pixels * (groups if again else 1) * _ROW_CYCLES
                 cycles += tiles * height * _ROW_CYCLES if width < conv.ifmap.width else 0
         elif room.input_pitch is None:
-            cycles += pixels * self.shape.window.ifmap.channels / rate
+            cycles += pixels * self.shape.window.ifmap.channels / elements
             cycles += pixels * groups * _ROW_CYCLES if groups > 1 else 0
         if self.shape.operand is Operand.MAP and not room.other_on_chip:
             ofmap = self.shape.window.ofmap
-            cycles += ofmap.elements / rate
+            cycles += ofmap.elements / elements
             cycles += ofmap.height * ofmap.width * groups * _ROW_CYCLES if groups > 1 else 0
         return cycles
 
     def _store_cycles(self, tile: Tile, groups: int) -> float:
         """Cycles of the memory's write side."""
         ofmap = self.shape.window.ofmap
-        cycles = ofmap.elements / self._config.memory_bytes_per_cycle
+        config = self._config
+        cycles = ofmap.elements * config.activation_bytes / config.memory_bytes_per_cycle
         if tile.width < ofmap.width:
             cycles += ofmap.height * ceil_div(ofmap.width, tile.width) * _ROW_CYCLES
         if groups > 1:

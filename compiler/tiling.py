@@ -63,14 +63,20 @@ def _find_from_bank_0(shape: LayerShape, room: Room, config: AcceleratorConfig) 
 def _cheapest(work: Work, config: AcceleratorConfig) -> Choice | None:
     """The cheapest mapping with ``work.block`` input channels on chip at a time, if one fits."""
     best: tuple[float, Tile, Counts, tuple[int, int, int]] | None = None
+    limit = work.room.banks * config.activation_bank_bytes
     for tile in _tiles(work, config):
         sizes = work.sizes_on_chip(tile)
+        if sum(sizes) > limit:
+            continue
         for counts in _counts(sizes):
             banks = _banks(sizes, counts, config)
             if sum(banks) <= work.room.banks:
                 cycles = work.cycles(tile, counts)
                 if best is None or cycles < best[0]:
                     best = cycles, tile, counts, banks
+                # The first has two slots of all that needs slots: fewer never cost less.
+                if counts == (2, 2):
+                    break
     if best is None:
         return None
     cycles, tile, counts, banks = best
@@ -136,7 +142,7 @@ def _refuse(name: str, shape: LayerShape, config: AcceleratorConfig) -> Choice:
     extent = halo_size(window.window, window.ifmap, 1, 1)
     channels = window.ifmap.channels
     channels = min(config.cols, channels) if conv is None else _least_block(channels, config.rows)
-    need = extent[0] * extent[1] * channels
+    need = extent[0] * extent[1] * channels * config.activation_bytes
     have = (config.activation_banks - 1) * config.activation_bank_bytes
     raise CompileError(
         f"{name}: {channels} input channels of one output pixel must fit the activation buffer "
@@ -156,15 +162,18 @@ def _tiles(work: Work, config: AcceleratorConfig) -> Iterator[Tile]:
     """Balanced tile sizes that fit the accumulators, with every order that makes a difference."""
     ofmap, sizes = work.shape.window.ofmap, work.sizes
     orders = (Order.PIXELS_OUTER,) if work.shape.conv is None else tuple(Order)
+    shares = [
+        (groups, max(sum(sizes[at : at + groups]) for at, _ in spans(len(sizes), groups)))
+        for groups in _balanced(len(sizes))
+    ]
     for width in _balanced(ofmap.width):
         for height in _balanced(ofmap.height):
             if not _fits(work, height, width, config):
                 continue
-            for groups in _balanced(len(sizes)):
+            for groups, channels in shares:
                 # Without whole pixels, a store or load row by row needs the tile's full width.
                 if groups < len(sizes) and width < ofmap.width and _moves_pixels(work):
                     continue
-                channels = max(sum(sizes[at : at + groups]) for at, _ in spans(len(sizes), groups))
                 for order in orders:
                     yield Tile(
                         height=height, width=width, groups=groups, channels=channels, order=order

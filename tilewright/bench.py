@@ -1,4 +1,4 @@
-"""Measures simulators, compiler and generator on the digits example.
+"""Measures simulators, compiler and generator on the digits example, and the timing of networks.
 
 ``python -m tilewright.bench`` prints tables and writes docs/benchmarks.md. Every simulated byte is
 checked against the golden model, outside the measured time.
@@ -23,6 +23,7 @@ from compiler.driver import CompiledModel, compile_file
 from hw.verilog import to_verilog
 from sim.network import Bytes
 from sim.rtl.build import build_library
+from tilewright.bench_networks import network_ratios, time_networks
 from tilewright.bench_report import (
     Measurement,
     Ratio,
@@ -36,10 +37,12 @@ from tilewright.evaluate import Inputs, prepare, run_images
 from tilewright.files import whole_file
 from tilewright.images import load_images
 from tilewright.machines import CommandMachine, GoldenMachine, ImageRun, Machine, VerilogMachine
+from tilewright.networks import registry
 from tilewright.show import print_table, working
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ("small", "gemmini16")
+NETWORKS = tuple(registry.NETWORKS)
 SEED = 1
 RTL_TARGET = 100_000
 """Cycles per second that simulating the demo's RTL is to reach."""
@@ -73,16 +76,18 @@ def bench(
 
 
 def measure() -> Report:
-    """Run all benchmarks, a few minutes."""
+    """Run all benchmarks, a quarter of an hour."""
     with working("starting the Verilog generator, not measured"):
         to_verilog(PRESETS["tiny"])
     where = environment(SEED)
     measurements = [each for name in CONFIGS for each in _measure_config(PRESETS[name])]
     measurements += _measure_golden()
+    networks = tuple(time_networks(NETWORKS, CONFIGS))
     return Report(
         environment=where,
         measurements=tuple(measurements),
-        ratios=tuple(_ratios(measurements)),
+        ratios=(*_ratios(measurements), *network_ratios(networks)),
+        networks=networks,
     )
 
 

@@ -12,6 +12,8 @@ from rich.table import Table
 
 from sim.toolchain import tool_versions
 
+_NETWORKS = "Timing whole networks"
+_NETWORK_COLUMNS = ("commands", "cycles", "CPU seconds")
 _PACKAGES = ("tilewright", "amaranth", "numpy", "verilator")
 
 
@@ -45,12 +47,25 @@ class Ratio:
 
 
 @dataclass(frozen=True, kw_only=True)
+class NetworkTime:
+    """What timing one built-in network took."""
+
+    network: str
+    config: str
+    commands: int
+    cycles: int
+    seconds: float
+    """CPU time of the whole command, start-up included."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Report:
     """All figures, and where they are from."""
 
     environment: dict[str, str]
     measurements: tuple[Measurement, ...]
     ratios: tuple[Ratio, ...]
+    networks: tuple[NetworkTime, ...]
 
     def as_dict(self) -> dict[str, object]:
         """For JSON."""
@@ -58,6 +73,7 @@ class Report:
             "environment": self.environment,
             "measurements": [{**asdict(each), "median": each.median} for each in self.measurements],
             "ratios": [{**asdict(each), "met": each.met} for each in self.ratios],
+            "networks": [asdict(each) for each in self.networks],
         }
 
 
@@ -75,7 +91,7 @@ def environment(seed: int) -> dict[str, str]:
 
 
 def report_tables(report: Report) -> list[Table]:
-    """Environment, figures and ratios."""
+    """Environment, figures, ratios and networks."""
     where = Table(show_header=False, box=None)
     for name, value in report.environment.items():
         where.add_row(name, value)
@@ -90,7 +106,12 @@ def report_tables(report: Report) -> list[Table]:
     ratios.add_column("target")
     for ratio in report.ratios:
         ratios.add_row(ratio.what, _number(ratio.value), _verdict(ratio))
-    return [where, figures, ratios]
+    networks = Table("network", "machine", title=_NETWORKS, title_justify="left")
+    for column in _NETWORK_COLUMNS:
+        networks.add_column(column, justify="right")
+    for time in report.networks:
+        networks.add_row(time.network, time.config, *_network_cells(time))
+    return [where, figures, ratios, networks]
 
 
 def report_markdown(report: Report, command: str) -> str:
@@ -120,6 +141,22 @@ def _markdown_lines(report: Report, command: str) -> Iterator[str]:
     yield "|---|---:|---|"
     for ratio in report.ratios:
         yield f"| {ratio.what} | {_number(ratio.value)} | {_verdict(ratio)} |"
+    yield ""
+    yield f"## {_NETWORKS}"
+    yield ""
+    yield (
+        "CPU time of `tilewright run NETWORK --on command --timing-only --json --config MACHINE`, "
+        "start-up included, on one core."
+    )
+    yield ""
+    yield f"| network | machine | {' | '.join(_NETWORK_COLUMNS)} |"
+    yield "|---|---|---:|---:|---:|"
+    for time in report.networks:
+        yield f"| {time.network} | {time.config} | {' | '.join(_network_cells(time))} |"
+
+
+def _network_cells(time: NetworkTime) -> tuple[str, ...]:
+    return f"{time.commands:,}", f"{time.cycles:,}", _number(time.seconds)
 
 
 def _cells(each: Measurement) -> tuple[str, ...]:

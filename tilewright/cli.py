@@ -1,6 +1,7 @@
 """The command line."""
 
 import json
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from importlib.metadata import version as installed_version
@@ -19,18 +20,18 @@ from compiler.schedule import schedule_network
 from tilewright.entry import run_app
 from tilewright.evaluate import Evaluation, Target, open_machine, prepare, run_images, summarise
 from tilewright.fidelity import Comparison
-from tilewright.files import shown, whole_file
+from tilewright.files import whole_file
 from tilewright.generate import generate as write_generated
 from tilewright.images import Images, load_images
 from tilewright.models import ModelSource, calibrated, parse_shape
 from tilewright.networks.registry import NETWORKS, build
 from tilewright.networks.shapes_only import shape_network
-from tilewright.plots import FORMATS, plot_timeline
+from tilewright.outputs import Output, open_outputs
+from tilewright.pictures import Picture
 from tilewright.show import evaluation_table, follow, layer_table, print_table, tracked, working
 from tilewright.show_fidelity import accuracy_table, noise_table
 from tilewright.show_networks import network_rows, network_table, timing_table
-from tilewright.timing import time_schedule
-from tilewright.trace import trace_text
+from tilewright.timing import NetworkTiming, time_schedule
 
 app = typer.Typer(
     help="From a trained CNN and one machine description to an accelerator: generate its Verilog, "
@@ -231,33 +232,51 @@ def run(
     plot: Annotated[
         Path | None, typer.Option("--plot", help="The same as a picture, .png or .svg.")
     ] = None,
+    utilization: Annotated[
+        Path | None,
+        typer.Option("--utilization", help="Picture of each layer's share of the array's peak."),
+    ] = None,
+    roofline: Annotated[
+        Path | None,
+        typer.Option("--roofline", help="Picture of the layers below the machine's roofs."),
+    ] = None,
 ) -> None:
     """Run a network on images and compare every byte with the golden model.
 
     Exit status 1 if a byte differs.
     """
     source = ModelSource(path=Path(model), calibrate=calibrate, shape=parse_shape(shape))
+    pictures = {
+        Picture.TIMELINE: plot,
+        Picture.UTILIZATION: utilization,
+        Picture.ROOFLINE: roofline,
+    }
     if timing_only:
-        _run_timing(model, source, config, on, images, as_json, _passes(without))
+        if on is not Target.COMMAND or images or vcd or count is not None:
+            raise InputError(
+                "--timing-only must go without --images, --count and --vcd, and with --on command; "
+                "leave the others out"
+            )
+        with ExitStack() as files:
+            outputs = open_outputs(files, timeline, pictures)
+            timing = _time(model, source, config, _passes(without), outputs)
+        if as_json:
+            typer.echo(json.dumps(timing.as_dict(), indent=2))
+        else:
+            print_table(timing_table(timing))
         return
     if images is None:
         raise InputError("--images must be given, got no value; or only time it: --timing-only")
     if vcd is not None and on is not Target.RTL:
         raise InputError(f"--vcd needs --on rtl, got --on {on.value}; only the RTL has waveforms")
-    kind = None if plot is None else _picture_kind(plot)
     with ExitStack() as files:
         # First, because what cannot be written is better said before the run than after it.
         waveform = None if vcd is None else files.enter_context(whole_file(vcd, "--vcd"))
-        trace = (
-            None if timeline is None else files.enter_context(whole_file(timeline, "--timeline"))
-        )
-        picture = None if plot is None else files.enter_context(whole_file(plot, "--plot"))
+        outputs = open_outputs(files, timeline, pictures)
         compiled = source.compile(load_config(config), _passes(without))
         result = _evaluate(compiled, load_images(images, count), on, waveform)
-        if trace is not None:
-            trace.write_text(trace_text(compiled.schedule), "utf-8")
-        if picture is not None and kind is not None:
-            plot_timeline(compiled.schedule, picture, kind)
+        for write in outputs:
+            write(compiled.schedule)
     if as_json:
         typer.echo(json.dumps(result.as_dict(), indent=2))
     else:
@@ -272,20 +291,14 @@ def _passes(without: list[str] | None) -> list[str]:
     return without or []
 
 
-def _run_timing(
+def _time(
     model: str,
     source: ModelSource,
     config: str,
-    on: Target,
-    images: Path | None,
-    as_json: bool,
     without: list[str],
-) -> None:
+    outputs: Sequence[Output],
+) -> NetworkTiming:
     """Time a built-in network from its shapes, or a file's network."""
-    if on is not Target.COMMAND or images is not None:
-        raise InputError(
-            "--timing-only must go without --images and with --on command; leave the others out"
-        )
     if model not in NETWORKS and not Path(model).suffix:
         raise InputError(
             f"MODEL must be an ONNX file or a built-in network, got {model!r}; "
@@ -299,15 +312,18 @@ def _run_timing(
     machine = load_config(config)
     with working("placing the network and working out its timeline"):
         if model in NETWORKS:
-            network = shape_network(build(model))
+            network = shape_network(
+                build(model),
+                activation_bits=machine.activation_bits,
+                weight_bits=machine.weight_bits,
+            )
             schedule = schedule_network(network, machine, timing_only=True, without=without)
         else:
             schedule = source.compile(machine, without).schedule
         timing = time_schedule(schedule)
-    if as_json:
-        typer.echo(json.dumps(timing.as_dict(), indent=2))
-    else:
-        print_table(timing_table(timing))
+    for write in outputs:
+        write(schedule)
+    return timing
 
 
 def _evaluate(
@@ -322,16 +338,6 @@ def _evaluate(
             run_images(compiled, inputs, machine), len(inputs.maps), f"running on {on.value}"
         )
     return summarise(compiled, on, results)
-
-
-def _picture_kind(path: Path) -> str:
-    kind = path.suffix.removeprefix(".").lower()
-    if kind not in FORMATS:
-        raise InputError(
-            f"--plot must end in {' or '.join(f'.{kind}' for kind in FORMATS)}, got {shown(path)}; "
-            "rename it"
-        )
-    return kind
 
 
 def main() -> None:

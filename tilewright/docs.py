@@ -1,7 +1,7 @@
 """Writes what the docs take from the sources and from the tool itself: `make docs`.
 
 Some pages are generated whole. In the pages that show sessions, each command of a ``console`` block
-is run again, and what it prints replaces what stood below it. The timeline is drawn again.
+is run again, and what it prints replaces what stood below it. The pictures are drawn again.
 """
 
 import os
@@ -18,13 +18,19 @@ from typer.cli import get_docs_for_click
 
 from arch.presets import PRESETS
 from compiler.driver import compile_file
+from compiler.schedule import schedule_network
 from compiler.support import support_page
 from tilewright.cli import app
 from tilewright.networks.page import networks_page
-from tilewright.plots import plot_timeline
+from tilewright.networks.registry import build
+from tilewright.networks.shapes_only import shape_network
+from tilewright.pictures import Picture, draw
 from tilewright.reference import command_reference, configuration_reference, register_reference
 
 ROOT = Path(__file__).resolve().parent.parent
+
+SHOWN_NETWORK = "mobilenet-v1"
+"""Whose layers the docs' pictures show, on gemmini16."""
 
 COLUMNS = 140
 """Width of the terminal in sessions."""
@@ -127,15 +133,20 @@ def refreshed(markdown: str, run: Callable[[str], str]) -> str:
     return _BLOCK.sub(block, markdown)
 
 
-def draw_timeline(path: Path) -> None:
-    """Draw one digit on `small`."""
+def draw_pictures(folder: Path) -> None:
+    """Draw one digit on `small`, and the layers of a larger network."""
     model = ROOT / "examples" / "digits" / "digits_int8.onnx"
-    plot_timeline(compile_file(model, PRESETS["small"]).schedule, path, "png")
+    digits = compile_file(model, PRESETS["small"]).schedule
+    draw(Picture.TIMELINE, digits, folder / "timeline.png", "png")
+    network = shape_network(build(SHOWN_NETWORK))
+    shown = schedule_network(network, PRESETS["gemmini16"], timing_only=True)
+    draw(Picture.UTILIZATION, shown, folder / "utilization.png", "png")
+    draw(Picture.ROOFLINE, shown, folder / "roofline.png", "png")
 
 
 def main() -> None:
-    """Write every page that is out of date, and the picture."""
-    draw_timeline(ROOT / "docs" / "timeline.png")
+    """Write every page that is out of date, and the pictures."""
+    draw_pictures(ROOT / "docs")
     pages = {ROOT / "docs" / name: page.text() for name, page in PAGES.items()}
     for name in SESSIONS:
         old = (ROOT / name).read_text("utf-8")

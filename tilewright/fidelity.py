@@ -101,9 +101,9 @@ class Comparison:
         labels, port = self._images.labels, self._model.outputs[0]
         bytes_ = self._model.input.quantise(self._images.images)
         for index, (image, map_) in enumerate(zip(self._images.images, bytes_, strict=True)):
-            scores = self._run(image, map_)
+            outputs = self._run(image, map_)
             if labels is not None:
-                for kind, values in scores.items():
+                for kind, values in outputs.items():
                     self._correct[kind] += int(port.predicted(values) == labels[index])
             yield
 

@@ -1,32 +1,38 @@
-"""Pictures of a run."""
+"""When each engine works for which layer."""
 
+from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from arch.commands import Engine
 from compiler.schedule import Schedule
+from tilewright.plot_style import WIDTH, picture, with_room
 from tilewright.trace import RunTimeline, lanes, run_timeline
-
-FORMATS = ("png", "svg")
-"""Kinds of picture that can be written."""
 
 _Colour = tuple[float, float, float]
 
 # Dark shades first: tab20 pairs each with its light one.
 _TAB20 = matplotlib.colormaps["tab20"]
 _COLOURS: list[_Colour] = [_TAB20(index)[:3] for index in (*range(0, 20, 2), *range(1, 20, 2))]
-# No date: a picture changes only with what it shows.
-_METADATA: dict[str, dict[str, None]] = {"png": {"Software": None}, "svg": {"Date": None}}
 
-_WIDTH, _MARGIN, _LANE = 11.0, 1.1, 0.24
-"""Inches: of the picture, around the lanes, of each lane."""
+_MARGIN, _NAMES, _LANE = 1.1, 1.6, 0.24
+"""Inches: above and below the lanes, of names above them, of each lane."""
 _GAP = 0.6
 """Between two engines, in lanes."""
 _LEGEND_ROWS = 16
+"""So many layers have a legend; of more, those with room have their names above the lanes."""
+_DETAILED = 20_000
+"""Cycles up to which each command can be told from the next; of a longer run, each engine has one
+lane."""
+_RESOLUTION = 2_000
+"""There, commands of one layer closer than this part of the run are one bar."""
+
+_Bar = tuple[int, int]
+"""First cycle and number of cycles."""
 _HOST_ROWS = 3
 """So many steps of the host in a row have their names on lines of their own."""
 
@@ -34,34 +40,34 @@ _HOST_ROWS = 3
 def plot_timeline(schedule: Schedule, path: Path, kind: str) -> None:
     """Draw one image's commands, a row of lanes for each engine, coloured by layer.
 
-    Commands of one engine that overlap in its pipeline lie on lanes of their own. ``kind`` is one
-    of ``FORMATS``; the same network gives the same file. Dashed lines stand where the machine waits
-    for the host.
+    In short runs, commands of one engine that overlap in its pipeline lie on lanes of their own.
+    Dashed lines stand where the machine waits for the host. ``kind`` is png or svg; the same
+    network gives the same file.
     """
     run = run_timeline(schedule)
     names = list(dict.fromkeys(run.layers))
     colours = {name: _COLOURS[index % len(_COLOURS)] for index, name in enumerate(names)}
-    # Not by pyplot, which would ask for a display. Text in an SVG stays text.
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "tilewright"}):
-        figure = Figure(layout="constrained")
-        axes = figure.subplots()
+    with picture(path, kind) as (figure, axes):
         height = _draw_commands(axes, run, colours)
         height += _draw_host(axes, run, height)
         _label(axes, schedule, run.cycles)
-        figure.set_size_inches(_WIDTH, _MARGIN + _LANE * height)
-        axes.legend(
-            handles=[Patch(color=colours[name], label=name) for name in names],
-            loc="center left",
-            bbox_to_anchor=(1.0, 0.5),
-            ncols=-(-len(names) // _LEGEND_ROWS),
-            frameon=False,
-        )
-        figure.savefig(path, format=kind, dpi=130, metadata=_METADATA[kind])
+        if len(names) <= _LEGEND_ROWS:
+            figure.set_size_inches(WIDTH, _MARGIN + _LANE * height)
+            axes.legend(
+                handles=[Patch(color=colours[name], label=name) for name in names],
+                loc="center left",
+                bbox_to_anchor=(1.0, 0.5),
+                frameon=False,
+            )
+        else:
+            figure.set_size_inches(WIDTH, _MARGIN + _NAMES + _LANE * height)
+            _name_layers(axes, run)
 
 
 def _draw_commands(axes: Axes, run: RunTimeline, colours: dict[str, _Colour]) -> float:
     """One bar a command, time to the right, engines from top to bottom; gives the height."""
-    placed = lanes(run.spans)
+    detailed = run.cycles <= _DETAILED
+    placed = lanes(run.spans) if detailed else [0] * len(run.spans)
     tops, ticks = {}, []
     top = 0.0
     for engine in Engine:
@@ -71,18 +77,53 @@ def _draw_commands(axes: Axes, run: RunTimeline, colours: dict[str, _Colour]) ->
         ticks.append(top + rows / 2)
         top += rows + _GAP
         axes.axhline(top - _GAP / 2, color="0.85", linewidth=0.6, zorder=0)
+    bars: defaultdict[tuple[float, str], list[_Bar]] = defaultdict(list)
     for name, span, lane in zip(run.layers, run.spans, placed, strict=True):
+        bar = (span.start, span.done + 1 - span.start)
+        bars[tops[span.engine] + lane, name].append(bar)
+    for (bottom, name), each in bars.items():
         axes.broken_barh(
-            [(span.start, span.done + 1 - span.start)],
-            (tops[span.engine] + lane, 0.9),
+            each if detailed else _joined(each, run.cycles // _RESOLUTION),
+            (bottom, 0.9),
             facecolors=colours[name],
             edgecolors="white",
-            linewidth=0.4,
+            linewidth=0.4 if detailed else 0,
         )
     axes.set_yticks(ticks, [engine.name.lower() for engine in Engine])
     axes.set_ylim(top - _GAP / 2, -_GAP / 2)
     axes.set_xlim(0, run.cycles)
     return top
+
+
+def _joined(bars: Sequence[_Bar], gap: int) -> list[_Bar]:
+    """``bars``, in order, with those at most ``gap`` apart as one."""
+    found = [bars[0]]
+    for start, length in bars[1:]:
+        first, before = found[-1]
+        if start - (first + before) <= gap:
+            found[-1] = (first, max(before, start + length - first))
+        else:
+            found.append((start, length))
+    return found
+
+
+def _name_layers(axes: Axes, run: RunTimeline) -> None:
+    """Names above the lanes, each where its layer computes, as far as there is room."""
+    work: dict[str, list[int]] = {}
+    for name, span in zip(run.layers, run.spans, strict=True):
+        if span.engine in (Engine.EXECUTE, Engine.POST):
+            first, _ = work.setdefault(name, [span.start, span.done])
+            work[name] = [first, max(work[name][1], span.done)]
+    names = list(work)
+    centres = [(first + last) / 2 for first, last in work.values()]
+    chosen = with_room(centres, [last - first for first, last in work.values()], run.cycles)
+    top = axes.secondary_xaxis("top")
+    top.set_xticks(
+        [centres[index] for index in chosen],
+        [names[index] for index in chosen],
+        rotation=90,
+        fontsize=7,
+    )
 
 
 def _draw_host(axes: Axes, run: RunTimeline, top: float) -> float:
@@ -121,4 +162,4 @@ def _label(axes: Axes, schedule: Schedule, cycles: int) -> None:
     axes.set_xlabel("cycle")
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.tick_params(axis="y", length=0)
-    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.spines["left"].set_visible(False)

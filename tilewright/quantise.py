@@ -17,6 +17,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from arch.errors import ModelError
 from compiler.onnx_file import first_line
+from compiler.operators import HOST
 from compiler.support import check_operators
 
 # What the quantiser and ONNX Runtime were seen to raise, or may raise, on models beyond them.
@@ -57,7 +58,10 @@ def prepared(model: onnx.ModelProto) -> Iterator[Path]:
         with _quiet(), _refused("prepare"):
             # The other shape inference needs sympy, and every shape is known.
             quant_pre_process(given, path, skip_symbolic_shape=True)
-        check_operators(onnx.load(path, load_external_data=False))
+        model = onnx.load(path, load_external_data=False)
+        check_operators(model)
+        _name_nodes(model)
+        onnx.save(model, path)
         yield path
 
 
@@ -82,8 +86,22 @@ def quantise(path: Path, images: NDArray[np.float32]) -> Path:
             weight_type=QuantType.QInt8,
             # By default some, such as HardSwish, stay float.
             op_types_to_quantize=sorted({node.op_type for node in model.graph.node}),
+            nodes_to_exclude=_last_on_host(model),
         )
     return target
+
+
+def _name_nodes(model: onnx.ModelProto) -> None:
+    """Give each node without a name the first one of its outputs: nodes are chosen by name."""
+    for node in model.graph.node:
+        node.name = node.name or node.output[0]
+
+
+def _last_on_host(model: onnx.ModelProto) -> list[str]:
+    """The names of nodes whose outputs the host computes and shows: 8 bits would only harm them."""
+    shown = {item.name for item in model.graph.output}
+    nodes = [node for node in model.graph.node if node.op_type in HOST]
+    return [node.name for node in nodes if shown & set(node.output)]
 
 
 class _Feeds(CalibrationDataReader):  # type: ignore[misc]  # the library has no types

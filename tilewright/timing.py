@@ -1,15 +1,18 @@
 """The timing of a whole network on a machine, layer by layer."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 
-from arch.commands import COMMAND_BYTES
+from arch.commands import COMMAND_BYTES, Engine
 from arch.config import AcceleratorConfig
 from compiler.program import Program
 from compiler.schedule import HostTraffic, Schedule
-from sim.command.accesses import command_accesses
-from sim.command.timeline import Timeline, TimelineSimulator
+from sim.command.accesses import Accesses
+from sim.command.engines import Span
+from sim.command.timeline import Timeline, TimelineSimulator, sum_accesses
+from tilewright.storage import storage_bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +20,7 @@ class LayerTiming:
     """One layer's share of a run.
 
     ``cycles`` go from the end of the layers before it to its own: layers overlap, and these add up
-    to the run. ``bound`` names what it kept busiest: compute, memory, or post-processing.
+    to the run.
     """
 
     name: str
@@ -29,9 +32,15 @@ class LayerTiming:
     """MACs / (PEs x cycles)."""
     read_bytes: int
     written_bytes: int
+    busy: dict[str, int]
+    """By engine, the cycles in which it had a command of the layer, from taking it to its end."""
     bound: str
+    """What was busy longest: compute (the execute engine), memory (load or store), or drain (the
+    post-processor)."""
     accesses: dict[str, int]
     """Of every storage, by the counters' names."""
+    storage_bytes: dict[str, int]
+    """Bytes read and written, by storage."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,32 +92,47 @@ def time_schedule(schedule: Schedule) -> NetworkTiming:
 
 
 def _layers(program: Program, timeline: Timeline) -> list[LayerTiming]:
-    accesses: list[Counter[str]] = [Counter() for _ in program.layers]
-    ends = [0] * len(program.layers)
-    fetch_beats = COMMAND_BYTES // program.config.bus_bytes
-    for step, command, span in zip(program.steps, program.commands, timeline.spans, strict=True):
-        accesses[step.layer].update(command_accesses(command, program.config))
-        accesses[step.layer]["memory_read_beats"] += fetch_beats
-        ends[step.layer] = max(ends[step.layer], span.done)
+    shares = [_Share() for _ in program.layers]
+    for step, counts, span in zip(program.steps, timeline.accesses, timeline.spans, strict=True):
+        shares[step.layer].add(counts, span)
     found, before = [], 0
-    for index, counts in enumerate(accesses):
+    for index, share in enumerate(shares):
         # A later layer may end before an earlier one; it then took no time of its own.
-        end = max(before, ends[index])
-        found.append(_layer(program, index, counts, end - before))
+        end = max(before, share.end)
+        found.append(_layer(program, index, share, end - before))
         before = end
     return found
 
 
-def _layer(program: Program, index: int, counts: Counter[str], cycles: int) -> LayerTiming:
+class _Share:
+    """What one layer's commands do and when."""
+
+    def __init__(self) -> None:
+        self.accesses: list[Accesses] = []
+        self.busy: Counter[Engine] = Counter()
+        self._ends: Counter[Engine] = Counter()
+
+    def add(self, counts: Accesses, span: Span) -> None:
+        """One more command, the latest of its engine."""
+        self.accesses.append(counts)
+        # Engines are pipelines: a command may be taken before the one before it is done.
+        before, after = self._ends[span.engine], span.done + 1
+        if after > before:
+            self.busy[span.engine] += after - max(before, span.start)
+            self._ends[span.engine] = after
+
+    @property
+    def end(self) -> int:
+        """Cycle in which the last command is done."""
+        return max(self._ends.values(), default=1) - 1
+
+
+def _layer(program: Program, index: int, share: _Share, cycles: int) -> LayerTiming:
     config, layer = program.config, program.layers[index].layer
+    counts = sum_accesses(share.accesses)
+    counts["memory_read_beats"] += len(share.accesses) * COMMAND_BYTES // config.bus_bytes
     macs = layer.macs
     fmap = layer.output.shape
-    busy = {
-        "compute": counts["array_busy"],
-        "memory": max(counts["memory_read_beats"], counts["memory_write_beats"])
-        * config.beat_interval,
-        "post-processing": counts["activation_write_post"],
-    }
     return LayerTiming(
         name=layer.name,
         kind=layer.kind,
@@ -118,9 +142,20 @@ def _layer(program: Program, index: int, counts: Counter[str], cycles: int) -> L
         utilization=_utilization(config, macs, cycles),
         read_bytes=counts["memory_read_beats"] * config.bus_bytes,
         written_bytes=counts["memory_write_beats"] * config.bus_bytes,
-        bound=max(busy, key=lambda cause: busy[cause]),
+        busy={engine.name.lower(): share.busy[engine] for engine in Engine},
+        bound=_bound(share.busy),
         accesses=dict(sorted(counts.items())),
+        storage_bytes=storage_bytes(counts, config),
     )
+
+
+def _bound(busy: Mapping[Engine, int]) -> str:
+    causes = {
+        "compute": busy[Engine.EXECUTE],
+        "memory": max(busy[Engine.LOAD], busy[Engine.STORE]),
+        "drain": busy[Engine.POST],
+    }
+    return max(causes, key=lambda cause: causes[cause])
 
 
 def _utilization(config: AcceleratorConfig, macs: int, cycles: int) -> float:

@@ -1,7 +1,9 @@
 """All positions of an affine address generator at once, as arrays."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
+from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +22,12 @@ class Positions:
 
 def loop_counts(command: Command, loops: Sequence[str]) -> tuple[int, ...]:
     """Iterations of each of ``loops``."""
-    return tuple(command[f"{loop}_count"] + 1 for loop in loops)
+    return tuple(count + 1 for count in _counts(tuple(loops))(command.values))
+
+
+@cache
+def _counts(loops: tuple[str, ...]) -> Callable[[dict[str, int]], tuple[int, ...]]:
+    return itemgetter(*(f"{loop}_count" for loop in loops))
 
 
 def positions(command: Command, loops: Sequence[str]) -> Positions:

@@ -9,12 +9,18 @@ from arch.timing import BURST_BOUNDARY_BYTES
 
 def burst_beats(command: Command, config: AcceleratorConfig) -> list[int]:
     """Beats of each burst of a load or store command, in order."""
+    values = command.values
+    bus, limit, size = config.bus_bytes, config.burst_beats, values["row_bytes"]
+    address, pitch = values["dram_address"], values["dram_pitch"]
     beats: list[int] = []
-    for row in range(command["rows"] + 1):
-        address = (command["dram_address"] + row * command["dram_pitch"]) % BURST_BOUNDARY_BYTES
-        beats.extend(
-            _row_bursts(address, command["row_bytes"], config.bus_bytes, config.burst_beats)
-        )
+    for _ in range(values["rows"] + 1):
+        start = address % BURST_BOUNDARY_BYTES
+        length = (start + size - 1) // bus - start // bus + 1
+        if length <= limit and start + size <= BURST_BOUNDARY_BYTES:
+            beats.append(length)
+        else:
+            beats += _row_bursts(start, size, bus, limit)
+        address += pitch
     return beats
 
 

@@ -1,9 +1,9 @@
 """Timing laws of the four engines and of the read bus."""
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from arch.commands import EXECUTE_LOOPS, POST_LOOPS, Command, Engine, PostOperand
 from arch.config import AcceleratorConfig
@@ -16,12 +16,15 @@ from arch.timing import (
     array_latency,
     step_cycles,
 )
-from sim.command.accesses import execute_accesses, load_accesses, post_accesses, store_accesses
+from sim.command.accesses import AccessCounts, Accesses, load_accesses, store_accesses
 from sim.command.affine import loop_counts
 from sim.command.bursts import burst_beats
 
+_NEVER = -1
+"""In place of an event that has not happened: no later one waits for it."""
 
-@dataclass(frozen=True, kw_only=True)
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Span:
     """One command's time on its engine: taken in cycle ``start``, complete in cycle ``done``."""
 
@@ -30,15 +33,22 @@ class Span:
     done: int
 
 
+class Taken(NamedTuple):
+    """What an engine says of a command that it takes."""
+
+    done: int | None
+    """Cycle of its completion; None while that is not known."""
+    accesses: Accesses
+
+
 class EngineTiming(Protocol):
     """What the timeline asks of an engine."""
 
     ready: int | None
     """First cycle in which the engine can take its next command; None while that is not known."""
-    counters: Counter[str]
 
-    def take(self, time: int, command: Command) -> int | None:
-        """Take ``command`` in cycle ``time``; gives the cycle of its ``done`` if that is known."""
+    def take(self, time: int, command: Command) -> Taken:
+        """Take ``command`` in cycle ``time``."""
 
 
 class ReadBus:
@@ -65,43 +75,41 @@ class LoadTiming:
     def __init__(self, config: AcceleratorConfig) -> None:
         self._config = config
         self.ready: int | None = 0
-        self.counters: Counter[str] = Counter()
-        self.owner = -1
         self.offer: int | None = None
+        """Cycle in which the next address is offered, if there is one."""
         self._bursts: list[int] = []
         self._next = 0
-        self._ends: list[int] = []
+        # Last beats of the bursts that may be outstanding, the oldest first.
+        self._ends = deque([_NEVER] * config.outstanding_bursts, config.outstanding_bursts)
 
-    def take(self, time: int, command: Command) -> int | None:
+    def take(self, time: int, command: Command) -> Taken:
         """Begin to cut ``command`` into bursts."""
         self._bursts = burst_beats(command, self._config)
-        self.counters.update(load_accesses(command, sum(self._bursts)))
         self._next = 0
         self.ready = None
-        self._offer_from(time + 2)
-        return None
+        self.offer = max(time + 2, self._ends[0] + 1)
+        return Taken(None, load_accesses(command, sum(self._bursts)))
 
     def postpone(self) -> None:
         """Fetch was first: try again one cycle later."""
         assert self.offer is not None
         self.offer += 1
 
-    def accept(self, bus: ReadBus) -> int | None:
-        """The arbiter takes the address on offer; gives ``done`` if the command has no more."""
+    def accept(self, bus: ReadBus, stop: int | None) -> int | None:
+        """The arbiter takes the address on offer and those after it that come before cycle
+        ``stop``; gives the command's ``done`` if it has no more."""
         assert self.offer is not None
-        granted = self.offer
-        self._ends.append(bus.read(granted, self._bursts[self._next]))
-        self._next += 1
-        if self._next < len(self._bursts):
-            self._offer_from(granted + 2)
-            return None
+        granted = last = self.offer
+        ends = self._ends
+        for number in range(self._next, len(self._bursts)):
+            if stop is not None and granted >= stop:
+                self._next, self.offer = number, granted
+                return None
+            ends.append(bus.read(granted, self._bursts[number]))
+            last, granted = granted, max(granted + 2, ends[0] + 1)
         self.offer = None
-        self.ready = granted + 1
-        return self._ends[-1] + BUFFER_WRITE_LATENCY
-
-    def _offer_from(self, time: int) -> None:
-        held = len(self._ends) - self._config.outstanding_bursts
-        self.offer = max(time, self._ends[held] + 1) if held >= 0 else time
+        self.ready = last + 1
+        return ends[-1] + BUFFER_WRITE_LATENCY
 
 
 class ExecuteTiming:
@@ -113,8 +121,9 @@ class ExecuteTiming:
 
     def __init__(self, config: AcceleratorConfig) -> None:
         self._config = config
+        self._counts = AccessCounts(config)
+        self._latency = BUFFER_READ_LATENCY + array_latency(config) + ACCUMULATE_LATENCY
         self.ready: int | None = 0
-        self.counters: Counter[str] = Counter()
         self._stalls: Counter[str] = Counter()
         # Of the command before: cycle of the last step's first vector, and where that step ends.
         self._last_step = -1
@@ -122,8 +131,8 @@ class ExecuteTiming:
         self._holds: list[tuple[int, int]] = []
         self._held = 0
 
-    def take(self, time: int, command: Command) -> int:
-        """Take ``command`` in cycle ``time``; gives its ``done``."""
+    def take(self, time: int, command: Command) -> Taken:
+        """Take ``command`` in cycle ``time``."""
         config = self._config
         ky, kx, kc, oy, ox = loop_counts(command, EXECUTE_LOOPS)
         tiles, vectors = ky * kx * kc, oy * ox
@@ -139,15 +148,18 @@ class ExecuteTiming:
         self._holds = [*self._holds[-2:], (max(time + 1, self._step_end), last + step)]
         self._last_step, self._step_end = last, last + step
         self._held += self._step_end - loaded - 1
-        self.counters.update(execute_accesses(command, config))
-        return last + vectors - 1 + BUFFER_READ_LATENCY + array_latency(config) + ACCUMULATE_LATENCY
+        return Taken(last + vectors - 1 + self._latency, self._counts.execute(command))
 
-    def note_wait(self, head: int, waits: Sequence[tuple[Engine, int]]) -> None:
-        """The next command is at hand from cycle ``head`` on; count the cycles it waits."""
+    def note_wait(self, head: int, waits: Sequence[tuple[int, int]]) -> None:
+        """The next command is at hand from cycle ``head`` on; count the cycles it waits.
+
+        ``waits`` holds engines, in the order of their numbers, and the cycles in which they have
+        done what it waits for.
+        """
         start = head
         for engine, met in waits:
             if met > start:
-                self._stalls[f"stall_{engine.name.lower()}"] += self._free_cycles(start, met)
+                self._stalls[_STALLS[engine]] += self._free_cycles(start, met)
                 start = met
 
     def _free_cycles(self, start: int, stop: int) -> int:
@@ -155,12 +167,15 @@ class ExecuteTiming:
         overlap = sum(max(0, min(stop, end) - max(start, begin)) for begin, end in self._holds)
         return stop - start - overlap
 
-    def stalls(self, cycles: int) -> Counter[str]:
-        """Every cycle of the run without a vector, by cause."""
-        weights = self._held - self.counters["array_busy"]
+    def stalls(self, cycles: int, array_busy: int) -> Counter[str]:
+        """Every cycle of the run without a vector, by cause; ``array_busy`` cycles have one."""
+        weights = self._held - array_busy
         waiting = self._stalls.total()
         rest = cycles - self._held - waiting
         return self._stalls + Counter(stall_weights=weights, stall_idle=rest)
+
+
+_STALLS = {int(engine): f"stall_{engine.name.lower()}" for engine in Engine}
 
 
 class PostTiming:
@@ -168,17 +183,16 @@ class PostTiming:
 
     def __init__(self, config: AcceleratorConfig) -> None:
         self._config = config
+        self._counts = AccessCounts(config)
         self.ready: int | None = 0
-        self.counters: Counter[str] = Counter()
 
-    def take(self, time: int, command: Command) -> int:
-        """Take ``command`` in cycle ``time``; gives its ``done``."""
+    def take(self, time: int, command: Command) -> Taken:
+        """Take ``command`` in cycle ``time``."""
         py, px, wy, wx = loop_counts(command, POST_LOOPS)
         operand = command["operand"] != PostOperand.NONE
         done = time + post_cycles(self._config, py * px, wy * wx, operand)
         self.ready = done + 1
-        self.counters.update(post_accesses(command, self._config))
-        return done
+        return Taken(done, self._counts.post(command))
 
 
 class StoreTiming:
@@ -190,51 +204,41 @@ class StoreTiming:
 
     def __init__(self, config: AcceleratorConfig) -> None:
         self._config = config
+        self._interval = config.beat_interval
+        self._latency = config.memory_latency
         self.ready: int | None = 0
-        self.counters: Counter[str] = Counter()
         self._begun = -2
-        self._addressed = -1
-        self._writes: list[int] = []
         self._last_request = -1
         self._last_write = -config.beat_interval
-        self._responses: list[int] = []
+        # Answers to the bursts that may be outstanding, and writes of the beats that may lie in
+        # the FIFO, the oldest first.
+        self._responses = deque([_NEVER] * config.outstanding_bursts, config.outstanding_bursts)
+        self._writes = deque([_NEVER] * WRITE_FIFO_DEPTH, WRITE_FIFO_DEPTH)
 
-    def take(self, time: int, command: Command) -> int:
-        """Take ``command`` in cycle ``time``; gives its ``done``."""
+    def take(self, time: int, command: Command) -> Taken:
+        """Take ``command`` in cycle ``time``."""
         bursts = burst_beats(command, self._config)
-        self.counters.update(store_accesses(sum(bursts)))
-        start = time + 2
+        earliest = time + 2
         for beats in bursts:
-            self._burst(start, beats)
-            start = self._begun + 2
+            # The address before this one is taken in the cycle after its burst began.
+            begun = max(earliest, self._last_request, self._begun + 1, self._responses[0] + 1)
+            self._write(begun, beats)
+            answered = max(self._last_write + self._latency, self._responses[-1] + 1)
+            self._responses.append(answered)
+            self._begun, earliest = begun, begun + 2
         self.ready = self._begun + 1
-        return self._responses[-1] + 1
+        return Taken(self._responses[-1] + 1, store_accesses(sum(bursts)))
 
-    def _burst(self, start: int, beats: int) -> None:
-        begun = max(start, self._last_request, self._addressed)
-        waiting = len(self._responses) - self._config.outstanding_bursts
-        if waiting >= 0:
-            begun = max(begun, self._responses[waiting] + 1)
-        self._begun = begun
-        self._addressed = begun + 1
-        self._beats(begun, beats)
-        response = self._last_write + self._config.memory_latency
-        previous = self._responses[-1] if self._responses else -1
-        self._responses.append(max(response, previous + 1))
-
-    def _beats(self, begun: int, beats: int) -> None:
+    def _write(self, begun: int, beats: int) -> None:
         """Read requests and writes of a burst's beats."""
-        if self._config.beat_interval == 1:
+        request, write = max(self._last_request, begun), self._last_write
+        if self._interval == 1:
             # The memory takes every beat as it comes: requests never wait for credits.
-            self._last_request = max(begun, self._last_request) + beats
-            self._last_write = self._last_request + BUFFER_READ_LATENCY + 1
-            return
-        for _ in range(beats):
-            request = max(self._last_request, begun) + 1
-            if len(self._writes) >= WRITE_FIFO_DEPTH:
-                request = max(request, self._writes[-WRITE_FIFO_DEPTH] + 1)
-            write = max(
-                request + BUFFER_READ_LATENCY + 1, self._last_write + self._config.beat_interval
-            )
-            self._writes = [*self._writes[1 - WRITE_FIFO_DEPTH :], write]
-            self._last_request, self._last_write = request, write
+            request += beats
+            write = request + BUFFER_READ_LATENCY + 1
+        else:
+            for _ in range(beats):
+                request = max(request + 1, self._writes[0] + 1)
+                write = max(request + BUFFER_READ_LATENCY + 1, write + self._interval)
+                self._writes.append(write)
+        self._last_request, self._last_write = request, write

@@ -11,7 +11,6 @@ from sim.golden.convolution import convolve
 from sim.golden.elementwise import add, look_up, multiply
 from sim.golden.movement import concatenate, reshape, slice_map
 from sim.golden.pooling import average_pool, max_pool
-from sim.host import run_host_result, run_host_step
 from sim.network import (
     Add,
     Alias,
@@ -75,6 +74,9 @@ def run_results(
     network: Network, image_q: Bytes, maps: Mapping[str, Bytes]
 ) -> dict[str, NDArray[np.generic]]:
     """Every result of the host by its name, of the image and the ``maps`` of ``run_network``."""
+    # ONNX Runtime is imported where it runs.
+    from sim.host import run_host_result
+
     known = {network.input.name: image_q, **maps}
     return {each.name: run_host_result(each, known[each.input.name]) for each in network.results}
 
@@ -96,6 +98,8 @@ def _run_one_input(
         case Alias():
             return reshape(layer, x)
         case HostStep():
+            from sim.host import run_host_step
+
             return run_host_step(layer, x)
         case _:
             assert_never(layer)

@@ -50,6 +50,7 @@ class ExecuteModel:
         self._storage.accumulator[:] = UNTOUCHED
         self._timing = ExecuteTiming(config)
         self._config, self._reads = config, 0
+        self._accesses: Counter[str] = Counter()
         self.done: list[int] = []
 
     def hear(self, cycle: int, payload: int) -> None:
@@ -58,11 +59,14 @@ class ExecuteModel:
         self._reads += sum(
             bool(position.lanes) for position in positions(command.values, self._config)
         )
-        self.done.append(self._timing.take(cycle, command))
+        done, accesses = self._timing.take(cycle, command)
+        assert done is not None
+        self.done.append(done)
+        self._accesses.update(accesses)
 
     @property
     def accesses(self) -> dict[str, int]:
-        counted = {name: self._timing.counters[name] for name in EVENTS.values()}
+        counted = {name: self._accesses[name] for name in EVENTS.values()}
         return counted | {"activation_read_execute": self._reads}
 
     @property

@@ -93,6 +93,7 @@ class PostModel:
         self._storage = storage
         self._timing = PostTiming(storage.config)
         self._static = storage.activation.copy()
+        self._accesses: Counter[str] = Counter()
         self.done: list[int] = []
         self.written: list[bytes] = []
         """The activation buffer after each command alone."""
@@ -105,11 +106,14 @@ class PostModel:
         self._storage.activation[:] = self._static
         assert self._timing.ready is not None
         assert cycle >= self._timing.ready
-        self.done.append(self._timing.take(cycle, command))
+        done, accesses = self._timing.take(cycle, command)
+        assert done is not None
+        self.done.append(done)
+        self._accesses.update(accesses)
 
     @property
     def accesses(self) -> dict[str, int]:
-        return {name: self._timing.counters[name] for name in EVENTS.values()}
+        return {name: self._accesses[name] for name in EVENTS.values()}
 
 
 class Bench:
@@ -158,7 +162,7 @@ class Bench:
         self.dut.tables__valid.value = 0
 
     def read_accumulators(self, entry: int) -> bytes:
-        return bytes(self.storage.accumulator[entry])
+        return bytes(self.storage.accumulator[entry].astype(np.int32))
 
     def read_parameters(self, address: int) -> bytes:
         return bytes(self.storage.parameter[address : address + self.config.bus_bytes])

@@ -114,7 +114,7 @@ def _replay(test_module: str, seed: int) -> str:
 
 def _build(text: str, trace: bool) -> Path:
     """The program that simulates module ``dut`` of the Verilog ``text`` under cocotb."""
-    flags = ["--prefix", "Vtop", "--top-module", TOP, "--vpi", "--public-flat-rw"]
+    flags = ["--prefix", "Vtop", "--top-module", TOP, "--vpi", "--public-depth", "1"]
     if trace:
         flags.append("--trace-vcd")
     trace_flags = TRACE_FLAGS if trace else NO_TRACE_FLAGS

@@ -19,7 +19,8 @@ from tilewright.machines import CommandMachine, ImageRun
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """One run of few images on the smallest machine, built before."""
-    for name, value in {"CONFIGS": ("tiny",), "IMAGES": 4, "RUNS": 2, "SLOW_RUNS": 1}.items():
+    less = {"NETWORKS": ("lenet-5",), "IMAGES": 4, "RUNS": 2, "SLOW_RUNS": 1}
+    for name, value in {"CONFIGS": ("tiny",), **less}.items():
         monkeypatch.setattr(bench, name, value)
     monkeypatch.setattr(bench, "to_verilog", lambda _: verilog_of("tiny"))
     monkeypatch.setattr(bench, "_empty_caches", lambda: nullcontext(lambda: None))
@@ -49,7 +50,13 @@ def test_everything_is_measured(tmp_path: Path) -> None:
     target = report["ratios"][0]
     assert target["value"] == figures["RTL simulation, tiny: cycles"]["median"] / 100_000
     assert target["met"] == (target["value"] >= 1)
+    [network] = report["networks"]
+    assert (network["network"], network["config"]) == ("lenet-5", "tiny")
+    assert network["seconds"] > 0
+    assert network["cycles"] > network["commands"] > 0
+    assert report["ratios"][-1]["value"] == 30 / network["seconds"]
     text = out.read_text()
+    assert f"| lenet-5 | tiny | {network['commands']:,} | " in text
     assert "Written by `make bench`" in text
     assert all(name in text for name in figures)
     assert "Benchmarks" in result.stderr

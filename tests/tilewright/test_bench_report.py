@@ -2,7 +2,15 @@
 
 from rich.console import Console
 
-from tilewright.bench_report import Measurement, Ratio, Report, report_markdown, report_tables
+from tilewright.bench_networks import network_ratios
+from tilewright.bench_report import (
+    Measurement,
+    NetworkTime,
+    Ratio,
+    Report,
+    report_markdown,
+    report_tables,
+)
 
 REPORT = Report(
     environment={"processor": "abacus, 2 cores", "seed": "1"},
@@ -14,6 +22,10 @@ REPORT = Report(
         Ratio(what="a to b", value=2.748),
         Ratio(what="c to d", value=2.0, target=1.0),
         Ratio(what="e to f", value=0.5, target=1.0),
+    ),
+    networks=(
+        NetworkTime(network="g", config="h", commands=1234, cycles=56789, seconds=0.1234),
+        NetworkTime(network="resnet-50", config="gemmini16", commands=1, cycles=2, seconds=10.0),
     ),
 )
 
@@ -35,7 +47,24 @@ def test_markdown() -> None:
         "| a to b | 2.75 |  |",
         "| c to d | 2 | at least 1: met |",
         "| e to f | 0.5 | at least 1: NOT MET |",
+        "",
+        "## Timing whole networks",
+        "",
+        "CPU time of `tilewright run NETWORK --on command --timing-only --json --config MACHINE`, "
+        "start-up included, on one core.",
+        "",
+        "| network | machine | commands | cycles | CPU seconds |",
+        "|---|---|---:|---:|---:|",
+        "| g | h | 1,234 | 56,789 | 0.123 |",
+        "| resnet-50 | gemmini16 | 1 | 2 | 10 |",
     ]
+
+
+def test_networks_have_their_targets() -> None:
+    of_resnet, of_slowest = network_ratios(REPORT.networks)
+    assert (of_resnet.value, of_resnet.met) == (0.5, False)
+    assert of_slowest.what == "30 s to the time of the slowest, resnet-50 on gemmini16"
+    assert (of_slowest.value, of_slowest.met) == (3.0, True)
 
 
 def test_tables_hold_the_same() -> None:
@@ -44,7 +73,7 @@ def test_tables_hold_the_same() -> None:
         for table in report_tables(REPORT):
             console.print(table)
     text = captured.get()
-    for part in ("abacus", "counting", "1,250", "beads/s", "0.0349", "2.75", "NOT MET"):
+    for part in ("abacus", "counting", "1,250", "beads/s", "0.0349", "2.75", "NOT MET", "56,789"):
         assert part in text
 
 

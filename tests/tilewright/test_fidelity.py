@@ -16,7 +16,7 @@ from onnxruntime.quantization.qdq_loss_debug import (
 from arch.errors import InputError
 from compiler.frontend import read_network
 from tests.support.branching_models import random_branching_net
-from tests.support.qdq_models import Reader, golden_output
+from tests.support.qdq_models import FloatNet, Reader, golden_output
 from tilewright.fidelity import Comparison, Fidelity
 from tilewright.images import Images
 from tilewright.models import Calibrated, calibrated
@@ -112,3 +112,33 @@ def test_silence_has_no_decibels(source: tuple[Path, Path], images: np.ndarray) 
     with calibrated(*source, None) as files:
         result = compared(files, Images(images=np.zeros_like(images[:1]), labels=None))
     assert result.tensors[0].snr_db is None
+
+
+@pytest.mark.parametrize("last", ["LogSoftmax", "Softmax", "ArgMax"])
+def test_what_the_host_computes_last_stays_in_float(last: str, tmp_path: Path) -> None:
+    """Also LRN in between; the classes are the scores' own."""
+    net = FloatNet(np.random.default_rng(3), (1, 3, 8, 8))
+    net.conv(6, (3, 3)).add("Relu").add("LRN", size=3, alpha=0.1)
+    net.conv(6, (3, 3)).add("GlobalAveragePool").infer()
+    net.add("Flatten").infer().gemm(5)
+    onnx.save(net.model(), tmp_path / "plain.onnx")
+    model = net.add(last, axis=1).model()
+    if last == "ArgMax":
+        model.graph.output[0].type.tensor_type.elem_type = onnx.TensorProto.INT64
+    onnx.save(model, tmp_path / "m.onnx")
+    images = np.random.default_rng(4).normal(size=(6, 3, 8, 8)).astype(np.float32)
+    np.savez(tmp_path / "i.npz", images=images)
+    session = onnxruntime.InferenceSession(tmp_path / "plain.onnx")
+    labels = np.array([session.run(None, {"x": image[None]})[0].argmax() for image in images])
+    results = []
+    for name in ("plain.onnx", "m.onnx"):
+        with calibrated(tmp_path / name, tmp_path / "i.npz", None) as files:
+            quantisers = [
+                n for n in onnx.load(files.file).graph.node if n.op_type == "QuantizeLinear"
+            ]
+            results.append((len(quantisers), compared(files, Images(images=images, labels=labels))))
+    (plain_count, plain), (count, result) = results
+    assert count == plain_count
+    assert result.float_accuracy == plain.float_accuracy == 1
+    assert result.quantised_accuracy == plain.quantised_accuracy
+    assert "LRN" in [each.operator for each in result.tensors]

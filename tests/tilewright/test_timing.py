@@ -1,6 +1,9 @@
 """Whole networks timed from their shapes."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -66,6 +69,55 @@ def test_local_response_normalisation_is_the_hosts(name: str, plain: str) -> Non
     assert timing.memory_bytes > without.memory_bytes
 
 
+def test_bound_is_what_was_busy_longest() -> None:
+    bounds = set()
+    for layer in timing_of("resnet-8", "small").layers:
+        busy = layer.busy
+        causes = {
+            "compute": busy["execute"],
+            "memory": max(busy["load"], busy["store"]),
+            "drain": busy["post"],
+        }
+        assert causes[layer.bound] == max(causes.values())
+        bounds.add(layer.bound)
+    assert bounds >= {"compute", "drain"}
+
+
+def test_no_engine_is_busy_longer_than_the_run() -> None:
+    timing = timing_of("lenet-5", "small")
+    for engine in ("load", "execute", "post", "store"):
+        assert 0 < sum(layer.busy[engine] for layer in timing.layers) < timing.cycles
+
+
+def test_bytes_by_storage() -> None:
+    timing, config = timing_of("lenet-5", "small"), PRESETS["small"]
+    for layer in timing.layers:
+        found, counts = layer.storage_bytes, layer.accesses
+        assert found["memory"] == layer.read_bytes + layer.written_bytes
+        assert found["weight"] == 8 * (counts.get("weight_read", 0) + counts.get("weight_write", 0))
+        # A tile of weights is loaded once for each time that it is used, or kept.
+        assert counts.get("weight_read", 0) * config.cols >= counts.get("weight_write", 0) * 8
+
+
+def test_pictures_and_trace_beside_timing(tmp_path: Path) -> None:
+    names = {"--plot": "a.png", "--utilization": "b.svg", "--roofline": "c.svg"}
+    options = [part for option, name in names.items() for part in (option, str(tmp_path / name))]
+    trace = tmp_path / "d.json"
+    outcome = tilewright("run", "lenet-5", "--timing-only", "--timeline", str(trace), *options)
+    assert outcome.status == 0
+    assert {path.name for path in tmp_path.iterdir()} == {*names.values(), "d.json"}
+    assert json.loads(trace.read_text())["traceEvents"]
+
+
+def test_starting_up_leaves_slow_libraries_alone() -> None:
+    code = (
+        "import sys, tilewright.cli; "
+        "print({'amaranth', 'matplotlib', 'onnx', 'onnxruntime'} & set(sys.modules))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    assert found.stdout.strip() == "set()"
+
+
 def test_networks_lists_every_network() -> None:
     outcome = tilewright("networks", "--json")
     assert outcome.status == 0
@@ -96,7 +148,8 @@ def test_timing_of_a_built_in_network_as_json() -> None:
         ),
         (
             ("lenet-5", "--timing-only", "--on", "rtl"),
-            "--timing-only must go without --images and with --on command; leave the others out",
+            "--timing-only must go without --images, --count and --vcd, and with --on command; "
+            "leave the others out",
         ),
         (
             ("lenet-5",),
