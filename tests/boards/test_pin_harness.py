@@ -27,7 +27,7 @@ class Core(wiring.Component):
             {"aclk": In(1), "a": In(5), "sum": Out(5), "b": In(4), "swapped": Out(9)},
         )
 
-    def elaborate(self, platform: object) -> Module:
+    def elaborate(self, _: object) -> Module:
         m = Module()
         m.domains.sync = ClockDomain()
         m.d.comb += [ClockSignal().eq(self.aclk), ResetSignal().eq(0)]

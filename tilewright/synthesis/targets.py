@@ -10,6 +10,9 @@ from sim.resources import LUTS_PER_DISTRIBUTED
 LUTS, FLIP_FLOPS, MULTIPLIERS, BLOCK_RAMS = "LUT", "FF", "DSP", "block RAM"
 RESOURCES = (LUTS, FLIP_FLOPS, MULTIPLIERS, BLOCK_RAMS)
 
+Counts = dict[str, float]
+"""Number by resource."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
@@ -23,7 +26,7 @@ class Target:
     units: str
     """What the resources are called there."""
 
-    def count(self, cells: Mapping[str, int]) -> dict[str, float]:
+    def count(self, cells: Mapping[str, int]) -> Counts:
         """The resources that a netlist of ``cells`` takes."""
         return {
             resource: sum(
@@ -45,7 +48,7 @@ ECP5 = Target(
         MULTIPLIERS: {"MULT18X18D": 1},
         BLOCK_RAMS: {"DP16KD|PDPW16KD": 1},
     },
-    units="LUT4 (2 for a CCU2C, 6 for a TRELLIS_DPR16X4), TRELLIS_FF, MULT18X18D, DP16KD of 18 Kbit",
+    units="LUT4 (2 for a CCU2C, 6 for a TRELLIS_DPR16X4), TRELLIS_FF, MULT18X18D, DP16KD (18 Kbit)",
 )
 
 _XILINX_LUTS = {
@@ -57,8 +60,7 @@ _XILINX_LUTS = {
 }
 _XILINX_FLIP_FLOPS = {"FD[RSCP]E(_1)?": 1}
 
-TARGETS = (
-    ECP5,
+OTHERS = (
     Target(
         name="Xilinx 7",
         command="synth_xilinx -family xc7",
@@ -91,21 +93,22 @@ TARGETS = (
             MULTIPLIERS: {"MULT(9X9|18X18|36X36)|MULTALU.*|MULTADDALU.*|MULT[0-9]+X[0-9]+": 1},
             BLOCK_RAMS: {"(SP|SPX9|SDPB|SDPX9B|DPB|DPX9B)": 1},
         },
-        units="LUT4 (one for an ALU, 4 for a RAM16), DFF, multipliers, BSRAM of 18 Kbit",
-    ),
-    Target(
-        name="Lattice iCE40",
-        command="synth_ice40 -dsp",
-        cells={
-            LUTS: {"SB_LUT4": 1},
-            FLIP_FLOPS: {"SB_DFF[A-Z]*": 1},
-            MULTIPLIERS: {"SB_MAC16": 1},
-            BLOCK_RAMS: {"SB_RAM40_4K[NRW]*": 1},
-        },
-        units="SB_LUT4, SB_DFF, SB_MAC16, SB_RAM40_4K of 4 Kbit",
+        units="LUT4 (one for an ALU, 4 for a RAM16), DFF, multipliers, BSRAM (18 Kbit)",
     ),
 )
-"""All targets, by what most machines are made for first."""
+"""Families that Yosys alone is run for."""
+
+ICE40 = Target(
+    name="Lattice iCE40",
+    command="synth_ice40 -dsp",
+    cells={
+        LUTS: {"SB_LUT4": 1},
+        FLIP_FLOPS: {"SB_DFF[A-Z]*": 1},
+        MULTIPLIERS: {"SB_MAC16": 1},
+        BLOCK_RAMS: {"SB_RAM40_4K[NRW]*": 1},
+    },
+    units="SB_LUT4, SB_DFF, SB_MAC16, SB_RAM40_4K (4 Kbit)",
+)
 
 ICE40_MACHINE = AcceleratorConfig(
     name="ice40_2x4",

