@@ -27,8 +27,8 @@ _BLOCK_SHAPES = ((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 163
 _DISTRIBUTED_BITS, _DISTRIBUTED_WORDS = 4, 16
 """A TRELLIS_DPR16X4."""
 _DISTRIBUTED_PER_BLOCK = 32
-"""Yosys takes LUT RAM where it needs fewer DPR16X4 than this for each block RAM that it spares: they
-cost 4 and 128 in its descriptions of memories (lattice/lutrams_trellis.txt, brams_16kd.txt)."""
+"""Yosys takes LUT RAM where it needs fewer DPR16X4 than this for each block RAM that it spares. In
+its descriptions of memories they cost 4 and 128 (lattice/lutrams_trellis.txt, brams_16kd.txt)."""
 LUTS_PER_DISTRIBUTED = 6
 """A DPR16X4 takes the LUTs of three slices."""
 

@@ -96,7 +96,7 @@ def _clock(found: Findings) -> Iterator[str]:
             f"`{config.name}`",
             _pes(config),
             *used,
-            f"{placed.mhz:.1f}",
+            f"{placed.mhz:.2f}",
             f"{least:g}: {verdict}",
             ends,
         )
@@ -115,8 +115,8 @@ def _cells(found: Findings) -> Iterator[str]:
     yield ""
     yield (
         "From Yosys alone: the command with `-top`, on the output of `tilewright generate`. *DSP "
-        "for each PE* and *LUT for each PE* are those of a PE synthesised by itself. The other DSPs "
-        "belong to the requantiser lanes: the exact 24 x 24-bit product of the float32 "
+        "for each PE* and *LUT for each PE* are those of a PE synthesised by itself. The other "
+        "DSPs belong to the requantiser lanes: the exact 24 x 24-bit product of the float32 "
         "multiplication, and the products of the unit for second operands."
     )
     yield ""
@@ -156,9 +156,9 @@ def _up5k(row: Row) -> Iterator[str]:
         and row.machine[BLOCK_RAMS] <= UP5K_RAMS
     )
     yield (
-        f"An iCE40 UP5K has {UP5K_CELLS:,} logic cells, {UP5K_MULTIPLIERS} SB_MAC16 and {UP5K_RAMS} "
-        f"SB_RAM40_4K. The whole machine `{row.config.name}` ({_pes(row.config)} PEs, the smallest "
-        f"buffers that make sense) {'fits' if fits else 'does **not** fit'}: {cells:,g} LUTs or "
+        f"An iCE40 UP5K has {UP5K_CELLS:,} logic cells, {UP5K_MULTIPLIERS} SB_MAC16 and "
+        f"{UP5K_RAMS} SB_RAM40_4K. The whole machine `{row.config.name}` ({_pes(row.config)} PEs, "
+        f"the smallest buffers that make sense) {'fits' if fits else 'does **not** fit'}: {cells:,g} LUTs or "
         f"flip-flops, whichever are more, {row.machine[MULTIPLIERS]:g} SB_MAC16, "
         f"{row.machine[BLOCK_RAMS]:g} SB_RAM40_4K."
     )
