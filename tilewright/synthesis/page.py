@@ -158,9 +158,9 @@ def _up5k(row: Row) -> Iterator[str]:
     yield (
         f"An iCE40 UP5K has {UP5K_CELLS:,} logic cells, {UP5K_MULTIPLIERS} SB_MAC16 and "
         f"{UP5K_RAMS} SB_RAM40_4K. The whole machine `{row.config.name}` ({_pes(row.config)} PEs, "
-        f"the smallest buffers that make sense) {'fits' if fits else 'does **not** fit'}: {cells:,g} LUTs or "
-        f"flip-flops, whichever are more, {row.machine[MULTIPLIERS]:g} SB_MAC16, "
-        f"{row.machine[BLOCK_RAMS]:g} SB_RAM40_4K."
+        f"the smallest buffers that make sense) {'fits' if fits else 'does **not** fit'}: "
+        f"{cells:,g} LUTs or flip-flops, whichever are more, {row.machine[MULTIPLIERS]:g} "
+        f"SB_MAC16, {row.machine[BLOCK_RAMS]:g} SB_RAM40_4K."
     )
     yield ""
 
