@@ -38,7 +38,9 @@ lint: $(STAMP) ## check style, format and types
 bench: $(STAMP) ## measure the simulators' speed
 	$(PY) -m tilewright.bench
 
-soak: $(STAMP) ## run N random layers (N=2000)
+soak: $(STAMP) ## run N random layers (N=2000) and 50 N damaged models
+	@$(PY) -m pip install --quiet --no-input --no-build-isolation --editable '.[fuzz]' || \
+	  { echo "soak: no fuzzer for this Python or machine: see the lines above" >&2; exit 1; }
 	TILEWRIGHT_SOAK_CASES=$(N) $(PY) -m pytest -n 2 -m soak
 
 verilog: $(STAMP) ## write the Verilog of one configuration (CONFIG=small OUT=build/verilog)

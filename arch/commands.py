@@ -70,8 +70,8 @@ class PostMode(IntEnum):
 class Field:
     """One field of a command.
 
-    ``used`` gives, for a configuration, the bits that may be non-zero: the decoder refuses a
-    command with any other bit set. For signed fields it is the full width.
+    ``used`` gives, for a configuration, the bits that have a meaning: the decoder refuses a
+    command with any other bit set, or, in a signed field, any that is no copy of the sign.
     """
 
     name: str
@@ -124,6 +124,10 @@ def _activation(config: AcceleratorConfig) -> int:
     return config.activation_address_bits
 
 
+def _value(config: AcceleratorConfig) -> int:
+    return config.value_bits
+
+
 def _accumulator(config: AcceleratorConfig) -> int:
     return config.accumulator_address_bits
 
@@ -171,6 +175,13 @@ EXECUTE_LOOPS = ("ky", "kx", "kc", "oy", "ox")
 POST_LOOPS = ("py", "px", "wy", "wx")
 """The post-processor's loops, outermost first. Each (py, px) gives one output position."""
 
+
+def walk_fields(loops: tuple[str, ...]) -> tuple[str, ...]:
+    """The fields of an address generator with ``loops`` that count bytes of the buffer."""
+    steps = (f"{loop}_{'da' if loop in ROW_LOOPS else 'dx'}" for loop in loops)
+    return ("address", "x", "width", *steps)
+
+
 _TRANSFER = (
     Field(name="dram_address", bits=32, doc="byte address in memory of the first row"),
     Field(name="dram_pitch", bits=32, doc="bytes in memory from row to row, modulo 2^32"),
@@ -194,9 +205,9 @@ LOAD = CommandFormat(
 EXECUTE = CommandFormat(
     engine=Engine.EXECUTE,
     doc="Streams vectors of `rows` activations through the array, once for each tile of weights, "
-    "and adds the psums into the accumulators. A vector's lane l lies at (y, x + l); lanes outside "
-    "the bounds read as `padding`. Tiles of weights follow one another in the weight buffer, each "
-    "`rows` x `cols` bytes, row by row.",
+    "and adds the psums into the accumulators. A vector's lane l lies at (y, x + l times the bytes "
+    "of an activation); lanes outside the bounds read as `padding`. Tiles of weights follow one "
+    "another in the weight buffer, each `rows` x `cols` weights, row by row.",
     fields=(
         *_header(),
         *_origin(),
@@ -209,8 +220,13 @@ EXECUTE = CommandFormat(
             )
             for field in _loop(name, doc)
         ),
-        Field(name="padding", bits=8, doc="the byte that padding reads as"),
-        Field(name="unsigned", bits=1, doc="1: activations are uint8, taken as q - 128"),
+        Field(
+            name="padding",
+            bits=16,
+            doc="what padding reads as",
+            used=lambda config: config.activation_bits,
+        ),
+        Field(name="unsigned", bits=1, doc="1: activations are unsigned, taken as q - 2^(bits-1)"),
         Field(
             name="weight_address",
             bits=20,
@@ -235,12 +251,13 @@ POST = CommandFormat(
     engine=Engine.POST,
     doc="Combines each window of source positions (padding left out), adds the bias, requantises, "
     "clamps, combines the result with a second operand, looks it up in a table, and writes the "
-    "bytes of up to `cols` channels into the activation buffer. With an operand, the channels' "
-    "parameters are followed by 16 bytes: multiplier (24 bits) and shift (8 bits); the operand's "
-    "multiplier (24 bits); the operand's zero point and the output's zero point; the smallest and "
-    "the largest output (16 bits each, signed). Then a = the requantised and clamped value, b = "
-    "the operand less its zero point, and the output is rne(t * 2^-shift) + zero point, clamped, "
-    "with t = a * multiplier + b * operand multiplier (add) or a * b * multiplier (multiply).",
+    "elements of up to `cols` channels into the activation buffer. With an operand, the channels' "
+    "parameters are followed by its constants: multiplier (24 bits) and shift (8 bits); the "
+    "operand's multiplier (24 bits); the operand's zero point and the output's zero point; the "
+    "smallest and the largest output (16 bits each, signed; 32 for 16-bit activations). Then a = "
+    "the requantised and clamped value, b = the operand less its zero point, and the output is "
+    "rne(t * 2^-shift) + zero point, clamped, with t = a * multiplier + b * operand multiplier "
+    "(add) or a * b * multiplier (multiply).",
     fields=(
         *_header(),
         *_origin(),
@@ -255,7 +272,7 @@ POST = CommandFormat(
         ),
         Field(name="source", bits=1, doc="0 accumulators, 1 activation buffer"),
         Field(name="mode", bits=1, doc="0 maximum, 1 sum"),
-        Field(name="unsigned", bits=1, doc="1: source bytes are uint8, taken as q - 128"),
+        Field(name="unsigned", bits=1, doc="1: source is unsigned, taken as q - 2^(bits-1)"),
         Field(
             name="parameter_address",
             bits=12,
@@ -263,16 +280,16 @@ POST = CommandFormat(
             used=lambda config: config.parameter_address_bits,
         ),
         Field(name="channels", bits=6, doc="channels - 1"),
-        Field(name="zero_point", bits=9, signed=True, doc="added after rounding"),
-        Field(name="low", bits=9, signed=True, doc="smallest requantised value"),
-        Field(name="high", bits=9, signed=True, doc="largest requantised value"),
+        Field(name="zero_point", bits=17, signed=True, doc="added after rounding", used=_value),
+        Field(name="low", bits=17, signed=True, doc="smallest requantised value", used=_value),
+        Field(name="high", bits=17, signed=True, doc="largest requantised value", used=_value),
         Field(
             name="out_address", bits=20, doc="byte address of the first output", used=_activation
         ),
         Field(name="out_py", bits=20, doc="bytes from output row to row, modulo 2^20"),
         Field(name="out_px", bits=20, doc="bytes from output column to column, modulo 2^20"),
         Field(name="operand", bits=2, doc="second operand: 0 none, 1 add, 2 multiply"),
-        Field(name="operand_unsigned", bits=1, doc="1: operand bytes are uint8, 0: int8"),
+        Field(name="operand_unsigned", bits=1, doc="1: operand is unsigned, 0: signed"),
         Field(
             name="operand_address",
             bits=20,

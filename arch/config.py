@@ -6,7 +6,7 @@ import json
 import tomllib
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -26,14 +26,21 @@ class Requantiser(StrEnum):
     FLOAT32 = "float32"
 
 
-OPERAND_BLOCK_BYTES = 16
-"""Constants of a post command with a second operand."""
-
-TABLE_BYTES = 256
-"""Entries of a table: an output byte for each input byte."""
+TABLE_ENTRIES = 256
+"""Entries of a table: an output for each 8-bit input, or a segment for each top byte of a 16-bit
+one."""
 
 TABLES = 2
 """Tables on chip: one can be loaded while the other is in use."""
+
+
+def _accumulator_bits(activation_bits: int) -> Literal[32, 48]:
+    return 32 if activation_bits == 8 else 48
+
+
+def _sum_bits(fields: dict[str, Any]) -> Literal[32, 48]:
+    """The default of ``accumulator_bits``, from the fields before it."""
+    return _accumulator_bits(fields.get("activation_bits", 8))
 
 
 def _power_of_two(value: int) -> bool:
@@ -72,12 +79,12 @@ class AcceleratorConfig(BaseModel):
     cols: Annotated[int, Field(ge=2, le=64)]
     """PE columns: output channels computed side by side."""
 
-    activation_bits: Annotated[int, Field(ge=8, le=8)] = 8
+    activation_bits: Literal[8, 16] = 8
     """Width of an activation, signed or unsigned."""
-    weight_bits: Annotated[int, Field(ge=8, le=8)] = 8
-    """Width of a weight, signed."""
-    accumulator_bits: Annotated[int, Field(ge=32, le=32)] = 32
-    """Width of a sum, signed."""
+    weight_bits: Literal[8, 16] = 8
+    """Width of a weight, signed; at most ``activation_bits``."""
+    accumulator_bits: Literal[32, 48] = Field(default_factory=_sum_bits)
+    """Width of a sum, signed: 32 for 8-bit activations, 48 for 16-bit ones."""
 
     activation_buffer_bytes: _Size
     """Input and output tiles of feature maps; a power of two."""
@@ -88,7 +95,7 @@ class AcceleratorConfig(BaseModel):
     accumulator_buffer_bytes: _Size
     """Both halves of the double-buffered accumulators."""
     parameter_buffer_bytes: _Size
-    """Biases and multipliers of the output channels, 8 bytes each."""
+    """Biases and multipliers of the output channels, 8 bytes each (12 for 16-bit activations)."""
 
     requantiser: Requantiser = Requantiser.FLOAT32
     """How an accumulator becomes an output element: an exact float32 product."""
@@ -125,6 +132,19 @@ class AcceleratorConfig(BaseModel):
         ):
             _require(_power_of_two(getattr(self, field)), field, "must be a power of two", self)
         _require(
+            self.weight_bits <= self.activation_bits,
+            "weight_bits",
+            f"must be at most activation_bits = {self.activation_bits}",
+            self,
+        )
+        _require(
+            self.accumulator_bits == _accumulator_bits(self.activation_bits),
+            "accumulator_bits",
+            f"must be {_accumulator_bits(self.activation_bits)} for {self.activation_bits}-bit "
+            "activations",
+            self,
+        )
+        _require(
             self.cols % self.requantiser_lanes == 0,
             "requantiser_lanes",
             f"must divide cols = {self.cols}",
@@ -146,11 +166,12 @@ class AcceleratorConfig(BaseModel):
             self.activation_words >= 4,
             "activation_buffer_bytes",
             f"must give each of {self.activation_banks} banks at least 4 words of "
-            f"{self.activation_lanes} bytes",
+            f"{self.activation_lanes * self.activation_bytes} bytes",
             self,
         )
         _require(
-            self.weight_buffer_bytes >= 2 * max(self.rows * self.cols, self.weight_lanes * 2),
+            self.weight_buffer_bytes
+            >= 2 * max(self.weight_tile_bytes, self.weight_lanes * self.weight_bytes * 2),
             "weight_buffer_bytes",
             f"must hold at least two tiles of {self.rows} x {self.cols} weights",
             self,
@@ -176,17 +197,23 @@ class AcceleratorConfig(BaseModel):
         return self.bus_bytes // self.memory_bytes_per_cycle
 
     # Activation buffer: `activation_banks` banks, each of `activation_words` words of
-    # `activation_lanes` bytes. Byte address = {bank, word, lane}.
+    # `activation_lanes` elements. Byte address = {bank, word, lane, byte}.
+
+    @property
+    def activation_bytes(self) -> int:
+        """Bytes of an activation."""
+        return self.activation_bits // 8
 
     @property
     def activation_lanes(self) -> int:
-        """Bytes in a word of the activation buffer: the widest vector read or written there."""
-        return ceil_power_of_two(max(self.rows, self.cols, self.bus_bytes))
+        """Elements in a word of the activation buffer: the widest vector read or written there."""
+        beat = self.bus_bytes // self.activation_bytes
+        return ceil_power_of_two(max(self.rows, self.cols, beat))
 
     @property
     def activation_words(self) -> int:
         """Words in each bank of the activation buffer."""
-        return self.activation_bank_bytes // self.activation_lanes
+        return self.activation_bank_bytes // (self.activation_lanes * self.activation_bytes)
 
     @property
     def activation_bank_bytes(self) -> int:
@@ -198,12 +225,22 @@ class AcceleratorConfig(BaseModel):
         """Width of a byte address into the activation buffer."""
         return self.activation_buffer_bytes.bit_length() - 1
 
-    # Weight buffer: one bank of words of `weight_lanes` bytes.
+    # Weight buffer: one bank of `weight_words` words of `weight_lanes` weights.
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of a weight."""
+        return self.weight_bits // 8
 
     @property
     def weight_lanes(self) -> int:
-        """Bytes in a word of the weight buffer."""
-        return ceil_power_of_two(max(self.cols, self.bus_bytes))
+        """Weights in a word of the weight buffer."""
+        return ceil_power_of_two(max(self.cols, self.bus_bytes // self.weight_bytes))
+
+    @property
+    def weight_words(self) -> int:
+        """Words in the weight buffer."""
+        return self.weight_buffer_bytes // (self.weight_lanes * self.weight_bytes)
 
     @property
     def weight_address_bits(self) -> int:
@@ -213,7 +250,7 @@ class AcceleratorConfig(BaseModel):
     @property
     def weight_tile_bytes(self) -> int:
         """Bytes of the weights that fill the array once."""
-        return self.rows * self.cols
+        return self.rows * self.cols * self.weight_bytes
 
     # Accumulators: entries of `cols` accumulators, the upper half of the addresses the second half.
 
@@ -221,7 +258,7 @@ class AcceleratorConfig(BaseModel):
     def accumulator_entry_bytes(self) -> int:
         """Bytes of one entry: an accumulator for each column (storage rounds up to a power of
         two)."""
-        return ceil_power_of_two(self.cols) * self.accumulator_bits // 8
+        return ceil_power_of_two(self.cols * self.accumulator_bits // 8)
 
     @property
     def accumulator_entries(self) -> int:
@@ -251,14 +288,56 @@ class AcceleratorConfig(BaseModel):
         return self.parameter_words.bit_length() - 1
 
     @property
+    def bias_bytes(self) -> int:
+        """Bytes of a bias in memory: int32, or int64 of which ``accumulator_bits`` count."""
+        return 4 if self.accumulator_bits == 32 else 8
+
+    @property
+    def parameter_column_bytes(self) -> int:
+        """Bytes of a column's parameters: bias, then multiplier (float32)."""
+        return self.bias_bytes + 4
+
+    @property
     def parameter_block_words(self) -> int:
-        """Words that hold bias (int32) and multiplier (float32) for all columns, in order."""
-        return ceil_div(self.cols * 8, self.bus_bytes)
+        """Words that hold bias and multiplier for all columns, in order."""
+        return ceil_div(self.cols * self.parameter_column_bytes, self.bus_bytes)
+
+    @property
+    def operand_number_bytes(self) -> int:
+        """Bytes of each zero point and limit among a second operand's constants, signed."""
+        return 2 * self.activation_bytes
+
+    @property
+    def operand_block_bytes(self) -> int:
+        """Bytes of a second operand's constants: two words of multipliers, four such numbers."""
+        return 8 + 4 * self.operand_number_bytes
 
     @property
     def operand_block_words(self) -> int:
-        """Words that hold the 16 bytes of constants of a second operand."""
-        return ceil_div(OPERAND_BLOCK_BYTES, self.bus_bytes)
+        """Words that hold the constants of a second operand."""
+        return ceil_div(self.operand_block_bytes, self.bus_bytes)
+
+    # Post-processor.
+
+    @property
+    def value_bits(self) -> int:
+        """Signed width of a value between requantiser and table: any activation, of either sign."""
+        return self.activation_bits + 1
+
+    @property
+    def table_entry_bytes(self) -> int:
+        """Bytes of a table's entry: an 8-bit output, or a segment's two ends of 16 bits."""
+        return 1 if self.activation_bits == 8 else 4
+
+    @property
+    def table_bytes(self) -> int:
+        """Bytes of a table."""
+        return TABLE_ENTRIES * self.table_entry_bytes
+
+    @property
+    def table_address_bits(self) -> int:
+        """Width of a byte address into all tables, {table, byte}."""
+        return (TABLES * self.table_bytes).bit_length() - 1
 
     # Array.
 

@@ -48,6 +48,14 @@ UINT8 = IntegerFormat(bits=8, signed=False)
 INT32 = IntegerFormat(bits=32, signed=True)
 
 
+def accumulator_format(activation_bits: int) -> IntegerFormat:
+    """The format of biases and sums that goes with activations of 8 or 16 bits.
+
+    32 bits hold 2^17 products of 8 bits, 48 bits as many of 16.
+    """
+    return INT32 if activation_bits == 8 else IntegerFormat(bits=48, signed=True)
+
+
 def smallest_format(minimum: int, maximum: int) -> IntegerFormat:
     """The narrowest format that holds every integer from ``minimum`` to ``maximum``.
 

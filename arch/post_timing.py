@@ -21,15 +21,23 @@ REQUANTISE_LATENCY = 13
 OPERAND_LATENCY = 11
 """From a requantised value and its second operand to the output element."""
 
-TABLE_LATENCY = 3
-"""From an output element to what the table has for it."""
 
-POSITION_TO_WRITE = BUFFER_READ_LATENCY + 4 + REQUANTISE_LATENCY + OPERAND_LATENCY + TABLE_LATENCY
-"""From a window's last position to the write of its first group of columns: read, two stages of
-pooling, split into groups, bias, requantise, second operand, table."""
+def table_latency(config: AcceleratorConfig) -> int:
+    """From an output element to what the table has for it: three stages, and two more where
+    16-bit elements are interpolated."""
+    return 3 if config.activation_bits == 8 else 5
 
-OPERAND_TO_WRITE = BUFFER_READ_LATENCY + OPERAND_LATENCY + TABLE_LATENCY
-"""From the request of a group's second operand to the group's write."""
+
+def position_to_write(config: AcceleratorConfig) -> int:
+    """From a window's last position to the write of its first group of columns: read, two stages
+    of pooling, split into groups, bias, requantise, second operand, table."""
+    stages = BUFFER_READ_LATENCY + 4 + REQUANTISE_LATENCY + OPERAND_LATENCY
+    return stages + table_latency(config)
+
+
+def operand_to_write(config: AcceleratorConfig) -> int:
+    """From the request of a group's second operand to the group's write."""
+    return BUFFER_READ_LATENCY + OPERAND_LATENCY + table_latency(config)
 
 
 def post_groups(config: AcceleratorConfig) -> int:
@@ -55,12 +63,12 @@ def post_first_position(config: AcceleratorConfig, operand: bool) -> int:
 
 def post_first_write(config: AcceleratorConfig, window: int, operand: bool) -> int:
     """From a command's taking to the write of its first group."""
-    return post_first_position(config, operand) + window - 1 + POSITION_TO_WRITE
+    return post_first_position(config, operand) + window - 1 + position_to_write(config)
 
 
 def post_first_operand(config: AcceleratorConfig, window: int) -> int:
     """From the taking of a command with a second operand to its first group's request."""
-    return post_first_write(config, window, True) - OPERAND_TO_WRITE
+    return post_first_write(config, window, True) - operand_to_write(config)
 
 
 def post_cycles(config: AcceleratorConfig, outputs: int, window: int, operand: bool) -> int:
@@ -68,7 +76,7 @@ def post_cycles(config: AcceleratorConfig, outputs: int, window: int, operand: b
 
     ``outputs`` is the number of (py, px), ``window`` that of (wy, wx), both at least 1;
     ``operand``: it has a second operand. Written out: parameter_block_words + (operand_block_words
-    if operand) + (outputs - 1) * max(window, G) + window + G + 35, with
+    if operand) + (outputs - 1) * max(window, G) + window + G + 35 (37 for 16-bit activations), with
     G = cols / requantiser_lanes. Neither padding, the source, the number of channels nor a table
     matters.
     """

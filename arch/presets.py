@@ -41,6 +41,22 @@ PRESETS: dict[str, AcceleratorConfig] = {
             memory_latency=50,
             memory_bytes_per_cycle=8,
         ),
+        # The same array with Eyeriss's word, and as many elements in each buffer.
+        AcceleratorConfig(
+            name="small16",
+            rows=8,
+            cols=8,
+            activation_bits=16,
+            weight_bits=16,
+            activation_buffer_bytes=64 * _KIB,
+            weight_buffer_bytes=32 * _KIB,
+            accumulator_buffer_bytes=32 * _KIB,
+            parameter_buffer_bytes=2 * _KIB,
+            requantiser_lanes=2,
+            bus_bits=64,
+            memory_latency=50,
+            memory_bytes_per_cycle=8,
+        ),
         # The size at which Gemmini was published: 256 KiB of operands, 64 KiB of accumulators.
         AcceleratorConfig(
             name="gemmini16",

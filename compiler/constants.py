@@ -2,18 +2,18 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from arch.config import OPERAND_BLOCK_BYTES, TABLE_BYTES, AcceleratorConfig
+from arch.config import AcceleratorConfig
 from arch.errors import CompileError
+from arch.formats import accumulator_format
 from arch.mapping import Mapping
 from compiler.fusion import FusedLayer
 from compiler.geometry import Columns, column_groups, reductions
-from sim.network import AveragePool, Conv
-
-_INT32 = np.iinfo(np.int32)
+from sim.network import AveragePool, Conv, element_type
 
 
 def constants(
@@ -28,7 +28,7 @@ def constants(
         ]
         found["weights"] = np.concatenate(tiles).view(np.uint8)
     if layer.table is not None:
-        found["table"] = layer.table.table
+        found["table"] = np.ascontiguousarray(layer.table.table).view(np.uint8).ravel()
     return found
 
 
@@ -49,18 +49,20 @@ def constant_sizes(
     if isinstance(layer.pool, AveragePool):
         blocks = len(np.unique(_tap_counts(layer.pool), axis=0))
     if layer.table is not None:
-        sizes["table"] = TABLE_BYTES
+        sizes["table"] = config.table_bytes
     return {"parameters": blocks * block_words(layer, config) * config.bus_bytes, **sizes}
 
 
 def weight_tiles(
     layer: Conv, columns: Columns, block: int, config: AcceleratorConfig
-) -> NDArray[np.int8]:
-    """Weights of one group of columns as int8 [tile, rows, cols], zero where the array is larger.
+) -> NDArray[Any]:
+    """Weights of one group of columns [tile, rows, cols] in the machine's width, zero where the
+    array is larger.
 
     ``block`` is the mapping's ``channel_block``: tiles are in the order in which they are used.
     """
     dense = _dense(layer, columns)
+    dtype = element_type(config.weight_bits, True)
     tiles = []
     for reduction in reductions(layer.shape, columns, block, config.rows):
         first = reduction.channel - columns.input_channel
@@ -68,20 +70,20 @@ def weight_tiles(
             columns.channels, reduction.ky * reduction.kx, reduction.run
         )
         padded = np.zeros(
-            (config.cols, reduction.ky * reduction.kx, reduction.kc * config.rows), np.int8
+            (config.cols, reduction.ky * reduction.kx, reduction.kc * config.rows), dtype
         )
         padded[: columns.channels, :, : reduction.run] = runs
         tiles.append(padded.reshape(config.cols, reduction.tiles, config.rows))
     return np.ascontiguousarray(np.concatenate(tiles, axis=1).transpose(1, 2, 0))
 
 
-def _dense(layer: Conv, columns: Columns) -> NDArray[np.int8]:
+def _dense(layer: Conv, columns: Columns) -> NDArray[Any]:
     """Weights [channels, ky, kx, input channels] of ``columns``, zero between groups."""
     shape = layer.shape
     own = layer.weights[columns.channel : columns.channel + columns.channels]
     if columns.input_channels == shape.group_inputs:
         return own
-    dense = np.zeros((*own.shape[:3], columns.input_channels), np.int8)
+    dense = np.zeros((*own.shape[:3], columns.input_channels), own.dtype)
     for group in range(columns.input_channels // shape.group_inputs):
         outputs = slice(group * shape.group_outputs, (group + 1) * shape.group_outputs)
         inputs = slice(group * shape.group_inputs, (group + 1) * shape.group_inputs)
@@ -107,13 +109,12 @@ def parameter_blocks(layer: FusedLayer, config: AcceleratorConfig) -> NDArray[np
     pairs = list(_uniform(layer, config) if conv is None else _conv_pairs(conv, config))
     blocks = np.zeros((len(pairs), block_words(layer, config) * config.bus_bytes), np.uint8)
     for row, (bias, multiplier) in zip(blocks, pairs, strict=True):
-        words = np.zeros((len(bias), 2), np.int32)
-        words[:, 0] = bias
-        words[:, 1] = multiplier.view(np.int32)
-        row[: len(bias) * 8] = words.view(np.uint8).ravel()
+        columns = np.zeros(len(bias), [("bias", f"<i{config.bias_bytes}"), ("multiplier", "<f4")])
+        columns["bias"], columns["multiplier"] = bias, multiplier
+        row[: columns.nbytes] = columns.view(np.uint8)
     if layer.join is not None:
         start = config.parameter_block_words * config.bus_bytes
-        blocks[:, start : start + OPERAND_BLOCK_BYTES] = _operand_constants(layer)
+        blocks[:, start : start + config.operand_block_bytes] = _operand_constants(layer, config)
     return blocks
 
 
@@ -130,8 +131,13 @@ def _tap_counts(layer: AveragePool) -> NDArray[np.int64]:
 
 
 def raw_zero_point(layer: FusedLayer | Conv) -> int:
-    """The input's zero point as the array sees it: uint8 is taken as q - 128."""
-    return layer.input.zero_point - (0 if layer.input.signed else 128)
+    """The input's zero point as the array sees it: an unsigned q is taken as q - 2^(bits - 1)."""
+    return layer.input.zero_point - (0 if layer.input.signed else _magnitude(layer))
+
+
+def _magnitude(layer: FusedLayer | Conv) -> int:
+    """The largest magnitude of an input as the array sees it."""
+    return 1 << layer.input.bits - 1
 
 
 _Pair = tuple[NDArray[np.int64], NDArray[np.float32]]
@@ -142,9 +148,9 @@ def _conv_pairs(layer: Conv, config: AcceleratorConfig) -> Iterator[_Pair]:
     """One block for each group of columns."""
     weights = layer.weights.reshape(layer.shape.out_channels, -1).astype(np.int64)
     bias = layer.bias.astype(np.int64) - raw_zero_point(layer) * weights.sum(axis=1)
-    # Every partial sum is one of |activation| <= 128 times |weight|.
-    bound = 128 * np.abs(weights).sum(axis=1) + np.abs(bias)
-    _check_bound(layer.name, int(bound.max()))
+    # Every partial sum is one of |activation| times |weight|.
+    bound = _magnitude(layer) * np.abs(weights).sum(axis=1) + np.abs(bias)
+    _check_bound(layer, int(bound.max()))
     for columns in column_groups(layer.shape, config.cols):
         own = slice(columns.channel, columns.channel + columns.channels)
         yield bias[own], layer.multiplier[own]
@@ -157,7 +163,7 @@ def _uniform(layer: FusedLayer, config: AcceleratorConfig) -> Iterator[_Pair]:
     pool = layer.pool
     if isinstance(pool, AveragePool):
         kernel = pool.shape.window.kernel
-        _check_bound(layer.name, 2 * 128 * kernel[0] * kernel[1])
+        _check_bound(layer, 2 * _magnitude(layer) * kernel[0] * kernel[1])
         for inside, taps in np.unique(_tap_counts(pool), axis=0):
             yield bias * inside, pool.multiplier(int(taps)) * columns.astype(np.float32)
     else:
@@ -165,20 +171,22 @@ def _uniform(layer: FusedLayer, config: AcceleratorConfig) -> Iterator[_Pair]:
         yield bias, multiplier * columns.astype(np.float32)
 
 
-def _operand_constants(layer: FusedLayer) -> NDArray[np.uint8]:
+def _operand_constants(layer: FusedLayer, config: AcceleratorConfig) -> NDArray[np.uint8]:
     join, other = layer.join, layer.other
     assert join is not None
     assert other is not None
     low, high = join.clamp
     own_multiplier, other_multiplier = layer.multipliers
-    halves = np.array([other.zero_point, join.output.zero_point, low, high], np.int16)
+    values = [other.zero_point, join.output.zero_point, low, high]
+    numbers = np.array(values, f"<i{config.operand_number_bytes}")
     words = np.array([own_multiplier | join.shift << 24, other_multiplier], np.uint32)
-    return np.concatenate([words.view(np.uint8), halves.view(np.uint8)])
+    return np.concatenate([words.view(np.uint8), numbers.view(np.uint8)])
 
 
-def _check_bound(name: str, bound: int) -> None:
-    if bound > _INT32.max:
+def _check_bound(layer: FusedLayer | Conv, bound: int) -> None:
+    limits = accumulator_format(layer.input.bits)
+    if bound > limits.maximum:
         raise CompileError(
-            f"{name}: an accumulator must hold any sum: the bound is {bound}, 32 bits hold "
-            f"{_INT32.max}; make the bias or the number of inputs smaller"
+            f"{layer.name}: an accumulator must hold any sum: the bound is {bound}, {limits.bits} "
+            f"bits hold {limits.maximum}; make the bias or the number of inputs smaller"
         )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from arch.config import AcceleratorConfig
 from compiler.program import Program
 from compiler.schedule import Schedule, schedule_network
+from compiler.shapes import InputShape
 
 if TYPE_CHECKING:
     from compiler.frontend import ImportedModel
@@ -27,17 +28,22 @@ class CompiledModel:
 
 
 def compile_file(
-    path: Path, config: AcceleratorConfig, *, without: Collection[str] = ()
+    path: Path,
+    config: AcceleratorConfig,
+    *,
+    shape: InputShape | None = None,
+    without: Collection[str] = (),
 ) -> CompiledModel:
-    """Compile the ONNX QDQ file at ``path`` for ``config``, by all passes (``compiler.passes``) but
-    those named in ``without``.
+    """Compile the quantised ONNX file at ``path`` for ``config``.
 
-    Raises ``ModelError`` for what the file holds, ``CompileError`` for what does not fit,
-    ``InputError`` for a name that no pass has.
+    ``shape`` fixes open dimensions of the input. All passes (``compiler.passes``) run but those
+    named in ``without``. Raises ``ModelError`` for what the file holds, ``CompileError`` for what
+    does not fit, ``InputError`` for a ``shape`` that is not the input's, and for a name that no
+    pass has.
     """
     # Imported where a file is read: ONNX takes longer than timing a built-in network.
     from compiler.frontend import read_network
 
-    model = read_network(path)
+    model = read_network(path, shape)
     schedule = schedule_network(model.network, config, without=without)
     return CompiledModel(model=model, schedule=schedule)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from arch.commands import Engine, LoadTarget
-from arch.config import TABLE_BYTES, AcceleratorConfig
+from arch.config import AcceleratorConfig
 from arch.layers import Window
 from compiler.constants import block_words
 from compiler.fusion import FusedLayer
@@ -53,7 +53,7 @@ def window_fields(
     pixel, pitch = source.place.pixel_pitch, source.place.row_pitch
     y = out.y * window.stride[0] - window.padding[0] - source.area.y
     x = out.x * window.stride[1] - window.padding[1] - source.area.x
-    first = source.place.address + channel - source.channel
+    first = source.place.address + (channel - source.channel) * source.place.element
     return {
         "address": (first + y * pitch) % size,
         "y": y,
@@ -113,8 +113,8 @@ class Emission:
         return self.load_constants(
             LoadTarget.TABLE,
             dram=self._place.table,
-            size=TABLE_BYTES,
-            address=self._place.table_number * TABLE_BYTES,
+            size=self._config.table_bytes,
+            address=self._place.table_number * self._config.table_bytes,
         )
 
     @property
@@ -202,9 +202,10 @@ def _copy(
     """The fewest, longest rows that make up some channels of ``part`` in both places."""
     places = memory.at(part.y, part.x, channel), tile.at(part.y, part.x, channel)
     height, width = part.height, part.width
-    if width == 1 or all(place.pixel_pitch == channels for place in places):
+    size = channels * memory.element
+    if width == 1 or all(place.pixel_pitch == size for place in places):
         # The bytes of one row of pixels lie side by side.
-        row = width * channels
+        row = width * size
         if height == 1 or all(place.row_pitch == row for place in places):
             yield _rows(places, (0, 0), height * row, 1)
         else:
@@ -212,13 +213,14 @@ def _copy(
         return
     # Some channels only: each pixel is a row of its own.
     pitches = places[0].pixel_pitch, places[1].pixel_pitch
-    pixel = channel, pitches[0] - channel - channels
+    before = channel * memory.element
+    pixel = before, pitches[0] - before - size
     if height == 1 or all(place.row_pitch == width * place.pixel_pitch for place in places):
-        yield _rows(places, pitches, channels, part.pixels, pixel)
+        yield _rows(places, pitches, size, part.pixels, pixel)
         return
     for y in range(height):
         starts = places[0].at(y, 0, 0), places[1].at(y, 0, 0)
-        yield _rows(starts, pitches, channels, width, pixel)
+        yield _rows(starts, pitches, size, width, pixel)
 
 
 def _rows(

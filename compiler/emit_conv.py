@@ -161,12 +161,12 @@ class ConvEmitter:
     def _execute(self, work: _Work, part: Part, tile: OnChip, weights: int, half: int) -> Step:
         layer, config, sums = self._layer, self._config, work.sums
         window, reduction = layer.shape.window, part.reduction
-        pixel, pitch = tile.place.pixel_pitch, tile.place.row_pitch
+        pixel, pitch, element = tile.place.pixel_pitch, tile.place.row_pitch, tile.place.element
         (ky, kx, kc), (n_ky, n_kx, n_kc) = part.start, part.count
         step_x = window.dilation[1] * pixel
         y = sums.y * window.stride[0] - window.padding[0] - tile.area.y + ky * window.dilation[0]
         x = (sums.x * window.stride[1] - window.padding[1] - tile.area.x) * pixel
-        x += reduction.channel - tile.channel + kx * step_x + kc * config.rows
+        x += (reduction.channel - tile.channel + kc * config.rows) * element + kx * step_x
         values = {
             "address": (tile.place.address + y * pitch) % config.activation_buffer_bytes,
             "y": y,
@@ -175,10 +175,10 @@ class ConvEmitter:
             "width": tile.row_bytes,
             **row_loop("ky", n_ky, dy=window.dilation[0], pitch=pitch),
             **offset_loop("kx", n_kx, dx=step_x),
-            **offset_loop("kc", n_kc, dx=config.rows),
+            **offset_loop("kc", n_kc, dx=config.rows * element),
             **row_loop("oy", sums.height, dy=window.stride[0], pitch=pitch),
             **offset_loop("ox", sums.width, dx=window.stride[1] * pixel),
-            "padding": layer.input.zero_point & 0xFF,
+            "padding": layer.input.zero_point & (1 << config.activation_bits) - 1,
             "unsigned": int(not layer.input.signed),
             "weight_address": weights,
             "accumulator_address": half,

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from arch.commands import Engine, PostMode, PostOperand, PostSource
-from arch.config import TABLE_BYTES, AcceleratorConfig
+from arch.config import AcceleratorConfig
 from arch.mapping import Mapping
 from compiler.emit_common import Emission, Placement, window_fields
 from compiler.fusion import FusedLayer
@@ -104,8 +104,8 @@ class PostEmitter:
             where = _ONE_PIXEL if layer.other_is_pixel else part
             reads.append(operand.region(where, operand.channel, operand.channels))
         if layer.table is not None:
-            first = self._place.table_number * TABLE_BYTES
-            reads.append(Region("table", first, first + TABLE_BYTES))
+            first = self._place.table_number * self._config.table_bytes
+            reads.append(Region("table", first, first + self._config.table_bytes))
         yield self._emission.step(
             Engine.POST,
             values,

@@ -1,12 +1,14 @@
-"""Fifth step, first part: a linear operator with its bias and batch-norm becomes one int8 layer."""
+"""Fifth step, first part: a linear operator with bias and batch-norm becomes one integer layer."""
 
 from dataclasses import dataclass, replace
 from math import prod
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from arch.errors import ModelError
+from arch.formats import accumulator_format
 from arch.layers import Window
 from compiler.graph import Graph, Node, Shape
 from compiler.quantisation import (
@@ -15,6 +17,7 @@ from compiler.quantisation import (
     expect_real,
     is_constant,
     quantised_constant,
+    signed_type,
 )
 from compiler.windows import sliding_window
 
@@ -26,8 +29,9 @@ _UNIT_WEIGHT = 127
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Linear:
-    """A convolution: ``weights`` int8 [out_channels, kernel_y, kernel_x, in_channels of a group].
+    """A convolution.
 
+    ``weights`` is int8 or int16 [out_channels, kernel_y, kernel_x, in_channels of a group].
     ``axis`` is the one of the channels in the operator's output. ``scale`` float32 [out_channels]
     is the weights'; ``bias`` float64 [out_channels] counts units of the accumulator,
     float32(input scale * ``scale``), and is not rounded yet.
@@ -37,7 +41,7 @@ class Linear:
     window: Window
     groups: int
     axis: int
-    weights: NDArray[np.int8]
+    weights: NDArray[Any]
     scale: NDArray[np.float32]
     bias: NDArray[np.float64]
 
@@ -72,13 +76,14 @@ def read_linear(graph: Graph, node: Node, input_scale: np.float32) -> Linear:
     return linear
 
 
-def _less_zero_point(constant: QuantisedConstant) -> NDArray[np.int8]:
-    if constant.values.dtype == np.int8 and not constant.zero_point.any():
+def _less_zero_point(constant: QuantisedConstant) -> NDArray[Any]:
+    dtype = constant.values.dtype
+    if dtype.kind == "i" and not constant.zero_point.any():
         return constant.values
     along = [1] * constant.values.ndim
     along[constant.axis] = constant.zero_point.size
-    difference = constant.values.astype(np.int16) - constant.zero_point.reshape(along)
-    return np.asarray(difference, np.int8)
+    difference = constant.values.astype(np.int32) - constant.zero_point.reshape(along)
+    return np.asarray(difference, signed_type(dtype))
 
 
 def scale_channels(graph: Graph, node: Node, axis: int) -> Linear:
@@ -99,7 +104,7 @@ def fold(graph: Graph, linear: Linear, node: Node, input_scale: np.float32) -> L
     """``linear`` followed by arithmetic with a constant, or by a BatchNormalization.
 
     Raises ``ModelError`` for a constant that is not one value or one for each channel, and for a
-    gain that int8 weights cannot carry.
+    gain that the weights cannot carry.
     """
     if node.operator == "BatchNormalization":
         return _fold_batch_norm(graph, linear, node, input_scale)
@@ -118,17 +123,21 @@ def fold(graph: Graph, linear: Linear, node: Node, input_scale: np.float32) -> L
     return _scaled(linear, node, gain, zero, zero, input_scale)
 
 
-def integer_bias(linear: Linear) -> NDArray[np.int32]:
-    """The bias rounded half to even; raises ``ModelError`` if it leaves the int32 range."""
+def integer_bias(linear: Linear, activation_bits: int) -> NDArray[np.int32] | NDArray[np.int64]:
+    """The bias rounded half to even, int32, or int64 where the accumulator has more bits.
+
+    Raises ``ModelError`` if it leaves the range of the accumulator that goes with
+    ``activation_bits``.
+    """
     rounded = np.rint(linear.bias)
-    limits = np.iinfo(np.int32)
-    outside = linear.bias[~((rounded >= limits.min) & (rounded <= limits.max))]
+    limits = accumulator_format(activation_bits)
+    outside = linear.bias[~((rounded >= limits.minimum) & (rounded <= limits.maximum))]
     if outside.size:
         raise ModelError(
-            f"{linear.node.label}: the bias must fit int32 in units of input scale times weight "
-            f"scale, got {outside[0]:g}; quantise again with larger weight scales"
+            f"{linear.node.label}: the bias must fit int{limits.bits} in units of input scale "
+            f"times weight scale, got {outside[0]:g}; quantise again with larger weight scales"
         )
-    return rounded.astype(np.int32)
+    return rounded.astype(np.int32) if limits.bits == 32 else rounded.astype(np.int64)
 
 
 def varying_axes(shape: Shape, rank: int) -> list[int]:
@@ -202,10 +211,11 @@ def _scaled(
         raise ModelError(
             f"{node.label}: a gain must be finite, got {unusable[0]:g}; train with other constants"
         )
-    weights = linear.weights * np.sign(gain).astype(np.int16)[:, None, None, None]
-    if weights.max(initial=0) > np.iinfo(np.int8).max:
+    weights = linear.weights * np.sign(gain).astype(np.int32)[:, None, None, None]
+    limits = np.iinfo(linear.weights.dtype)
+    if weights.max(initial=0) > limits.max:
         raise ModelError(
-            f"{node.label}: a negative gain needs weights above -128, got -128; "
+            f"{node.label}: a negative gain needs weights above {limits.min}, got {limits.min}; "
             "run onnxruntime.quantization.preprocess before quantising, which folds it"
         )
     real_bias = (linear.bias * _unit(linear, input_scale) - mean) * gain + offset
@@ -213,7 +223,7 @@ def _scaled(
     magnitude = np.where(gain == 0, 1.0, np.abs(gain))
     scaled = replace(
         linear,
-        weights=weights.astype(np.int8),
+        weights=weights.astype(linear.weights.dtype),
         scale=(linear.scale * magnitude).astype(np.float32),
     )
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):

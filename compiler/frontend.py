@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from arch.errors import ModelError
 from compiler.graph import Graph, build_graph
 from compiler.host import host_result
@@ -16,11 +18,11 @@ from compiler.operators import HOST
 from compiler.ports import InputPort, OutputPort, ResultPort
 from compiler.quantised import lower
 from compiler.segments import Operand, Segments, Step, cut
-from compiler.shapes import fix_input, infer_shapes
+from compiler.shapes import InputShape, fix_input, infer_shapes
 from compiler.simplify import simplify
-from compiler.support import check_operators, check_rules
+from compiler.support import check_operators, check_quantised, check_rules
 from compiler.values import Build, Value
-from sim.network import HostStep, Network
+from sim.network import HostStep, Layer, Network
 
 # What reads a tensor [1, a, b] as channels first, and what reads it as rows.
 _CHANNELS_FIRST = {"AveragePool", "BatchNormalization", "Conv", "GlobalAveragePool", "MaxPool"}
@@ -40,15 +42,19 @@ class ImportedModel:
     tensors: dict[str, Value]
 
 
-def read_network(path: Path) -> ImportedModel:
+# Numbers in a file may be anything. What leaves float32 is refused by a rule, not told by NumPy.
+@np.errstate(all="ignore")
+def read_network(path: Path, shape: InputShape | None = None) -> ImportedModel:
     """The quantised network in an ONNX file, QDQ or of integer operators.
 
-    Raises ``ModelError``, one line that names the node, the rule, the value and the remedy, for
-    anything unreadable or unsupported.
+    ``shape`` fixes symbolic dimensions of the input. Raises ``ModelError``, one line that names the
+    node, the rule, the value and the remedy, for anything unreadable or unsupported, and
+    ``InputError`` for a ``shape`` that is not the input's.
     """
     model = read_onnx(path)
+    check_quantised(model)
     check_operators(model)
-    model = fix_input(expand_integer_operators(model))
+    model = fix_input(expand_integer_operators(model), shape)
     check_model(model)
     graph = build_graph(infer_shapes(model))
     graph = simplify(graph)
@@ -71,6 +77,7 @@ def _lower_all(graph: Graph, segments: Segments) -> ImportedModel:
         raise ModelError(
             "the model must have at least one layer for the machine, got none; nothing would run"
         )
+    _check_width(build.layers)
     outputs = tuple(
         _output(graph, name, exit_, values, build) for name, exit_ in segments.exits.items()
     )
@@ -87,6 +94,19 @@ def _lower_all(graph: Graph, segments: Segments) -> ImportedModel:
         outputs=outputs,
         tensors=values,
     )
+
+
+def _check_width(layers: list[Layer]) -> None:
+    """One machine has one word."""
+    first = layers[0].input
+    for layer in layers:
+        for spec in (*layer.inputs, layer.output):
+            if spec.bits != first.bits:
+                raise ModelError(
+                    f"all activations must have one width, got {first.bits} bits in tensor "
+                    f"{first.name} and {spec.bits} in {spec.name}; quantise all with one "
+                    "activation_type"
+                )
 
 
 def _output(

@@ -20,7 +20,9 @@ ONNX_DOMAINS = ("", "ai.onnx")
 _CONSTANT_TYPES = {
     TensorProto.FLOAT,
     TensorProto.INT8,
+    TensorProto.INT16,
     TensorProto.UINT8,
+    TensorProto.UINT16,
     TensorProto.INT32,
     TensorProto.INT64,
     TensorProto.BOOL,
@@ -178,7 +180,7 @@ def constant_array(tensor: TensorProto) -> NDArray[Any]:
         supported = ", ".join(sorted(TensorProto.DataType.Name(item) for item in _CONSTANT_TYPES))
         raise ModelError(
             f"constant '{shown}' must be one of {supported}, got "
-            f"{_type_name(tensor.data_type)}; quantise to int8 from a float32 model"
+            f"{type_name(tensor.data_type)}; quantise to int8 from a float32 model"
         )
     try:
         return np.asarray(numpy_helper.to_array(tensor))
@@ -189,6 +191,7 @@ def constant_array(tensor: TensorProto) -> NDArray[Any]:
         ) from error
 
 
-def _type_name(data_type: int) -> str:
+def type_name(data_type: int) -> str:
+    """How ONNX calls an element type; the number of one that it has not."""
     names: dict[int, str] = {value: name for name, value in TensorProto.DataType.items()}
     return names.get(data_type, str(data_type))

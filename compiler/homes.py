@@ -39,7 +39,7 @@ class OnChip:
     @property
     def row_bytes(self) -> int:
         """Bytes from the first channel of a row's first pixel to the last of its last."""
-        return (self.area.width - 1) * self.place.pixel_pitch + self.channels
+        return (self.area.width - 1) * self.place.pixel_pitch + self.channels * self.place.element
 
     def at(self, y: int, x: int, channel: int) -> MapPlace:
         """The place of pixel (``y``, ``x``) of the map, channel ``channel``."""
@@ -47,11 +47,11 @@ class OnChip:
 
     def region(self, part: Span2D, channel: int, channels: int) -> Region:
         """The bytes from the first to the last element of some channels of ``part``."""
-        row, pixel = self.place.row_pitch, self.place.pixel_pitch
+        row, pixel, element = self.place.row_pitch, self.place.pixel_pitch, self.place.element
         offset = (part.y - self.area.y) * row + (part.x - self.area.x) * pixel
-        first = self.place.address + offset + channel - self.channel
+        first = self.place.address + offset + (channel - self.channel) * element
         last = first + (part.height - 1) * row + (part.width - 1) * pixel
-        return Region("activation", first, last + channels)
+        return Region("activation", first, last + channels * element)
 
 
 def slot_bytes(slots: Slots, config: AcceleratorConfig) -> int:
@@ -73,6 +73,7 @@ class Tiles:
     def __init__(
         self, shape: FeatureMap, home: Home, slots: Slots | None, config: AcceleratorConfig
     ) -> None:
+        self._element = config.activation_bytes
         self._whole: OnChip | None = None
         self._ring: SlotRing | None = None
         if slots is not None:
@@ -88,5 +89,11 @@ class Tiles:
             return self._whole, False
         assert self._ring is not None
         address, missing = self._ring.take((area, channel))
-        place = MapPlace(address=address, pixel_pitch=channels, row_pitch=area.width * channels)
+        pixel = channels * self._element
+        place = MapPlace(
+            address=address,
+            pixel_pitch=pixel,
+            row_pitch=area.width * pixel,
+            element=self._element,
+        )
         return OnChip(area=area, channel=channel, channels=channels, place=place), missing

@@ -9,6 +9,7 @@ from math import prod
 import numpy as np
 
 from compiler.graph import Graph, Node
+from compiler.names import printable
 from compiler.quantisation import is_constant, real_constant
 from compiler.windows import sliding_window, spatial_size
 
@@ -30,7 +31,7 @@ def pads_one_way(_graph: Graph, node: Node) -> str | None:
     auto_pad = node.text("auto_pad", "NOTSET")
     if auto_pad == "NOTSET" or not any(node.integers("pads", ())):
         return None
-    return f"auto_pad {auto_pad} and pads {list(node.integers('pads', ()))}"
+    return f"auto_pad {printable(auto_pad)} and pads {list(node.integers('pads', ()))}"
 
 
 def rounds_given_pads(_graph: Graph, node: Node) -> str | None:
@@ -38,7 +39,7 @@ def rounds_given_pads(_graph: Graph, node: Node) -> str | None:
     auto_pad = node.text("auto_pad", "NOTSET")
     if auto_pad == "NOTSET" or not node.integer("ceil_mode", 0):
         return None
-    return f"ceil_mode 1 and auto_pad {auto_pad}"
+    return f"ceil_mode 1 and auto_pad {printable(auto_pad)}"
 
 
 def gives_no_indices(_graph: Graph, node: Node) -> str | None:

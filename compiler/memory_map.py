@@ -1,6 +1,6 @@
 """Where everything lies in the accelerator's memory."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from arch.config import ceil_div
 from arch.layers import FeatureMap
@@ -13,36 +13,37 @@ ALIGNMENT = 64
 class MapPlace:
     """Where a feature map lies: pixel (y, x) at ``address + y * row_pitch + x * pixel_pitch``.
 
-    A map that is part of a larger one has gaps between its pixels or rows.
+    Pitches count bytes; channels lie side by side, ``element`` bytes each. A map that is part of a
+    larger one has gaps between its pixels or rows.
     """
 
     address: int
     pixel_pitch: int
     row_pitch: int
+    element: int = 1
 
     @classmethod
-    def packed(cls, address: int, fmap: FeatureMap) -> "MapPlace":
+    def packed(cls, address: int, fmap: FeatureMap, element: int = 1) -> "MapPlace":
         """A map without gaps."""
-        return cls(address=address, pixel_pitch=fmap.channels, row_pitch=fmap.row_elements)
+        return cls(
+            address=address,
+            pixel_pitch=fmap.channels * element,
+            row_pitch=fmap.row_elements * element,
+            element=element,
+        )
 
     def at(self, y: int, x: int, channel: int) -> "MapPlace":
         """The same map from (y, x, channel) on."""
-        offset = y * self.row_pitch + x * self.pixel_pitch + channel
-        return MapPlace(
-            address=self.address + offset, pixel_pitch=self.pixel_pitch, row_pitch=self.row_pitch
-        )
+        offset = y * self.row_pitch + x * self.pixel_pitch + channel * self.element
+        return replace(self, address=self.address + offset)
 
     def moved(self, distance: int) -> "MapPlace":
         """The same map ``distance`` bytes further on."""
-        return MapPlace(
-            address=self.address + distance,
-            pixel_pitch=self.pixel_pitch,
-            row_pitch=self.row_pitch,
-        )
+        return replace(self, address=self.address + distance)
 
     def is_packed(self, fmap: FeatureMap) -> bool:
         """Whether ``fmap`` lies here without gaps."""
-        return self == MapPlace.packed(self.address, fmap)
+        return self == MapPlace.packed(self.address, fmap, self.element)
 
 
 class MemoryMap:

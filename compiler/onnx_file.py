@@ -14,10 +14,12 @@ from onnx import checker
 
 from arch.errors import ModelError
 from compiler.graph import ONNX_DOMAINS
-from compiler.names import printable
+from compiler.names import node_label, printable
 from compiler.wire import check_entries
 
 MAX_FILE_BYTES = 256 << 20
+MAX_FLOAT_FILE_BYTES = 4 * MAX_FILE_BYTES
+"""Of a model whose weights are float32."""
 MAX_NODES = 20_000
 MAX_INITIALIZERS = 50_000
 MAX_RANK = 8
@@ -27,13 +29,13 @@ MAX_ATTRIBUTE_VALUES = 64
 OPSETS = range(13, 26)
 
 
-def read_onnx(path: Path) -> onnx.ModelProto:
+def read_onnx(path: Path, max_bytes: int = MAX_FILE_BYTES) -> onnx.ModelProto:
     """The model in ``path``, within every cap and valid after onnx's own checker.
 
     Raises ``ModelError`` for a file that cannot be read, is no ONNX model or is truncated, breaks
     a cap, keeps data in other files, or has an unknown operator set.
     """
-    model = _parse(path, _read(path))
+    model = _parse(path, _read(path, max_bytes))
     _check_parts(model)
     _check_tensors(model)
     _check_nodes(model)
@@ -58,15 +60,15 @@ def first_line(error: Exception) -> str:
     return "".join(char if char.isprintable() else "?" for char in text[:200])
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, max_bytes: int) -> bytes:
     shown = printable(str(path))
     try:
         if path.exists() and not path.is_file():
             raise ModelError(f"model file '{shown}' must be a regular file; give an ONNX file")
         size = path.stat().st_size
-        if size > MAX_FILE_BYTES:
+        if size > max_bytes:
             raise ModelError(
-                f"model file '{shown}' may have at most {MAX_FILE_BYTES} bytes, got {size}; "
+                f"model file '{shown}' may have at most {max_bytes} bytes, got {size}; "
                 "quantise the weights to int8 or use a smaller model"
             )
         return path.read_bytes()
@@ -157,7 +159,18 @@ def _checked_elements(tensor: onnx.TensorProto) -> int:
 
 def _check_nodes(model: onnx.ModelProto) -> None:
     for node in model.graph.node:
+        if not node.output:
+            raise ModelError(
+                f"{node_label(node.op_type, node.name, ())}: a node must have an output, got none; "
+                "export the model again"
+            )
         for item in node.attribute:
+            if item.ref_attr_name:
+                raise ModelError(
+                    f"attribute '{printable(item.name)}' of node '{printable(node.name)}' must "
+                    f"have a value, got a reference to '{printable(item.ref_attr_name)}'; "
+                    "inline functions with onnx.inliner.inline_local_functions"
+                )
             values = len(item.ints) + len(item.floats) + len(item.strings)
             if values > MAX_ATTRIBUTE_VALUES:
                 raise ModelError(
@@ -168,9 +181,16 @@ def _check_nodes(model: onnx.ModelProto) -> None:
 
 def _check_opset(model: onnx.ModelProto) -> None:
     versions = [item.version for item in model.opset_import if item.domain in ONNX_DOMAINS]
-    if len(versions) != 1 or versions[0] not in OPSETS:
-        raise ModelError(
-            f"the model's opset must be {OPSETS.start} to {OPSETS.stop - 1}, "
-            f"got {', '.join(map(str, versions)) or 'none'}; "
-            "convert it with onnx.version_converter before quantising"
-        )
+    if len(versions) == 1 and versions[0] in OPSETS:
+        return
+    oldest, newest = OPSETS.start, OPSETS.stop - 1
+    remedy = (
+        f"export it again with opset_version={newest}"
+        if versions and max(versions) > newest
+        else f"convert it with onnx.version_converter.convert_version(model, {oldest}) before "
+        "quantising"
+    )
+    raise ModelError(
+        f"the model's opset must be {oldest} to {newest}, "
+        f"got {', '.join(map(str, versions)) or 'none'}; {remedy}"
+    )

@@ -20,6 +20,7 @@ from compiler.prefetch import prefetch_constants
 from compiler.program import PlacedLayer, Program, pack_all
 from compiler.tiling import find_mapping, map_layer
 from compiler.waits import Step, add_waits
+from compiler.words import check_words
 from sim.network import HostStep, Network, TensorSpec
 
 
@@ -60,9 +61,11 @@ def place_parts(
         if isinstance(stage, HostStep):
             for spec in (stage.input, stage.output):
                 if spec.name not in maps:
-                    address = memory.place(f"map {spec.name}", spec.shape.elements)
-                    maps[spec.name] = MapPlace.packed(address, spec.shape)
+                    size = spec.shape.elements * spec.bytes
+                    address = memory.place(f"map {spec.name}", size)
+                    maps[spec.name] = MapPlace.packed(address, spec.shape, spec.bytes)
         else:
+            check_words(stage, config)
             plan = run_passes(stage, config, without)
             parts[number] = _Part(plan, number, memory, maps)
     image = np.zeros(memory.size, np.uint8)

@@ -71,9 +71,11 @@ class Plan:
         return Room(
             first_bank=first,
             banks=banks,
-            input_pitch=None if source.chip is None else source.chip.pixel_pitch,
+            input_pitch=None
+            if source.chip is None
+            else source.chip.pixel_pitch // source.chip.element,
             input_scattered=source.memory is not None
-            and source.memory.pixel_pitch != layer.input.shape.channels,
+            and source.memory.pixel_pitch != layer.input.shape.channels * layer.input.bytes,
             other_on_chip=layer.other is not None
             and self.home(layer.other, index).chip is not None,
             output_on_chip=output.chip is not None,

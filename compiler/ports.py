@@ -25,29 +25,18 @@ class InputPort:
         return self.layout.shape
 
     def quantise(self, images: NDArray[np.float32]) -> Bytes:
-        """Images float32 [N, ...] as 8-bit maps [N, height, width, channels].
+        """Images float32 [N, ...] as quantised maps [N, height, width, channels].
 
         q = clamp(rne(float32(x / scale)) + zero point), as ONNX QuantizeLinear. Raises
         ``InputError`` for another shape or type, and for numbers that are not finite.
         """
-        self._check(images)
+        check_images(images, self.shape)
         low, high = self.tensor.limits
         with np.errstate(over="ignore"):  # beyond float32 saturates as well
             quotient = np.rint(images / self.tensor.scale)
         quantised = np.clip(quotient.astype(np.float64) + self.tensor.zero_point, low, high)
         rows = self.layout.to_memory(quantised.astype(self.tensor.dtype))
         return _as_maps(rows, self.tensor)
-
-    def _check(self, images: NDArray[np.float32]) -> None:
-        if images.dtype != np.float32 or images.shape[1:] != self.shape[1:]:
-            wanted = ", ".join(("N", *map(str, self.shape[1:])))
-            raise InputError(
-                f"images must be float32 [{wanted}], got {images.dtype} {list(images.shape)}; "
-                "convert and reshape them"
-            )
-        wrong = images[~np.isfinite(images)]
-        if wrong.size:
-            raise InputError(f"images must be finite, got {wrong[0]}; remove such values")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,11 +57,14 @@ class OutputPort:
         """How many scores there are."""
         return prod(self.shape)
 
+    def predicted(self, values: NDArray[np.generic]) -> int:
+        """The class that the values of one image tell: that of the largest score."""
+        return int(values.argmax())
+
     def quantised(self, maps: Bytes) -> Bytes:
-        """8-bit maps [N, height, width, channels] in the ONNX order and shape [N, ...]."""
+        """Quantised maps [N, height, width, channels] in the ONNX order and shape [N, ...]."""
         rows = self.layout.from_memory(maps)
-        values = rows.reshape(-1, *self.shape[1:])
-        return values.astype(np.int8) if self.tensor.signed else values.astype(np.uint8)
+        return rows.reshape(-1, *self.shape[1:]).astype(self.tensor.dtype)
 
     def dequantise(self, maps: Bytes) -> NDArray[np.float32]:
         """Real values [N, ...]: scale * (q - zero point) in float32."""
@@ -120,8 +112,20 @@ class ResultPort:
         return made.astype(np.float32, copy=False)
 
 
+def check_images(images: NDArray[np.float32], shape: tuple[int, ...]) -> None:
+    """Raise ``InputError`` unless images are finite float32 [N, ...] for an input ``shape``."""
+    if images.dtype != np.float32 or images.shape[1:] != shape[1:]:
+        wanted = ", ".join(("N", *map(str, shape[1:])))
+        raise InputError(
+            f"images must be float32 [{wanted}], got {images.dtype} {list(images.shape)}; "
+            "convert and reshape them"
+        )
+    wrong = images[~np.isfinite(images)]
+    if wrong.size:
+        raise InputError(f"images must be finite, got {wrong[0]}; remove such values")
+
+
 def _as_maps(rows: NDArray[np.generic], tensor: TensorSpec) -> Bytes:
     """[N, elements] as [N, height, width, channels]."""
     shape = tensor.shape
-    maps = rows.reshape(-1, shape.height, shape.width, shape.channels)
-    return maps.astype(np.int8) if tensor.signed else maps.astype(np.uint8)
+    return rows.reshape(-1, shape.height, shape.width, shape.channels).astype(tensor.dtype)

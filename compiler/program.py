@@ -49,19 +49,20 @@ class Program:
         self, memory: NDArray[np.uint8], spec: TensorSpec, values: NDArray[np.generic]
     ) -> None:
         """Put a feature map [height, width, channels] into ``memory``."""
-        self._window(memory, spec)[:] = values.astype(spec.dtype).view(np.uint8)
+        self._window(memory, spec)[:] = values.astype(spec.dtype)
 
     def read_map(self, memory: NDArray[np.uint8], spec: TensorSpec) -> NDArray[np.generic]:
         """A copy of a feature map [height, width, channels] from ``memory``."""
-        return self._window(memory, spec).copy().view(spec.dtype)
+        return self._window(memory, spec).copy()
 
-    def _window(self, memory: NDArray[np.uint8], spec: TensorSpec) -> NDArray[np.uint8]:
-        """The bytes of a map in ``memory``, as a view [height, width, channels]."""
+    def _window(self, memory: NDArray[np.uint8], spec: TensorSpec) -> NDArray[np.generic]:
+        """The elements of a map in ``memory``, as a view [height, width, channels]."""
         place, shape = self.maps[spec.name], spec.shape
+        end = place.address + memory[place.address :].size // spec.bytes * spec.bytes
         return np.lib.stride_tricks.as_strided(
-            memory[place.address :],
+            memory[place.address : end].view(spec.dtype),
             (shape.height, shape.width, shape.channels),
-            (place.row_pitch, place.pixel_pitch, 1),
+            (place.row_pitch, place.pixel_pitch, spec.bytes),
         )
 
 

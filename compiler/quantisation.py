@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from arch.formats import IntegerFormat
 from compiler.graph import Graph, Node
 
 
@@ -16,11 +17,12 @@ class Quantisation:
     scale: np.float32
     zero_point: int
     signed: bool
+    bits: int = 8
 
     @property
     def limits(self) -> tuple[int, int]:
         """Smallest and largest q."""
-        return (-128, 127) if self.signed else (0, 255)
+        return IntegerFormat(bits=self.bits, signed=self.signed).limits
 
     def quantise(self, real: float) -> int:
         """q of a real number, as QuantizeLinear computes it; infinities saturate."""
@@ -47,7 +49,8 @@ def activation_quantisation(graph: Graph, node: Node) -> Quantisation:
     return Quantisation(
         scale=np.float32(scale.reshape(-1)[0]),
         zero_point=int(zero_point.reshape(-1)[0]),
-        signed=zero_point.dtype == np.int8,
+        signed=zero_point.dtype.kind == "i",
+        bits=8 * zero_point.dtype.itemsize,
     )
 
 
@@ -59,6 +62,11 @@ def zero_points(graph: Graph, node: Node) -> NDArray[Any]:
     if node.operator == "DequantizeLinear":
         dtype = _source_type(graph, node)
     return np.zeros(graph.constants[node.input(1)].shape, dtype)
+
+
+def signed_type(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """int8 or int16, as wide as ``dtype``."""
+    return np.dtype(f"i{dtype.itemsize}")
 
 
 def _source_type(graph: Graph, node: Node) -> np.dtype[Any]:

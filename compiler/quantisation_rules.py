@@ -9,8 +9,11 @@ from compiler.quantisation import (
     expect_quantised,
     quantised_constant,
     real_constant,
+    signed_type,
     zero_points,
 )
+
+_WORDS = (np.int8, np.uint8, np.int16, np.uint16)
 
 
 def has_constant_scale(graph: Graph, node: Node) -> str | None:
@@ -50,12 +53,13 @@ def is_per_tensor(graph: Graph, node: Node) -> str | None:
     return None if sizes == (1, 1) else f"{sizes[0]} scales and {sizes[1]} zero points"
 
 
-def is_eight_bit(graph: Graph, node: Node) -> str | None:
-    """Activations must be int8 or uint8; quantise with activation_type QInt8 or QUInt8."""
+def has_whole_bytes(graph: Graph, node: Node) -> str | None:
+    """Activations must be int8, uint8, int16 or uint16; quantise with activation_type QInt8, \
+    QUInt8, QInt16 or QUInt16."""
     if node.input(0) in graph.constants:
         return None
     dtype = zero_points(graph, node).dtype
-    return None if dtype in (np.int8, np.uint8) else str(dtype)
+    return None if dtype in _WORDS else str(dtype)
 
 
 def fits_its_constant(graph: Graph, node: Node) -> str | None:
@@ -73,7 +77,8 @@ def fits_its_constant(graph: Graph, node: Node) -> str | None:
 
 
 def has_quantised_weights(graph: Graph, node: Node) -> str | None:
-    """The weights must be an 8-bit constant behind a DequantizeLinear; quantise this node too."""
+    """The weights must be an 8- or 16-bit constant behind a DequantizeLinear; quantise this node \
+    too."""
     if quantised_constant(graph, node.input(1)) is not None:
         return None
     if real_constant(graph, node.input(1)) is not None:
@@ -81,29 +86,29 @@ def has_quantised_weights(graph: Graph, node: Node) -> str | None:
     return f"'{printable(node.input(1))}', computed at run time"
 
 
-def has_int8_weights(graph: Graph, node: Node) -> str | None:
-    """The weights must be 8-bit, and less their zero point fit int8; quantise with \
-    weight_type=QuantType.QInt8 and extra_options={'WeightSymmetric': True}."""
+def has_signed_weights(graph: Graph, node: Node) -> str | None:
+    """The weights must be of 8 or 16 bits, and less their zero point fit int8 or int16; quantise \
+    with weight_type=QuantType.QInt8 (or QInt16) and extra_options={'WeightSymmetric': True}."""
     weights = expect_quantised(graph, node.input(1))
-    if weights.values.dtype not in (np.int8, np.uint8):
+    if weights.values.dtype not in _WORDS:
         return str(weights.values.dtype)
-    if weights.values.dtype == np.int8 and not weights.zero_point.any():
+    if weights.values.dtype.kind == "i" and not weights.zero_point.any():
         return None
     along_axis = [1] * weights.values.ndim
     if weights.zero_point.size > 1:
         along_axis[weights.axis] = weights.zero_point.size
-    zero_point = weights.zero_point.astype(np.int16).reshape(along_axis)
-    difference = weights.values.astype(np.int16) - zero_point
-    limits = np.iinfo(np.int8)
+    zero_point = weights.zero_point.astype(np.int32).reshape(along_axis)
+    difference = weights.values.astype(np.int32) - zero_point
+    limits = np.iinfo(signed_type(weights.values.dtype))
     outside = difference[(difference < limits.min) | (difference > limits.max)]
     return str(outside[0]) if outside.size else None
 
 
 def has_symmetric_weights(graph: Graph, node: Node) -> str | None:
-    """The zero point of int8 weights must be 0; quantise with \
+    """The zero point of int8 and int16 weights must be 0; quantise with \
     extra_options={'WeightSymmetric': True}."""
     weights = expect_quantised(graph, node.input(1))
-    if weights.values.dtype != np.int8 or not weights.zero_point.any():
+    if weights.values.dtype.kind != "i" or not weights.zero_point.any():
         return None
     return str(weights.zero_point[weights.zero_point != 0][0])
 

@@ -6,6 +6,7 @@ into the clamp of the layer before, or become layers of multiplier 1, with the v
 
 from dataclasses import replace
 from math import inf, prod
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +35,7 @@ _AVERAGES = {"AveragePool", "GlobalAveragePool", "ReduceMean"}
 
 
 def lower(graph: Graph, segment: Segment, values: dict[str, Value], build: Build) -> Value:
-    """The value that a segment makes of the 8-bit tensors in ``values``; its layers join ``build``.
+    """The value that a segment makes of the tensors in ``values``; its layers join ``build``.
 
     Raises ``ModelError`` for two layers without quantisation between, and for scales, biases or
     shapes that no integer layer can have.
@@ -195,7 +196,7 @@ class _Lowering:
                 output=output,
                 shape=shape,
                 weights=weights if order is None else np.ascontiguousarray(weights[..., order]),
-                bias=integer_bias(linear),
+                bias=integer_bias(linear, tensor.bits),
                 multiplier=checked_multiplier(node, multiplier),
                 clamp=self._quantisation.limits,
             ),
@@ -204,7 +205,7 @@ class _Lowering:
 
     def _linear_input(
         self, linear: Linear
-    ) -> tuple[TensorSpec, NDArray[np.int8], NDArray[np.int64] | None]:
+    ) -> tuple[TensorSpec, NDArray[Any], NDArray[np.int64] | None]:
         """The map to convolve, the weights, and the order in memory of their input channels."""
         value, node = self._value, linear.node
         axis = linear.axis

@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from itertools import chain
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,8 +75,8 @@ class Schedule:
 
     def read_map(self, memory: NDArray[np.uint8], spec: TensorSpec) -> Bytes:
         """A copy of a feature map [height, width, channels] from ``memory``."""
-        values = self.programs[0].read_map(memory, spec)
-        return values.astype(np.int8) if spec.signed else values.astype(np.uint8)
+        elements: np.dtype[Any] = spec.dtype
+        return self.programs[0].read_map(memory, spec).astype(elements, copy=False)
 
     def run_host_step(self, memory: NDArray[np.uint8], step: HostStep) -> None:
         """What the host does between two programs."""

@@ -1,25 +1,40 @@
 """Every tensor of the model gets a fixed, capped shape; a symbolic batch becomes one image."""
 
+from dataclasses import dataclass
 from math import prod
 
 import onnx
-from onnx import shape_inference
+from onnx import TensorProto, shape_inference
 
-from arch.errors import ModelError
+from arch.errors import InputError, ModelError
+from compiler.graph import ONNX_DOMAINS
 from compiler.names import printable
 from compiler.onnx_file import MAX_ELEMENTS, MAX_RANK, first_line
 
 MAX_DIMENSION = 1 << 20
+_WIDE_OPSET = 21
+# Sizes to show as an example for [N, C, H, W] and shorter shapes.
+_EXAMPLE = (1, 3, 224, 224)
 
 
-def fix_input(model: onnx.ModelProto) -> onnx.ModelProto:
+@dataclass(frozen=True, kw_only=True)
+class InputShape:
+    """The shape that the user gives to the model's input ``name``."""
+
+    name: str
+    sizes: tuple[int, ...]
+
+
+def fix_input(model: onnx.ModelProto, shape: InputShape | None = None) -> onnx.ModelProto:
     """A copy of the model for one image, without the shapes claimed for other tensors.
 
-    Raises ``ModelError`` for input dimensions that are symbolic (but the batch) or beyond the caps.
+    ``shape`` says what the symbolic dimensions of the input are; the batch is one image anyway.
+    Raises ``ModelError`` for dimensions that stay symbolic or are beyond the caps, ``InputError``
+    for a ``shape`` of another input, or that contradicts the file.
     """
     fixed = onnx.ModelProto()
     fixed.CopyFrom(model)
-    _fix_inputs(fixed.graph)
+    _fix_inputs(fixed.graph, shape)
     del fixed.graph.value_info[:]
     for output in fixed.graph.output:
         # onnx's checker wants some shape here, even one without dimensions.
@@ -28,8 +43,11 @@ def fix_input(model: onnx.ModelProto) -> onnx.ModelProto:
     return fixed
 
 
-def infer_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
+def infer_shapes(model: onnx.ModelProto, *, propagate: bool = True) -> onnx.ModelProto:
     """A copy of a model from ``fix_input`` in which every tensor has a type and a fixed shape.
+
+    With ``propagate``, values of shapes are followed through the model; only for models of
+    supported operators, as others may fill memory with them.
 
     Raises ``ModelError`` for shapes that do not fit together, are not fixed or are beyond the caps.
     """
@@ -39,7 +57,7 @@ def infer_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
         output.type.tensor_type.ClearField("shape")
     try:
         inferred = shape_inference.infer_shapes(
-            bare, check_type=True, strict_mode=True, data_prop=True
+            bare, check_type=_knows_its_types(bare), strict_mode=True, data_prop=propagate
         )
     except (shape_inference.InferenceError, ValueError) as error:
         raise ModelError(
@@ -49,11 +67,44 @@ def infer_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
     return inferred
 
 
-def _fix_inputs(graph: onnx.GraphProto) -> None:
+def _knows_its_types(model: onnx.ModelProto) -> bool:
+    """Whether ONNX knows every type of the model in its opset.
+
+    QuantizeLinear and DequantizeLinear have 16 bits from opset 21 on; ONNX Runtime has had its own
+    of that kind before, which are read as ONNX's.
+    """
+    opset = next(item.version for item in model.opset_import if item.domain in ONNX_DOMAINS)
+    types = {tensor.data_type for tensor in model.graph.initializer}
+    return opset >= _WIDE_OPSET or not types & {TensorProto.INT16, TensorProto.UINT16}
+
+
+def _fix_inputs(graph: onnx.GraphProto, shape: InputShape | None) -> None:
     constants = {tensor.name for tensor in graph.initializer}
-    for item in graph.input:
-        if item.name not in constants:
-            _fix_input(item)
+    inputs = [item for item in graph.input if item.name not in constants]
+    if shape is not None:
+        _apply(shape, inputs)
+    for item in inputs:
+        _fix_input(item)
+
+
+def _apply(shape: InputShape, inputs: list[onnx.ValueInfoProto]) -> None:
+    named = [item for item in inputs if item.name == shape.name]
+    if not named:
+        known = ", ".join(f"'{printable(item.name)}'" for item in inputs[:8])
+        raise InputError(
+            f"--shape must name the model's input, which is {known or 'missing'}, "
+            f"got '{printable(shape.name)}'; write --shape NAME=1,3,224,224"
+        )
+    dims = named[0].type.tensor_type.shape.dim
+    sizes = [dim.dim_value if dim.HasField("dim_value") else None for dim in dims]
+    agrees = all(old in (None, new) for old, new in zip(sizes, shape.sizes, strict=False))
+    if len(sizes) != len(shape.sizes) or not agrees:
+        raise InputError(
+            f"--shape must fit the shape in the file, [{', '.join(_shown(dim) for dim in dims)}], "
+            f"got {list(shape.sizes)}; change only dimensions that are not numbers there"
+        )
+    for dim, size in zip(dims, shape.sizes, strict=True):
+        dim.dim_value = size
 
 
 def _fix_input(item: onnx.ValueInfoProto) -> None:
@@ -62,9 +113,13 @@ def _fix_input(item: onnx.ValueInfoProto) -> None:
     if dims and not dims[0].HasField("dim_value"):
         dims[0].dim_value = 1
     if any(not dim.HasField("dim_value") for dim in dims):
+        sizes = [
+            dim.dim_value if dim.HasField("dim_value") else size
+            for dim, size in zip(dims, (*_EXAMPLE, *[1] * len(dims)), strict=False)
+        ]
         raise ModelError(
-            f"input '{printable(item.name)}' must have a fixed shape, got {shown}; fix it with "
-            "python -m onnxruntime.tools.make_dynamic_shape_fixed before quantising"
+            f"input '{printable(item.name)}' must have a fixed shape, got {shown}; give it one, "
+            f"such as --shape {printable(item.name)}={','.join(map(str, sizes))}"
         )
     fits = all(1 <= dim.dim_value <= MAX_DIMENSION for dim in dims)
     if len(dims) not in (2, 3, 4) or dims[0].dim_value != 1 or not fits:

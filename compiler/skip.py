@@ -4,7 +4,6 @@ from dataclasses import replace
 
 from arch.layers import ConvShape, FeatureMap, Window
 from compiler.fusion import FusedLayer
-from compiler.memory_map import MapPlace
 from compiler.plan import Plan
 from compiler.views import View, Views
 from sim.network import Conv, TensorSpec
@@ -50,8 +49,8 @@ def _without_stride(layer: Conv, spec: TensorSpec) -> Conv:
 
 def _view(whole: View, stride: tuple[int, int]) -> View:
     place = whole.place
-    thinned = MapPlace(
-        address=place.address,
+    thinned = replace(
+        place,
         pixel_pitch=place.pixel_pitch * stride[1],
         row_pitch=place.row_pitch * stride[0],
     )

@@ -11,6 +11,7 @@ from compiler import quantisation_rules as quantisation
 from compiler.graph import ONNX_DOMAINS, Graph, Node
 from compiler.integer_operators import INTEGER_OPERATORS, MICROSOFT
 from compiler.names import node_label, printable
+from compiler.onnx_file import OPSETS
 from compiler.operators import FUNCTIONS, HOST
 
 Rule = Callable[[Graph, Node], str | None]
@@ -31,7 +32,7 @@ class Operator:
 _WEIGHTS: tuple[Rule, ...] = (
     quantisation.has_quantised_weights,
     quantisation.has_symmetric_weights,
-    quantisation.has_int8_weights,
+    quantisation.has_signed_weights,
     quantisation.scales_output_channels,
     quantisation.fits_its_weights,
 )
@@ -48,7 +49,7 @@ _SCALES: tuple[Rule, ...] = (
     quantisation.is_not_blocked,
     quantisation.keeps_its_type,
     quantisation.is_per_tensor,
-    quantisation.is_eight_bit,
+    quantisation.has_whole_bytes,
 )
 _QUANTISATION_ATTRIBUTES = frozenset({"axis", "block_size", "output_dtype", "saturate"})
 _FUNCTION_ATTRIBUTES = {
@@ -73,7 +74,7 @@ _CONSTANT = (
 
 OPERATORS: dict[str, Operator] = {
     name: Operator(
-        becomes="a table of 256 bytes",
+        becomes="a table: of 256 bytes, or of 256 segments of a line for 16 bits",
         attributes=frozenset(_FUNCTION_ATTRIBUTES.get(name, ())),
         rules=_FUNCTION_RULES.get(name, ()),
     )
@@ -202,39 +203,43 @@ OPERATORS: dict[str, Operator] = {
     "Unsqueeze": Operator(becomes="nothing: the same bytes"),
 }
 
-_QUANTISE = (
-    "onnxruntime.quantization.quantize_static with quant_format=QuantFormat.QDQ and "
-    "weight_type=QuantType.QInt8 (examples/digits/train.py shows how)"
-)
+_QUANTISE = "quantise the float model with `tilewright quantise`"
 _ON_HOST = "remove it from the model and compute it on the host"
 # What to do about operators that people meet often.
 _REMEDIES = {
     "ArgMin": "use a Neg and an ArgMax",
-    "ConvInteger": f"quantise with {_QUANTISE}",
+    "ConvInteger": _QUANTISE,
     "ConvTranspose": "use a network without it",
-    "DynamicQuantizeLinear": f"quantise with {_QUANTISE}",
+    "DynamicQuantizeLinear": _QUANTISE,
     "InstanceNormalization": "train with BatchNormalization, which needs no run-time statistics",
     "LayerNormalization": "train with BatchNormalization, which needs no run-time statistics",
-    "MatMulInteger": f"quantise with {_QUANTISE}",
-    "Pad": "give the padding to the pads of the Conv or pooling that follows",
+    "MatMulInteger": _QUANTISE,
     "NonMaxSuppression": _ON_HOST,
-    "Shape": "export the model with fixed shapes, and run onnxruntime.quantization.preprocess",
+    "Pad": "give the padding to the pads of the Conv or pooling that follows",
+    "Shape": "export the model with fixed shapes, and quantise it with `tilewright quantise`",
     "TopK": _ON_HOST,
 }
 
 
 def check_operators(model: onnx.ModelProto) -> None:
-    """Before shapes are known: raise ``ModelError`` for an unsupported operator or attribute.
-
-    Also for a model without any quantisation.
-    """
+    """Before shapes are known: raise ``ModelError`` for an unsupported operator or attribute."""
     for node in model.graph.node:
         _check_operator(node)
-    quantised = {"QuantizeLinear", *INTEGER_OPERATORS}
-    if not any(node.op_type in quantised for node in model.graph.node):
+
+
+def check_quantised(model: onnx.ModelProto) -> None:
+    """Raise ``ModelError`` for a model without any quantisation."""
+    if not is_quantised(model):
         raise ModelError(
-            f"the model is not quantised, it has no QuantizeLinear; run {_QUANTISE} on it first"
+            "the model must be quantised, got a float one; "
+            "give images to calibrate it with: --calibrate IMAGES.npz"
         )
+
+
+def is_quantised(model: onnx.ModelProto) -> bool:
+    """Whether any node of the model makes 8-bit activations."""
+    quantised = {"DynamicQuantizeLinear", "QuantizeLinear", *INTEGER_OPERATORS}
+    return any(node.op_type in quantised for node in model.graph.node)
 
 
 def check_rules(graph: Graph) -> None:
@@ -256,9 +261,15 @@ def rule_text(rule: Rule) -> tuple[str, str]:
 
 def support_page() -> str:
     """The supported operators with attributes and rules, as Markdown."""
-    on_host = _listed(frozenset(HOST))
-    lines = ["# Supported ONNX operators", ""]
-    lines += [f"On the machine, but for {on_host}: ONNX Runtime runs those on the host.", ""]
+    lines = [
+        "# Supported ONNX operators",
+        "",
+        f"Of the operator sets (opsets) {OPSETS.start} to {OPSETS.stop - 1}, in quantised models "
+        "and in float ones to calibrate.",
+        "",
+        f"On the machine, but for {_listed(frozenset(HOST))}: ONNX Runtime runs those on the host.",
+        "",
+    ]
     for name, operator in sorted(OPERATORS.items()):
         where = "**Runs on the host**, by ONNX Runtime. " if name in HOST else ""
         lines += [f"## {name}", "", f"{where}Becomes {operator.becomes}.", ""]
@@ -301,7 +312,7 @@ def _check_operator(node: onnx.NodeProto) -> None:
     if domain not in (known if integer is None else {integer.domain}):
         raise ModelError(
             f"{label}: operators must come from the domain ai.onnx, got "
-            f"'{printable(node.domain)}'; quantise with {_QUANTISE}"
+            f"'{printable(node.domain)}'; {_QUANTISE}"
         )
     attributes = OPERATORS[name].attributes if integer is None else integer.attributes
     unknown = [item.name for item in node.attribute if item.name not in attributes]

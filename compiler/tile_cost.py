@@ -28,7 +28,7 @@ class Room:
     first_bank: int
     banks: int
     input_pitch: int | None = None
-    """Bytes from pixel to pixel of an input that is on chip; None if it comes from memory."""
+    """Elements from pixel to pixel of an input that is on chip; None if it comes from memory."""
     input_scattered: bool = False
     """Whether the input's pixels do not lie side by side in memory."""
     other_on_chip: bool = False
@@ -106,11 +106,13 @@ class Work:
     def sizes_on_chip(self, tile: Tile) -> tuple[int, int, int]:
         """Bytes of a slot of inputs, second operands and outputs; 0 for what needs none."""
         height, width = self.source(tile)
-        outputs = tile.height * tile.width * tile.channels
-        inputs = height * width * (tile.channels if self.shape.conv is None else self.block)
+        element = self._config.activation_bytes
+        outputs = tile.height * tile.width * tile.channels * element
+        block = tile.channels if self.shape.conv is None else self.block
+        inputs = height * width * block * element
         operands = 0
         if self.shape.operand is not Operand.NONE:
-            operands = outputs if self.shape.operand is Operand.MAP else tile.channels
+            operands = outputs if self.shape.operand is Operand.MAP else tile.channels * element
         room = self.room
         return (
             0 if room.input_pitch is not None else inputs,
@@ -144,6 +146,8 @@ class Work:
         """Cycles of the memory's read side."""
         config, conv, room = self._config, self.shape.conv, self.room
         rate = config.memory_bytes_per_cycle
+        # Elements in a cycle.
+        elements = rate / config.activation_bytes
         height, width = self.source(tile)
         pixels = tiles * height * width
         cycles = 0.0
@@ -156,25 +160,26 @@ class Work:
             if room.input_pitch is None:
                 inputs = pixels * (conv.ifmap.channels if whole else self._channels)
                 again = tile.order is Order.CHANNELS_OUTER and whole and tiles > counts.inputs
-                cycles += inputs * (groups if again else 1) / rate
+                cycles += inputs * (groups if again else 1) / elements
                 if not whole:
                     cycles += pixels * len(self.sizes) * _ROW_CYCLES
                 elif room.input_scattered:
                     cycles += pixels * (groups if again else 1) * _ROW_CYCLES
                 cycles += tiles * height * _ROW_CYCLES if width < conv.ifmap.width else 0
         elif room.input_pitch is None:
-            cycles += pixels * self.shape.window.ifmap.channels / rate
+            cycles += pixels * self.shape.window.ifmap.channels / elements
             cycles += pixels * groups * _ROW_CYCLES if groups > 1 else 0
         if self.shape.operand is Operand.MAP and not room.other_on_chip:
             ofmap = self.shape.window.ofmap
-            cycles += ofmap.elements / rate
+            cycles += ofmap.elements / elements
             cycles += ofmap.height * ofmap.width * groups * _ROW_CYCLES if groups > 1 else 0
         return cycles
 
     def _store_cycles(self, tile: Tile, groups: int) -> float:
         """Cycles of the memory's write side."""
         ofmap = self.shape.window.ofmap
-        cycles = ofmap.elements / self._config.memory_bytes_per_cycle
+        config = self._config
+        cycles = ofmap.elements * config.activation_bytes / config.memory_bytes_per_cycle
         if tile.width < ofmap.width:
             cycles += ofmap.height * ceil_div(ofmap.width, tile.width) * _ROW_CYCLES
         if groups > 1:

@@ -142,7 +142,7 @@ def _refuse(name: str, shape: LayerShape, config: AcceleratorConfig) -> Choice:
     extent = halo_size(window.window, window.ifmap, 1, 1)
     channels = window.ifmap.channels
     channels = min(config.cols, channels) if conv is None else _least_block(channels, config.rows)
-    need = extent[0] * extent[1] * channels
+    need = extent[0] * extent[1] * channels * config.activation_bytes
     have = (config.activation_banks - 1) * config.activation_bank_bytes
     raise CompileError(
         f"{name}: {channels} input channels of one output pixel must fit the activation buffer "

@@ -1,4 +1,4 @@
-"""The integer network under construction, and the 8-bit tensors that its layers pass on."""
+"""The integer network under construction, and the tensors that its layers pass on."""
 
 from dataclasses import dataclass, field, replace
 
@@ -22,7 +22,7 @@ _MAX_SHUFFLE_WEIGHTS = 1 << 26
 
 @dataclass(frozen=True, kw_only=True)
 class Value:
-    """An 8-bit tensor of the network, and how an ONNX tensor's elements lie in its bytes."""
+    """A quantised tensor of the network, and how an ONNX tensor's elements lie in it."""
 
     tensor: TensorSpec
     layout: Layout
@@ -50,6 +50,7 @@ class Build:
             signed=quantisation.signed,
             scale=quantisation.scale,
             zero_point=quantisation.zero_point,
+            bits=quantisation.bits,
         )
 
     def shaped(self, tensor: TensorSpec, shape: FeatureMap) -> TensorSpec:
@@ -164,10 +165,11 @@ def checked_multiplier(node: Node, multiplier: NDArray[np.float32]) -> NDArray[n
 
 def is_quantised_as(tensor: TensorSpec, quantisation: Quantisation) -> bool:
     """Whether the tensor's bytes already mean what ``quantisation`` says."""
-    return (tensor.scale, tensor.zero_point, tensor.signed) == (
+    return (tensor.scale, tensor.zero_point, tensor.signed, tensor.bits) == (
         quantisation.scale,
         quantisation.zero_point,
         quantisation.signed,
+        quantisation.bits,
     )
 
 

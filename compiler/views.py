@@ -86,8 +86,9 @@ def find_views(network: Network) -> Views:
 
     def view(spec: TensorSpec) -> View:
         if spec.name not in views:
-            roots[spec.name] = spec.shape.elements
-            views[spec.name] = View(root=spec.name, place=MapPlace.packed(0, spec.shape))
+            roots[spec.name] = spec.shape.elements * spec.bytes
+            place = MapPlace.packed(0, spec.shape, spec.bytes)
+            views[spec.name] = View(root=spec.name, place=place)
         return views[spec.name]
 
     # Backwards, so that an outer concatenation comes before the parts of its parts.
@@ -106,7 +107,7 @@ def find_views(network: Network) -> Views:
             views[layer.output.name] = replace(whole, place=whole.place.at(*layer.start))
         elif isinstance(layer, Alias):
             whole = view(layer.input)
-            packed = MapPlace.packed(whole.place.address, layer.output.shape)
+            packed = MapPlace.packed(whole.place.address, layer.output.shape, layer.output.bytes)
             views[layer.output.name] = replace(whole, place=packed)
         else:
             view(layer.output)

@@ -15,7 +15,7 @@ _READ_STAGES = BUFFER_READ_LATENCY - 1
 
 
 class Accumulators(wiring.Component):
-    """Two halves of entries of ``cols`` 32-bit sums; entry address = {half, entry of the half}.
+    """Two halves of entries of ``cols`` sums; entry address = {half, entry of the half}.
 
     Takes a row of psums in every cycle. A psum that arrives in cycle c is in its entry for every
     read requested in cycle c + ACCUMULATE_LATENCY or later, of either kind: psums must not be added
@@ -42,7 +42,7 @@ class Accumulators(wiring.Component):
                 "address": In(address_bits),
                 "first": In(1),
                 "psums": In(data.ArrayLayout(signed(config.psum_bits), config.cols)),
-                "drain": In(DrainPort(address_bits=address_bits, columns=config.cols)),
+                "drain": In(DrainPort(config)),
                 "conflict": Out(1),
                 "read": Out(1),
                 "write": Out(1),

@@ -1,4 +1,4 @@
-"""Banked on-chip buffer with vector accesses at any byte address."""
+"""Banked on-chip buffer with vector accesses at the address of any element."""
 
 from dataclasses import dataclass
 
@@ -45,21 +45,24 @@ def _clash(m: Module, accesses: list[_Access], name: str) -> Value:
 
 
 class BankedBuffer(wiring.Component):
-    """A buffer of ``banks`` x ``words`` x ``lanes`` bytes; byte address = {bank, word, lane}.
+    """A buffer of ``banks`` x ``words`` x ``lanes`` elements of ``width`` bits.
 
-    Element e of an access at byte address a is byte a + e, modulo the buffer. Each bank has one
+    Byte address = {bank, word, lane, byte of the element}; the last part, which elements of 8 bits
+    do not have, does not count. Element e of an access lies e elements after that at its address,
+    modulo the buffer. Each bank has one
     read and one write port in each lane; accesses that share no (bank, lane) go on side by side,
     also within one bank.
 
     Reading takes BUFFER_READ_LATENCY = 3 cycles (memory, output register, rotation), writing
-    BUFFER_WRITE_LATENCY = 2 (rotation, memory); both take a new access in every cycle. A byte that
-    is requested one cycle after the request that overwrites it may read as anything (in simulation
-    as the older byte): block RAMs differ there, and nothing here depends on it.
+    BUFFER_WRITE_LATENCY = 2 (rotation, memory); both take a new access in every cycle. An
+    element that is requested one cycle after the request that overwrites it may read as anything
+    (in simulation as the older one): block RAMs differ there, and nothing here depends on it.
 
     The sizes are not checked here: AcceleratorConfig has seen to them.
 
     Args:
-        lanes: bytes in a word; a power of two, at least 2.
+        width: bits of an element; 8 times a power of two.
+        lanes: elements in a word; a power of two, at least 2.
         words: words in a bank; a power of two, at least 2.
         banks: a power of two.
         readers: elements of each read port, at most ``lanes``.
@@ -75,23 +78,27 @@ class BankedBuffer(wiring.Component):
     def __init__(
         self,
         *,
+        width: int = 8,
         lanes: int,
         words: int,
         banks: int,
         readers: tuple[int, ...],
         writers: tuple[int, ...],
     ) -> None:
-        self.lanes, self.words, self.banks = lanes, words, banks
+        self.width, self.lanes, self.words, self.banks = width, lanes, words, banks
         self.readers, self.writers = readers, writers
-        self.address_bits = (lanes * words * banks).bit_length() - 1
+        # Low bits of an address that name a byte of an element.
+        self._byte_bits = (width // 8).bit_length() - 1
+        self.address_bits = (lanes * words * banks).bit_length() - 1 + self._byte_bits
         self._lane_bits = lanes.bit_length() - 1
         self._word_bits = words.bit_length() - 1
+        bits = self.address_bits
         reads = {
-            f"read{index}": In(ReadPort(address_bits=self.address_bits, elements=elements))
+            f"read{index}": In(ReadPort(address_bits=bits, elements=elements, width=width))
             for index, elements in enumerate(readers)
         }
         writes = {
-            f"write{index}": In(WritePort(address_bits=self.address_bits, elements=elements))
+            f"write{index}": In(WritePort(address_bits=bits, elements=elements, width=width))
             for index, elements in enumerate(writers)
         }
         super().__init__({**reads, **writes, "conflict": Out(1)})
@@ -101,7 +108,7 @@ class BankedBuffer(wiring.Component):
         m = Module()
         memories = [
             [
-                Memory(shape=8, depth=self.words, init=[], attrs={"no_rw_check": 1})
+                Memory(shape=self.width, depth=self.words, init=[], attrs={"no_rw_check": 1})
                 for _ in range(self.lanes)
             ]
             for _ in range(self.banks)
@@ -114,8 +121,12 @@ class BankedBuffer(wiring.Component):
         m.d.sync += self.conflict.eq(_clash(m, reads, "read") | _clash(m, writes, "write"))
         return m
 
+    def _bit(self, lane: Value) -> Value:
+        """The first bit of a lane in a word."""
+        return Cat(Const(0, self.width.bit_length() - 1), lane)
+
     def _locate(self, m: Module, lanes: Value, address: Value, name: str) -> _Access:
-        """The rows of an access at ``address`` that wants ``lanes`` in them."""
+        """The rows of an access at the element ``address`` that wants ``lanes`` in them."""
         low, first = address[: self._lane_bits], address[self._lane_bits :]
         word, bank_of = first[: self._word_bits], first[self._word_bits :]
         next_word = Signal.like(word, name=f"{name}_next_word")
@@ -142,10 +153,11 @@ class BankedBuffer(wiring.Component):
         ports = [getattr(self, f"read{index}") for index in range(len(self.readers))]
         accesses = []
         for index, port in enumerate(ports):
-            low = port.address[: self._lane_bits]
+            address = port.address[self._byte_bits :]
+            low = address[: self._lane_bits]
             lanes = Signal(self.lanes, name=f"read{index}_lanes")
             m.d.comb += lanes.eq(Mux(port.valid, _rotated(port.mask, low, self.lanes), 0))
-            accesses.append(self._locate(m, lanes, port.address, f"read{index}"))
+            accesses.append(self._locate(m, lanes, address, f"read{index}"))
         rows = []
         for bank, row in enumerate(memories):
             outputs = []
@@ -157,7 +169,7 @@ class BankedBuffer(wiring.Component):
                 m.d.comb += [port.addr.eq(address), port.en.eq(1)]
                 outputs.append(port.data)
             # Second stage: an output register for each memory.
-            held = Signal(8 * self.lanes, name=f"bank{bank}_row", reset_less=True)
+            held = Signal(self.width * self.lanes, name=f"bank{bank}_row", reset_less=True)
             m.d.sync += held.eq(Cat(outputs))
             rows.append(held)
         for index, (port, access) in enumerate(zip(ports, accesses, strict=True)):
@@ -168,7 +180,8 @@ class BankedBuffer(wiring.Component):
         self, m: Module, port: wiring.PureInterface, access: _Access, rows: list[Value], name: str
     ) -> None:
         """Third stage: take the two rows of ``access`` and rotate them to its elements."""
-        selected = Cat(port.address[: self._lane_bits], *access.banks)
+        low = port.address[self._byte_bits :][: self._lane_bits]
+        selected = Cat(low, *access.banks)
         for stage in range(2):
             held = Signal(len(selected), name=f"{name}_select{stage}", reset_less=True)
             m.d.sync += held.eq(selected)
@@ -179,7 +192,7 @@ class BankedBuffer(wiring.Component):
             Array(rows)[selected[self._lane_bits + start :][:bank_bits]] for start in (0, bank_bits)
         )
         data = Signal.like(port.data, name=f"{name}_data", reset_less=True)
-        m.d.sync += data.eq(Cat(first, second) >> Cat(Const(0, 3), low))
+        m.d.sync += data.eq(Cat(first, second) >> self._bit(low))
         m.d.comb += port.data.eq(data)
 
     def _write(self, m: Module, memories: list[list[Memory]]) -> list[_Access]:
@@ -187,14 +200,15 @@ class BankedBuffer(wiring.Component):
         for index in range(len(self.writers)):
             # First stage: mask and data rotated to the lanes.
             port, name = getattr(self, f"write{index}"), f"write{index}"
-            low = port.address[: self._lane_bits]
+            wanted = port.address[self._byte_bits :]
+            low = wanted[: self._lane_bits]
             lanes = Signal(self.lanes, name=f"{name}_lanes")
-            address = Signal.like(port.address, name=f"{name}_address", reset_less=True)
-            data = Signal(8 * self.lanes, name=f"{name}_data", reset_less=True)
+            address = Signal(len(wanted), name=f"{name}_address", reset_less=True)
+            data = Signal(self.width * self.lanes, name=f"{name}_data", reset_less=True)
             m.d.sync += [
                 lanes.eq(Mux(port.valid, _rotated(port.mask, low, self.lanes), 0)),
-                address.eq(port.address),
-                data.eq(_rotated(port.data, Cat(Const(0, 3), low), 8 * self.lanes)),
+                address.eq(wanted),
+                data.eq(_rotated(port.data, self._bit(low), self.width * self.lanes)),
             ]
             accesses.append(self._locate(m, lanes, address, name))
             rotated.append(data)
@@ -202,12 +216,12 @@ class BankedBuffer(wiring.Component):
             for lane, memory in enumerate(row):
                 port = memory.write_port()
                 enable: Value = Const(0)
-                address, data = accesses[0].words[lane], rotated[0].word_select(lane, 8)
+                address, data = accesses[0].words[lane], rotated[0].word_select(lane, self.width)
                 for index, access in enumerate(accesses):
                     hit = access.hits[bank][lane]
                     enable = enable | hit
                     if index:
                         address = Mux(hit, access.words[lane], address)
-                        data = Mux(hit, rotated[index].word_select(lane, 8), data)
+                        data = Mux(hit, rotated[index].word_select(lane, self.width), data)
                 m.d.comb += [port.addr.eq(address), port.data.eq(data), port.en.eq(enable)]
         return accesses

@@ -1,6 +1,6 @@
 """Checks commands and hands each to its engine's queue."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import data, stream, wiring
@@ -8,12 +8,16 @@ from amaranth.lib.wiring import In, Out
 
 from arch.commands import (
     COMMAND_BITS,
+    EXECUTE_LOOPS,
     FORMATS,
     OPCODE_BITS,
+    POST_LOOPS,
     CommandFormat,
     Engine,
     LoadTarget,
     PostOperand,
+    PostSource,
+    walk_fields,
 )
 from arch.config import TABLES, AcceleratorConfig
 from hw.interfaces import command_layout, command_stream, counts_layout
@@ -24,7 +28,8 @@ def unused_bits(format_: CommandFormat, config: AcceleratorConfig) -> int:
     """The bits of a 512-bit command that ``config`` gives no meaning to, as a mask."""
     mask = (1 << COMMAND_BITS) - 1
     for field in format_.fields:
-        used = (1 << field.used_bits(config)) - 1
+        # All bits of a signed field have one: they continue its sign.
+        used = (1 << (field.bits if field.signed else field.used_bits(config))) - 1
         mask &= ~(used << format_.offsets[field.name])
     return mask
 
@@ -40,7 +45,10 @@ class CommandDecoder(wiring.Component):
     A command is illegal, and is never taken, if
 
     - its opcode is not an engine's;
-    - a bit is set that has no meaning in this configuration;
+    - a bit is set that has no meaning in this configuration, or is no copy of the sign of a field
+      that is wider than this configuration uses;
+    - an address, pitch, offset or width in activations or weights, or a row of them, is not a
+      multiple of their bytes;
     - a wait asks for more than has been dispatched to that engine before:
       (dispatched - wait) mod 2^16 >= 2^15;
     - LOAD, STORE: row_bytes is 0;
@@ -102,6 +110,12 @@ class CommandDecoder(wiring.Component):
         layout = command_layout(engine)
         command = data.View(layout, self.commands.payload[: layout.size])
         yield (self.commands.payload & unused_bits(FORMATS[engine], self.config)).any()
+        for field in FORMATS[engine].fields:
+            used = field.used_bits(self.config)
+            if field.signed and used < field.bits:
+                above = command[field.name][used - 1 :]
+                yield above.any() & ~above.all()
+        yield from self._broken_elements(engine, command)
         for other in Engine:
             name = other.name.lower()
             yield behind(self.dispatched[name], command[f"wait_{name}"])
@@ -109,15 +123,43 @@ class CommandDecoder(wiring.Component):
             yield command.row_bytes == 0
         if engine is Engine.LOAD:
             whole_words = (LoadTarget.PARAMETER, LoadTarget.TABLE)
-            yield command.target.matches(*whole_words) & self._misaligned(command)
+            unit = self.config.bus_bytes
+            yield command.target.matches(*whole_words) & _misaligned(command, unit)
         if engine is Engine.POST:
             yield command.channels >= self.config.cols
             yield command.operand > max(PostOperand)
             yield command.table > TABLES
 
-    def _misaligned(self, command: data.View) -> Value:
-        """Whether a row of a transfer begins or ends within a bus beat, at either end."""
-        offset = self.config.bus_bytes - 1
-        first = command.dram_address | command.row_bytes | command.buffer_address
-        pitch = command.dram_pitch | command.buffer_pitch
-        return (first & offset).any() | ((command.rows != 0) & (pitch & offset).any())
+    def _broken_elements(self, engine: Engine, command: data.View) -> Iterator[Value]:
+        """A bit for each rule on whole elements that ``command`` breaks."""
+        unit, weight = self.config.activation_bytes, self.config.weight_bytes
+        if engine is Engine.EXECUTE and weight > 1:
+            yield (command.weight_address & weight - 1).any()
+        if engine is Engine.LOAD and weight > 1:
+            yield (command.target == LoadTarget.WEIGHT) & _misaligned(command, weight)
+        if unit == 1:
+            return
+        if engine is Engine.LOAD:
+            yield (command.target == LoadTarget.ACTIVATION) & _misaligned(command, unit)
+        if engine is Engine.STORE:
+            yield _misaligned(command, unit)
+        if engine is Engine.EXECUTE:
+            yield _broken(command, walk_fields(EXECUTE_LOOPS), unit)
+        if engine is Engine.POST:
+            walk = _broken(command, walk_fields(POST_LOOPS), unit)
+            yield (command.source == PostSource.ACTIVATION) & walk
+            yield _broken(command, ("out_address", "out_py", "out_px"), unit)
+            yield _broken(command, ("operand_address", "operand_py", "operand_px"), unit)
+
+
+def _misaligned(command: data.View, unit: int) -> Value:
+    """Whether a row of a transfer begins or ends within ``unit`` bytes, at either end."""
+    first = command.dram_address | command.row_bytes | command.buffer_address
+    pitch = command.dram_pitch | command.buffer_pitch
+    return (first & unit - 1).any() | ((command.rows != 0) & (pitch & unit - 1).any())
+
+
+def _broken(command: data.View, names: Iterable[str], unit: int) -> Value:
+    """Whether one of the fields is no multiple of ``unit``."""
+    places = (unit - 1).bit_length()
+    return Cat(command[name][:places] for name in names).any()

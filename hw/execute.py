@@ -9,7 +9,7 @@ from arch.config import AcceleratorConfig
 from arch.timing import ACCUMULATE_LATENCY, BUFFER_READ_LATENCY, array_latency
 from hw.accumulators import Accumulators
 from hw.delay import delayed
-from hw.interfaces import ReadPort, command_layout, command_stream
+from hw.interfaces import activation_port, command_layout, command_stream, weight_port
 from hw.post import DrainPort
 from hw.systolic import WeightStationaryArray
 from hw.vector_streamer import VectorStreamer
@@ -63,15 +63,9 @@ class ExecuteEngine(wiring.Component):
         super().__init__(
             {
                 "commands": In(command_stream(Engine.EXECUTE)),
-                "activation": Out(
-                    ReadPort(address_bits=config.activation_address_bits, elements=config.rows)
-                ),
-                "weight": Out(
-                    ReadPort(address_bits=config.weight_address_bits, elements=config.cols)
-                ),
-                "drain": In(
-                    DrainPort(address_bits=config.accumulator_address_bits, columns=config.cols)
-                ),
+                "activation": Out(activation_port(config, config.rows)),
+                "weight": Out(weight_port(config)),
+                "drain": In(DrainPort(config)),
                 "conflict": Out(1),
                 "done": Out(1),
                 **{event: Out(1) for event in events},
@@ -132,9 +126,10 @@ class ExecuteEngine(wiring.Component):
     ) -> None:
         """What the buffers answer goes into the array."""
         stages = BUFFER_READ_LATENCY
+        bits = self.config.activation_bits
         lanes = delayed(m, streamer.lanes, stages=stages)
-        padding = delayed(m, streamer.command.padding, stages=stages)
-        flip = delayed(m, streamer.command.unsigned, stages=stages) << 7
+        padding = delayed(m, streamer.command.padding[:bits], stages=stages)
+        flip = delayed(m, streamer.command.unsigned, stages=stages) << bits - 1
         m.d.comb += [
             array.weight_valid.eq(delayed(m, walker.port.valid, stages=stages)),
             array.weight_row.eq(delayed(m, walker.row, stages=stages)),
@@ -142,7 +137,7 @@ class ExecuteEngine(wiring.Component):
             array.swap.eq(delayed(m, streamer.swap, stages=stages)),
             array.activations.as_value().eq(
                 Cat(
-                    Mux(lanes[lane], self.activation.data.word_select(lane, 8), padding) ^ flip
+                    Mux(lanes[lane], self.activation.data.word_select(lane, bits), padding) ^ flip
                     for lane in range(self.config.rows)
                 )
             ),

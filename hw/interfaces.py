@@ -31,39 +31,65 @@ counts_layout = data.StructLayout({engine.name.lower(): COUNT_BITS for engine in
 
 
 class ReadPort(wiring.Signature):
-    """A vector read of ``elements`` bytes at any byte address, as its user drives it.
+    """A vector read of ``elements`` elements of ``width`` bits, as its user drives it.
 
-    ``data`` follows a request (``valid``) by BUFFER_READ_LATENCY cycles. Elements whose ``mask``
-    bit is clear are not read, and their data is arbitrary.
+    ``address`` counts bytes and may be that of any element. ``data`` follows a request (``valid``)
+    by BUFFER_READ_LATENCY cycles. Elements whose ``mask`` bit is clear are not read, and their data
+    is arbitrary.
     """
 
-    def __init__(self, *, address_bits: int, elements: int) -> None:
+    def __init__(self, *, address_bits: int, elements: int, width: int = 8) -> None:
         super().__init__(
             {
                 "valid": Out(1),
                 "address": Out(address_bits),
                 "mask": Out(elements),
-                "data": In(8 * elements),
+                "data": In(width * elements),
             }
         )
 
 
 class WritePort(wiring.Signature):
-    """A vector write of ``elements`` bytes at any byte address, as its user drives it.
+    """A vector write of ``elements`` elements of ``width`` bits, as its user drives it.
 
-    Elements whose ``mask`` bit is clear stay as they are. A read request sees the bytes from
-    BUFFER_WRITE_LATENCY cycles later on.
+    ``address`` counts bytes and may be that of any element. Elements whose ``mask`` bit is clear
+    stay as they are. A read request sees the others from BUFFER_WRITE_LATENCY cycles later on.
     """
 
-    def __init__(self, *, address_bits: int, elements: int) -> None:
+    def __init__(self, *, address_bits: int, elements: int, width: int = 8) -> None:
         super().__init__(
             {
                 "valid": Out(1),
                 "address": Out(address_bits),
                 "mask": Out(elements),
-                "data": Out(8 * elements),
+                "data": Out(width * elements),
             }
         )
+
+
+def activation_port(config: AcceleratorConfig, elements: int) -> ReadPort:
+    """A read port of the activation buffer."""
+    return ReadPort(
+        address_bits=config.activation_address_bits,
+        elements=elements,
+        width=config.activation_bits,
+    )
+
+
+def activation_write_port(config: AcceleratorConfig, elements: int) -> WritePort:
+    """A write port of the activation buffer."""
+    return WritePort(
+        address_bits=config.activation_address_bits,
+        elements=elements,
+        width=config.activation_bits,
+    )
+
+
+def weight_port(config: AcceleratorConfig) -> ReadPort:
+    """The read port of the weight buffer: a row of the array."""
+    return ReadPort(
+        address_bits=config.weight_address_bits, elements=config.cols, width=config.weight_bits
+    )
 
 
 def address_channel() -> data.StructLayout:

@@ -9,7 +9,6 @@ from arch.config import AcceleratorConfig
 from arch.timing import BUFFER_WRITE_LATENCY
 from hw.burst import BurstSplitter, burst_layout, connect_transfers, valid_lanes
 from hw.interfaces import MemoryReader, WritePort, command_layout, command_stream
-from hw.table import ADDRESS_BITS as TABLE_ADDRESS_BITS
 
 _FROM_BURST = ("buffer_address", "first_lane", "last_lane", "last")
 
@@ -42,8 +41,8 @@ class LoadEngine(wiring.Component):
     Members:
         commands: Load commands whose waits are over.
         memory: The read half of the bus. ``r`` is always ready.
-        activation, weight, parameter, table: Write ports of ``bus_bytes`` elements at any byte
-            address.
+        activation, weight, parameter, table: Write ports of a beat at the address of any
+            element.
         abort: No burst is offered any more but one that is already offered.
         quiet: Nothing is on the bus, and with ``abort`` nothing will be.
         idle: All commands taken are done.
@@ -55,15 +54,17 @@ class LoadEngine(wiring.Component):
 
     def __init__(self, *, config: AcceleratorConfig) -> None:
         self._config = config
-        address_bits = {
-            LoadTarget.ACTIVATION: config.activation_address_bits,
-            LoadTarget.WEIGHT: config.weight_address_bits,
-            LoadTarget.PARAMETER: config.parameter_buffer_bytes.bit_length() - 1,
-            LoadTarget.TABLE: TABLE_ADDRESS_BITS,
+        buffers = {
+            LoadTarget.ACTIVATION: (config.activation_address_bits, config.activation_bits),
+            LoadTarget.WEIGHT: (config.weight_address_bits, config.weight_bits),
+            LoadTarget.PARAMETER: (config.parameter_buffer_bytes.bit_length() - 1, 8),
+            LoadTarget.TABLE: (config.table_address_bits, 8),
         }
         ports = {
-            target.name.lower(): Out(WritePort(address_bits=bits, elements=config.bus_bytes))
-            for target, bits in address_bits.items()
+            target.name.lower(): Out(
+                WritePort(address_bits=bits, elements=config.bus_bits // width, width=width)
+            )
+            for target, (bits, width) in buffers.items()
         }
         super().__init__(
             {
@@ -151,7 +152,8 @@ class LoadEngine(wiring.Component):
             m.d.comb += [
                 port.valid.eq(valid),
                 port.address.eq(address),
-                port.mask.eq(written_mask),
+                # Rows begin and end with whole elements.
+                port.mask.eq(Cat(list(written_mask)[:: elements // len(port.mask)])),
                 port.data.eq(written),
                 getattr(self, f"{target.name.lower()}_write").eq(valid),
             ]

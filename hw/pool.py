@@ -6,11 +6,9 @@ from amaranth.lib.wiring import In, Out
 
 from arch.commands import PostMode
 
-_IDENTITY_OF_MAXIMUM = -(1 << 31)
-
 
 class Pool(wiring.Component):
-    """Maximum or sum over a window, per column, modulo 2^32.
+    """Maximum or sum over a window, per column, modulo 2^``bits``.
 
     Takes a position a cycle. Positions of a window need not be adjacent: without ``counts`` and
     ``first``, nothing changes. Two register stages: ``pooled`` holds a position two cycles after
@@ -18,14 +16,15 @@ class Pool(wiring.Component):
 
     Members:
         mode: PostMode, held while positions are in flight.
-        values: the position, signed 32-bit.
-        counts: the position is combined; else it counts as -2^31 (maximum) or 0 (sum).
+        values: the position, signed.
+        counts: the position is combined; else it counts as -2^(``bits`` - 1) (maximum) or 0 (sum).
         first: the position begins a window.
-        pooled: the window so far, signed 32-bit.
+        pooled: the window so far, signed.
     """
 
-    def __init__(self, *, columns: int) -> None:
-        self._columns = data.ArrayLayout(signed(32), columns)
+    def __init__(self, *, columns: int, bits: int = 32) -> None:
+        self._bits = bits
+        self._columns = data.ArrayLayout(signed(bits), columns)
         super().__init__(
             {
                 "mode": In(1),
@@ -40,7 +39,7 @@ class Pool(wiring.Component):
         """The hardware."""
         m = Module()
         summing = self.mode == PostMode.SUM
-        identity = Mux(summing, 0, _IDENTITY_OF_MAXIMUM)
+        identity = Mux(summing, 0, -(1 << self._bits - 1))
         operands, first = Signal(self._columns), Signal()
         m.d.sync += first.eq(self.first)
         for value, operand, pooled in zip(self.values, operands, self.pooled, strict=True):

@@ -1,4 +1,4 @@
-"""The post-processor: from accumulators or activations to output bytes."""
+"""The post-processor: from accumulators or activations to output elements."""
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
@@ -6,32 +6,39 @@ from amaranth.lib.wiring import In, Out
 
 from arch.commands import POST_LOOPS, Engine, PostOperand, PostSource
 from arch.config import AcceleratorConfig
-from arch.post_timing import OPERAND_TO_WRITE, POSITION_TO_WRITE, post_groups
+from arch.post_timing import operand_to_write, position_to_write, post_groups
 from arch.timing import BUFFER_READ_LATENCY
 from hw.address import AffineGenerator
 from hw.delay import delayed
-from hw.interfaces import ReadPort, WritePort, command_layout, command_stream
+from hw.interfaces import (
+    ReadPort,
+    activation_port,
+    activation_write_port,
+    command_layout,
+    command_stream,
+)
 from hw.pool import Pool
 from hw.post_groups import GroupWalker
 from hw.post_parameters import OperandBlock, ParameterBlock
 from hw.result_lanes import ResultLanes
-from hw.table import ADDRESS_BITS as TABLE_ADDRESS_BITS
+from hw.table import table_port
 
 _POOL_LATENCY = 2
 
 
 class DrainPort(wiring.Signature):
-    """A read of one accumulator entry of ``columns`` signed 32-bit sums, as its user drives it.
+    """A read of one accumulator entry, a signed sum for each column, as its user drives it.
 
     ``data`` follows a request (``valid``) by BUFFER_READ_LATENCY cycles.
     """
 
-    def __init__(self, *, address_bits: int, columns: int) -> None:
+    def __init__(self, config: AcceleratorConfig) -> None:
+        sums = data.ArrayLayout(signed(config.accumulator_bits), config.cols)
         super().__init__(
             {
                 "valid": Out(1),
-                "address": Out(address_bits),
-                "data": In(data.ArrayLayout(signed(32), columns)),
+                "address": Out(config.accumulator_address_bits),
+                "data": In(sums),
             }
         )
 
@@ -62,19 +69,16 @@ class PostEngine(wiring.Component):
     def __init__(self, *, config: AcceleratorConfig) -> None:
         self._config = config
         lanes = config.requantiser_lanes
-        activation_bits = config.activation_address_bits
         parameter_bits = config.parameter_buffer_bytes.bit_length() - 1
         super().__init__(
             {
                 "commands": In(command_stream(Engine.POST)),
                 "parameter": Out(ReadPort(address_bits=parameter_bits, elements=config.bus_bytes)),
-                "drain": Out(
-                    DrainPort(address_bits=config.accumulator_address_bits, columns=config.cols)
-                ),
-                "activation": Out(ReadPort(address_bits=activation_bits, elements=config.cols)),
-                "operand": Out(ReadPort(address_bits=activation_bits, elements=lanes)),
-                "write": Out(WritePort(address_bits=activation_bits, elements=lanes)),
-                "tables": In(WritePort(address_bits=TABLE_ADDRESS_BITS, elements=config.bus_bytes)),
+                "drain": Out(DrainPort(config)),
+                "activation": Out(activation_port(config, config.cols)),
+                "operand": Out(activation_port(config, lanes)),
+                "write": Out(activation_write_port(config, lanes)),
+                "tables": In(table_port(config)),
                 "idle": Out(1),
                 "done": Out(1),
                 "position": Out(1),
@@ -90,7 +94,7 @@ class PostEngine(wiring.Component):
             loops=POST_LOOPS,
             address_bits=max(config.activation_address_bits, config.accumulator_address_bits),
         )
-        m.submodules.pool = pool = Pool(columns=config.cols)
+        m.submodules.pool = pool = Pool(columns=config.cols, bits=config.accumulator_bits)
         m.submodules.lanes = lanes = ResultLanes(config=config)
         command = Signal(command_layout(Engine.POST))
         issue, output_end = Signal(), Signal()
@@ -134,7 +138,8 @@ class PostEngine(wiring.Component):
         slots_over = slot == groups - 1
         # The window is over, its output's slots are not.
         waiting = Signal()
-        tail = Signal(range(POSITION_TO_WRITE + groups + 1))
+        after_last = position_to_write(config) + groups
+        tail = Signal(range(after_last + 1))
 
         positions.describe(m, self.commands.payload)
         with m.FSM():
@@ -175,7 +180,7 @@ class PostEngine(wiring.Component):
                 with m.Elif(waiting):
                     m.d.sync += [slot.eq(0), waiting.eq(0)]
                 with m.If(issue & positions.last.all()):
-                    m.d.sync += [slot.eq(0), waiting.eq(0), tail.eq(POSITION_TO_WRITE + groups)]
+                    m.d.sync += [slot.eq(0), waiting.eq(0), tail.eq(after_last)]
                     m.next = "TAIL"
             with m.State("TAIL"):
                 m.d.sync += tail.eq(tail - 1)
@@ -206,11 +211,12 @@ class PostEngine(wiring.Component):
 
     def _pool(self, m: Module, pool: Pool, command: data.View, *, first: Value) -> None:
         """Source data into the pool unit."""
-        flip = command.unsigned << 7
+        bits = self._config.activation_bits
+        flip = command.unsigned << bits - 1
         for column, value in enumerate(pool.values):
-            byte = (self.activation.data.word_select(column, 8) ^ flip).as_signed()
+            element = (self.activation.data.word_select(column, bits) ^ flip).as_signed()
             drained = command.source == PostSource.ACCUMULATOR
-            m.d.comb += value.eq(Mux(drained, self.drain.data[column], byte))
+            m.d.comb += value.eq(Mux(drained, self.drain.data[column], element))
         requested = self.drain.valid | self.activation.valid
         m.d.comb += [
             pool.mode.eq(command.mode),
@@ -225,10 +231,10 @@ class PostEngine(wiring.Component):
         after ``take`` on."""
         m.submodules.parameters = parameters = ParameterBlock(config=self._config)
         m.submodules.operand_block = operand = OperandBlock(config=self._config)
-        groups = post_groups(self._config)
+        groups, bits = post_groups(self._config), self._config.accumulator_bits
         columns = Signal.like(pool.pooled)
         groups_left = Signal(range(groups + 1))
-        shifted = columns.as_value() >> 32 * self._config.requantiser_lanes
+        shifted = columns.as_value() >> bits * self._config.requantiser_lanes
         m.d.sync += columns.eq(Mux(take, pool.pooled, shifted))
         with m.If(take):
             m.d.sync += groups_left.eq(groups)
@@ -263,9 +269,10 @@ class PostEngine(wiring.Component):
         """Requests of second operands, and writes of results."""
         m.submodules.operand_walker = operand = GroupWalker(config=self._config)
         m.submodules.writer = writer = GroupWalker(config=self._config)
-        before_operand = POSITION_TO_WRITE - OPERAND_TO_WRITE
+        to_write = operand_to_write(self._config)
+        before_operand = position_to_write(self._config) - to_write
         starts = delayed(m, Cat(output_end, row_end), stages=before_operand)
-        writes = delayed(m, starts, stages=OPERAND_TO_WRITE)
+        writes = delayed(m, starts, stages=to_write)
         for walker, prefix, start in ((operand, "operand", starts), (writer, "out", writes)):
             m.d.comb += [
                 walker.first.eq(command[f"{prefix}_address"]),

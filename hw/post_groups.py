@@ -12,14 +12,14 @@ _POST = command_layout(Engine.POST)
 
 
 class GroupWalker(wiring.Component):
-    """Walks over the bytes of a command's outputs, ``requantiser_lanes`` channels a cycle.
+    """Walks over the elements of a command's outputs, ``requantiser_lanes`` channels a cycle.
 
     ``start`` in cycle t: group g of the next output is at hand in cycle t + 1 + g, for all groups
     with a channel. Outputs follow one another in rows; the next may start once the groups of the
     former have been at hand.
 
     Members:
-        first: address of the first output's first byte.
+        first: byte address of the first output's first channel.
         to_row, to_column: bytes from output row to row, and from column to column.
         channels: channels of an output - 1.
         load: begin at the first output; the members above are held from then on.
@@ -51,6 +51,7 @@ class GroupWalker(wiring.Component):
         """The hardware."""
         m = Module()
         lanes, columns = self._config.requantiser_lanes, self._config.cols
+        group = lanes * self._config.activation_bytes
         # Addresses of the next output and of the first output in its row.
         pixel, row = Signal.like(self.address), Signal.like(self.address)
         channels, pending = Signal(columns), Signal(columns)
@@ -61,7 +62,7 @@ class GroupWalker(wiring.Component):
                 row.eq(self.first),
                 channels.eq(Cat(self.channels >= column for column in range(columns))),
             ]
-        m.d.sync += [self.address.eq(self.address + lanes), pending.eq(pending >> lanes)]
+        m.d.sync += [self.address.eq(self.address + group), pending.eq(pending >> lanes)]
         next_row = Signal.like(row)
         m.d.comb += next_row.eq(row + self.to_row)
         with m.If(self.start):

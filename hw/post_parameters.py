@@ -5,9 +5,16 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from arch.config import AcceleratorConfig
-from hw.operand import PASSING, constants_layout
+from hw.operand import constants_layout, passing
 
-_COLUMN = data.StructLayout({"bias": signed(32), "multiplier": 32})
+
+def _column_layout(config: AcceleratorConfig) -> data.StructLayout:
+    """A column's parameters as they lie in memory; bits of a bias beyond a sum do not count."""
+    bits = config.accumulator_bits
+    beyond = 8 * config.bias_bytes - bits
+    # No member of no bits: Verilog has none.
+    sign = {"_bias_sign": beyond} if beyond else {}
+    return data.StructLayout({"bias": signed(bits), **sign, "multiplier": 32})
 
 
 class ParameterBlock(wiring.Component):
@@ -20,17 +27,18 @@ class ParameterBlock(wiring.Component):
     Members:
         load, word: shift the next word of the parameter buffer in.
         rotate: go on to the next group.
-        group: (bias int32, multiplier float32 bits) of each column of the group.
+        group: (bias, multiplier float32 bits) of each column of the group.
     """
 
     def __init__(self, *, config: AcceleratorConfig) -> None:
         self._config = config
+        self._column = _column_layout(config)
         super().__init__(
             {
                 "load": In(1),
                 "word": In(config.bus_bits),
                 "rotate": In(1),
-                "group": Out(data.ArrayLayout(_COLUMN, config.requantiser_lanes)),
+                "group": Out(data.ArrayLayout(self._column, config.requantiser_lanes)),
             }
         )
 
@@ -39,8 +47,8 @@ class ParameterBlock(wiring.Component):
         m = Module()
         config = self._config
         words = Signal(config.parameter_block_words * config.bus_bits)
-        columns = words[: config.cols * _COLUMN.size]
-        group_bits = config.requantiser_lanes * _COLUMN.size
+        columns = words[: config.cols * self._column.size]
+        group_bits = config.requantiser_lanes * self._column.size
         with m.If(self.load):
             m.d.sync += words.eq(Cat(words, self.word)[config.bus_bits :])
         with m.Elif(self.rotate):
@@ -61,12 +69,13 @@ class OperandBlock(wiring.Component):
 
     def __init__(self, *, config: AcceleratorConfig) -> None:
         self._config = config
+        self._constants = constants_layout(config.value_bits)
         super().__init__(
             {
                 "clear": In(1),
                 "load": In(1),
                 "word": In(config.bus_bits),
-                "constants": Out(constants_layout),
+                "constants": Out(self._constants),
             }
         )
 
@@ -76,8 +85,8 @@ class OperandBlock(wiring.Component):
         config = self._config
         words = Signal(config.operand_block_words * config.bus_bits)
         with m.If(self.clear):
-            m.d.sync += words.eq(PASSING.as_bits())
+            m.d.sync += words.eq(passing(config.value_bits).as_bits())
         with m.Elif(self.load):
             m.d.sync += words.eq(Cat(words, self.word)[config.bus_bits :])
-        m.d.comb += self.constants.eq(words[: constants_layout.size])
+        m.d.comb += self.constants.eq(words[: self._constants.size])
         return m

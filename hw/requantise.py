@@ -1,4 +1,4 @@
-"""The requantiser: from an int32 accumulator to a 9-bit value in exact float32 arithmetic."""
+"""The requantiser: from an accumulator to an output value in exact float32 arithmetic."""
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
@@ -8,29 +8,30 @@ from arch.post_timing import REQUANTISE_LATENCY
 from hw.delay import delayed
 
 _FRACTION_BITS = 23
+_MANTISSA_BITS = 24
 _HALF_BITS = 12
-# Value integer of at least this magnitude ends at ``low`` or ``high``, whatever the zero point.
-_SATURATED = 512
-# From a product's exponent field and leading zeros to the distance of its value below 2^9:
-# 8 - (31 - zeros + exponent - 127).
-_SHIFT_BIAS = 104
+_EXPONENT_BIAS = 127
 
 
 class Requantiser(wiring.Component):
     """clamp(rne(float32(value) * multiplier) + zero_point, low, high), one element a cycle.
 
     As IEEE 754 binary32: the value rounds to float32, the product rounds to float32, and that
-    rounds to an integer, each time half to even. Holds for every int32 ``value`` and every finite,
+    rounds to an integer, each time half to even. Holds for every ``value`` and every finite,
     non-negative ``multiplier``, subnormal ones included: a value of at least 1 times a normal
     multiplier is normal, anything smaller rounds to 0, and a product beyond float32 saturates as
     an infinity would. The multiplier's sign bit is ignored; infinities and NaNs have no meaning.
 
     Latency: 13 register stages (``LATENCY``), a new element each cycle, no back-pressure.
 
+    Args:
+        bits: width of ``value``: 32, or 48.
+        result_bits: width of ``result``, its limits and the zero point, at most 20.
+
     Members:
-        value: signed 32-bit accumulator, bias included.
+        value: signed accumulator, bias included.
         multiplier: bits of a float32.
-        zero_point: signed, -256 ... 255, held while elements are in flight.
+        zero_point: signed, held while elements are in flight.
         low: smallest result, signed, at most ``high``; held likewise.
         high: largest result, signed; held likewise.
         result: signed, ``LATENCY`` cycles after its value.
@@ -38,15 +39,17 @@ class Requantiser(wiring.Component):
 
     LATENCY = REQUANTISE_LATENCY
 
-    def __init__(self) -> None:
+    def __init__(self, *, bits: int = 32, result_bits: int = 9) -> None:
+        self._bits, self._result_bits = bits, result_bits
+        result = signed(result_bits)
         super().__init__(
             {
-                "value": In(signed(32)),
+                "value": In(signed(bits)),
                 "multiplier": In(32),
-                "zero_point": In(signed(9)),
-                "low": In(signed(9)),
-                "high": In(signed(9)),
-                "result": Out(signed(9)),
+                "zero_point": In(result),
+                "low": In(result),
+                "high": In(result),
+                "result": Out(result),
             }
         )
 
@@ -57,25 +60,30 @@ class Requantiser(wiring.Component):
         fraction = delayed(m, self.multiplier[:_FRACTION_BITS], stages=4)
         product = _multiply(m, mantissa, Cat(fraction, Const(1, 1)))
         rounded, shift = _round_product(m, product, delayed(m, shift, stages=2))
-        magnitude = _to_integer(m, rounded, shift)
+        magnitude = _to_integer(m, rounded, shift, self._result_bits)
         self._finish(m, magnitude, delayed(m, negative, stages=7))
         return m
 
     def _to_float(self, m: Module) -> tuple[Value, Value, Value]:
         """Stages 1 to 4: the value as 24-bit mantissa (0 for 0), shift, and sign."""
-        # Stage 1: magnitude; the multiplier's share of the shift.
-        magnitude = Signal(32)
+        # Stage 1: magnitude; the multiplier's share of the shift, which is the distance of the
+        # product's exponent below result_bits - 1.
+        magnitude = Signal(self._bits)
         base = Signal(signed(9))
+        bias = (self._result_bits - 1) - (self._bits - 1) + _EXPONENT_BIAS
         m.d.sync += [
             magnitude.eq(Mux(self.value < 0, -self.value, self.value)),
-            base.eq(_SHIFT_BIAS - self.multiplier[_FRACTION_BITS:31]),
+            base.eq(bias - self.multiplier[_FRACTION_BITS:31]),
         ]
         # Stages 2 and 3: no leading zeros, and how many there were.
-        coarse, coarse_zeros = _normalised(m, magnitude, steps=(16, 8))
+        coarse_steps = (16, 8) if self._bits == 32 else (32, 16, 8)
+        coarse, coarse_zeros = _normalised(m, magnitude, steps=coarse_steps)
         fine, fine_zeros = _normalised(m, coarse, steps=(4, 2, 1))
         zeros = Cat(fine_zeros, delayed(m, coarse_zeros, stages=1))
         # Stage 4: 24 bits, half to even.
-        mantissa, carry = _rounded(m, fine[8:], guard=fine[7], sticky=fine[:7].any())
+        below = self._bits - _MANTISSA_BITS
+        guard, sticky = fine[below - 1], fine[: below - 1].any()
+        mantissa, carry = _rounded(m, fine[below:], guard=guard, sticky=sticky)
         shift = Signal(signed(9))
         m.d.sync += shift.eq(delayed(m, base, stages=2) + zeros)
         return mantissa, shift - carry, delayed(m, self.value < 0, stages=4)
@@ -83,7 +91,7 @@ class Requantiser(wiring.Component):
     def _finish(self, m: Module, magnitude: Value, negative: Value) -> None:
         """Stages 12 and 13: from magnitude and sign to the result."""
         # Stage 12: sign and zero point.
-        offset = Signal(signed(11))
+        offset = Signal(signed(self._result_bits + 2))
         m.d.sync += offset.eq(self.zero_point + Mux(negative, -magnitude, magnitude))
         # Stage 13: clamp.
         clamped = Mux(offset > self.high, self.high, Mux(offset < self.low, self.low, offset))
@@ -94,11 +102,12 @@ def _normalised(m: Module, value: Value, *, steps: tuple[int, ...]) -> tuple[Val
     """One stage: ``value`` shifted left by each of ``steps`` whose bits at the top are all zero,
     and which were (the last step is bit 0)."""
     taken: list[Value] = []
+    bits = len(value)
     for step in steps:
         skip = ~value[-step:].any()
-        value = Mux(skip, value << step, value)[:32]
+        value = Mux(skip, value << step, value)[:bits]
         taken.insert(0, skip)
-    register, zeros = Signal(32, name="normalised"), Signal(len(steps), name="zeros")
+    register, zeros = Signal(bits, name="normalised"), Signal(len(steps), name="zeros")
     m.d.sync += [register.eq(value), zeros.eq(Cat(taken))]
     return register, zeros
 
@@ -150,25 +159,31 @@ def _round_product(m: Module, product: Value, shift: Value) -> tuple[Value, Valu
     return rounded, delayed(m, selected, stages=1) - carry
 
 
-def _to_integer(m: Module, mantissa: Value, shift: Value) -> Value:
-    """Stages 9 to 11: ``mantissa`` / 2^(15 + shift) rounded to an integer, at most 512."""
-    # Stage 9: integer part (9 bits), guard and sticky at shift 0; the shift within 0 ... 15.
+def _to_integer(m: Module, mantissa: Value, shift: Value, bits: int) -> Value:
+    """Stages 9 to 11: ``mantissa`` / 2^(24 - bits + shift) rounded to an integer, at most 2^bits.
+
+    That ends at ``low`` or ``high``, whatever the zero point.
+    """
+    # Stage 9: integer part, guard and sticky at shift 0; the shift as far as it matters.
     over = Signal()
-    aligned, amount = Signal(11), Signal(4)
+    kept = bits + 2
+    most = (kept - 1).bit_length()
+    below = _MANTISSA_BITS - kept
+    aligned, amount = Signal(kept), Signal(most)
     m.d.sync += [
         over.eq((shift < 0) & mantissa[23]),
-        aligned.eq(Cat(mantissa[:14].any(), mantissa[14:])),
-        amount.eq(Mux(shift[4:].any(), 15, shift[:4])),
+        aligned.eq(Cat(mantissa[: below + 1].any(), mantissa[below + 1 :])),
+        amount.eq(Mux(shift[most:].any(), (1 << most) - 1, shift[:most])),
     ]
     # Stage 10: shifted right, the lowest bit collecting what falls out.
     value = aligned
-    for step, enable in zip((1, 2, 4, 8), amount, strict=True):
-        jammed = Cat(value[: step + 1].any(), value[step + 1 :])
-        value = Mux(enable, jammed, value)
-    shifted = Signal(11)
+    for place, enable in enumerate(amount):
+        fallen = min((1 << place) + 1, kept)
+        value = Mux(enable, Cat(value[:fallen].any(), value[fallen:]), value)
+    shifted = Signal(kept)
     m.d.sync += shifted.eq(value)
     # Stage 11: half to even; saturated.
     whole, round_up = shifted[2:], shifted[1] & (shifted[0] | shifted[2])
-    magnitude = Signal(10)
-    m.d.sync += magnitude.eq(Mux(delayed(m, over, stages=1), _SATURATED, whole + round_up))
+    magnitude = Signal(bits + 1)
+    m.d.sync += magnitude.eq(Mux(delayed(m, over, stages=1), 1 << bits, whole + round_up))
     return magnitude

@@ -8,7 +8,7 @@ from arch.commands import Engine
 from arch.config import AcceleratorConfig
 from arch.timing import BUFFER_READ_LATENCY, WRITE_FIFO_DEPTH
 from hw.burst import BurstSplitter, burst_layout, connect_transfers, valid_lanes
-from hw.interfaces import MemoryWriter, ReadPort, command_stream, write_channel
+from hw.interfaces import MemoryWriter, activation_port, command_stream, write_channel
 
 
 class StoreEngine(wiring.Component):
@@ -34,7 +34,7 @@ class StoreEngine(wiring.Component):
     Members:
         commands: Store commands whose waits are over.
         memory: The write half of the bus. ``b`` is always ready.
-        activation: Read port of ``bus_bytes`` elements at any byte address.
+        activation: Read port of a beat at the address of any element.
         abort: No burst is begun any more but one that the splitter already offers; bursts begun are
             completed.
         quiet: Nothing is on the bus, and with ``abort`` nothing will be.
@@ -46,7 +46,7 @@ class StoreEngine(wiring.Component):
 
     def __init__(self, *, config: AcceleratorConfig) -> None:
         self._config = config
-        port = ReadPort(address_bits=config.activation_address_bits, elements=config.bus_bytes)
+        port = activation_port(config, config.bus_bytes // config.activation_bytes)
         super().__init__(
             {
                 "commands": In(command_stream(Engine.STORE)),
@@ -128,7 +128,8 @@ class StoreEngine(wiring.Component):
             free.eq(~active | (request & last)),
             self.activation.valid.eq(request),
             self.activation.address.eq(address),
-            self.activation.mask.eq(mask),
+            # Rows begin and end with whole elements.
+            self.activation.mask.eq(Cat(list(mask)[:: self._config.activation_bytes])),
             self.activation_read.eq(request),
         ]
         with m.If(request):

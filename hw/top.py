@@ -172,19 +172,22 @@ class Accelerator(wiring.Component):
         config = self.config
         reset = ResetInserter(self._run.clear)
         bus = config.bus_bytes
+        beat = bus // config.activation_bytes
         self._activation = activation = BankedBuffer(
+            width=config.activation_bits,
             lanes=config.activation_lanes,
             words=config.activation_words,
             banks=config.activation_banks,
-            readers=(config.rows, config.cols, config.requantiser_lanes, bus),
-            writers=(bus, config.requantiser_lanes),
+            readers=(config.rows, config.cols, config.requantiser_lanes, beat),
+            writers=(beat, config.requantiser_lanes),
         )
         weight = BankedBuffer(
+            width=config.weight_bits,
             lanes=config.weight_lanes,
-            words=config.weight_buffer_bytes // config.weight_lanes,
+            words=config.weight_words,
             banks=1,
             readers=(config.cols,),
-            writers=(bus,),
+            writers=(bus // config.weight_bytes,),
         )
         parameter = BankedBuffer(
             lanes=bus, words=config.parameter_words, banks=1, readers=(bus,), writers=(bus,)

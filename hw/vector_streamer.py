@@ -8,7 +8,7 @@ from arch.commands import EXECUTE_LOOPS, Engine
 from arch.config import AcceleratorConfig
 from arch.timing import MINIMUM_STEP
 from hw.address import AffineGenerator
-from hw.interfaces import ReadPort, command_layout
+from hw.interfaces import activation_port, command_layout
 
 
 class VectorStreamer(wiring.Component):
@@ -51,9 +51,7 @@ class VectorStreamer(wiring.Component):
                 "final": Out(1),
                 "entry": Out(config.accumulator_address_bits),
                 "overwrite": Out(1),
-                "port": Out(
-                    ReadPort(address_bits=config.activation_address_bits, elements=config.rows)
-                ),
+                "port": Out(activation_port(config, config.rows)),
                 "lanes": Out(config.rows),
             }
         )
@@ -80,16 +78,19 @@ class VectorStreamer(wiring.Component):
         return m
 
     def _inside(self, positions: AffineGenerator) -> Value:
-        """The lanes l with 0 <= x + l < width."""
+        """The lanes l with 0 <= x + l * activation_bytes < width."""
         rows = self.config.rows
+        # Both are whole elements.
+        byte_bits = self.config.activation_bytes.bit_length() - 1
+        x = positions.x[byte_bits:].as_signed()
+        room = positions.room[byte_bits:].as_signed()
         bits = (rows - 1).bit_length()
         lanes = Const((1 << rows) - 1)
         # x < 0: lanes above -x - 1 = ~x.
-        left = ~positions.x
+        left = ~x
         above = Mux(left[bits:].any(), 0, (lanes << left[:bits] << 1)[:rows])
-        room = positions.room
         below = Mux(room[bits:].any(), lanes, ~(lanes << room[:bits])[:rows])
-        return Mux(positions.x < 0, above, lanes) & Mux(room < 0, 0, below)
+        return Mux(x < 0, above, lanes) & Mux(room < 0, 0, below)
 
     def _sequence(self, m: Module, vectors_end: Value) -> None:
         """Begin and end of steps and commands."""

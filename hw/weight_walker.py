@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from arch.commands import Engine
 from arch.config import AcceleratorConfig
-from hw.interfaces import ReadPort, command_layout
+from hw.interfaces import command_layout, weight_port
 
 TILE_LOOPS = ("ky", "kx", "kc")
 """The loops of an execute command that change the tile of weights, outermost first."""
@@ -41,9 +41,7 @@ class WeightWalker(wiring.Component):
                 "free": In(1),
                 "begin": Out(1),
                 "row": Out(range(config.rows)),
-                "port": Out(
-                    ReadPort(address_bits=config.weight_address_bits, elements=config.cols)
-                ),
+                "port": Out(weight_port(config)),
             }
         )
 
@@ -64,7 +62,7 @@ class WeightWalker(wiring.Component):
             m.d.sync += [walking.eq(1), self.port.address.eq(self.command.weight_address)]
         with m.Elif(self.port.valid):
             m.d.sync += [
-                self.port.address.eq(self.port.address + config.cols),
+                self.port.address.eq(self.port.address + config.cols * config.weight_bytes),
                 self.row.eq(self.row + 1),
                 first_row.eq(0),
             ]

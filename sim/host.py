@@ -25,8 +25,8 @@ RUNTIME_ERRORS = (
 
 def run_host_step(step: HostStep, x: Bytes) -> Bytes:
     """Output map [height, width, channels] of ``step`` for its input map."""
-    y = run_model(step.model, x)
-    return y.astype(np.int8, copy=False) if step.output.signed else y.astype(np.uint8, copy=False)
+    elements: np.dtype[Any] = step.output.dtype
+    return run_model(step.model, x).astype(elements, copy=False)
 
 
 def run_host_result(result: HostResult, x: Bytes) -> NDArray[np.generic]:

@@ -10,8 +10,11 @@ from arch.errors import ModelError
 
 MAX_SHIFT = 40
 MULTIPLIER_BITS = 24
+# What scales in a file may lead to; the compiler refuses multipliers that are not finite.
+_BEYOND_FLOAT32 = np.errstate(over="ignore", divide="ignore", invalid="ignore")
 
 
+@_BEYOND_FLOAT32
 def conv_multiplier(
     scale_in: np.float32, scale_weights: NDArray[np.float32], scale_out: np.float32
 ) -> NDArray[np.float32]:
@@ -20,11 +23,13 @@ def conv_multiplier(
     return np.asarray(product / np.float32(scale_out), np.float32)
 
 
+@_BEYOND_FLOAT32
 def pool_multiplier(scale_in: np.float32, scale_out: np.float32) -> np.float32:
     """float32(sx / sy)."""
     return np.float32(np.float32(scale_in) / np.float32(scale_out))
 
 
+@_BEYOND_FLOAT32
 def average_multiplier(scale_in: np.float32, scale_out: np.float32, taps: int) -> np.float32:
     """float32(sx / float32(sy * float32(taps))), each operation rounded to float32."""
     return np.float32(np.float32(scale_in) / np.float32(np.float32(scale_out) * np.float32(taps)))

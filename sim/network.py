@@ -1,18 +1,21 @@
 """The integer network: what the golden model executes and the compiler places on the machine.
 
-Feature maps are int8 or uint8, channels-last (HWC), one image at a time. See ``sim.golden`` for
-the arithmetic.
+Feature maps are of 8 or 16 bits, signed or not, channels-last (HWC), one image at a time. See
+``sim.golden`` for the arithmetic.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from arch.formats import IntegerFormat
 from arch.layers import ConvShape, FeatureMap, PoolShape
 from sim.multipliers import average_multiplier
 
-Bytes = NDArray[np.int8] | NDArray[np.uint8]
+Bytes = NDArray[np.int8] | NDArray[np.uint8] | NDArray[np.int16] | NDArray[np.uint16]
+"""The elements of a feature map."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,24 +27,36 @@ class TensorSpec:
     signed: bool
     scale: np.float32
     zero_point: int
+    bits: int = 8
 
     @property
-    def dtype(self) -> np.dtype[np.int8] | np.dtype[np.uint8]:
-        """int8 where signed, else uint8."""
-        return np.dtype(np.int8) if self.signed else np.dtype(np.uint8)
+    def bytes(self) -> int:
+        """Bytes of an element."""
+        return self.bits // 8
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """int8, uint8, int16 or uint16."""
+        return element_type(self.bits, self.signed)
 
     @property
     def limits(self) -> tuple[int, int]:
         """Smallest and largest representable q."""
-        return (-128, 127) if self.signed else (0, 255)
+        return IntegerFormat(bits=self.bits, signed=self.signed).limits
 
     def quantised_as(self, other: "TensorSpec") -> bool:
-        """Whether the same bytes mean the same real values in both."""
-        return (self.signed, self.scale, self.zero_point) == (
+        """Whether the same bits mean the same real values in both."""
+        return (self.bits, self.signed, self.scale, self.zero_point) == (
+            other.bits,
             other.signed,
             other.scale,
             other.zero_point,
         )
+
+
+def element_type(bits: int, signed: bool) -> np.dtype[Any]:
+    """NumPy's type of a feature map's elements."""
+    return np.dtype(f"<{'i' if signed else 'u'}{bits // 8}")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -82,15 +97,15 @@ class _TwoInputs:
 class Conv(_OneInput):
     """Convolution or fully connected layer.
 
-    ``weights`` is int8 [out_channels, kernel_y, kernel_x, in_channels of a group], ``bias`` int32
-    [out_channels], ``multiplier`` float32 [out_channels] and positive; ``clamp`` holds the
-    inclusive output limits, ReLU folded in. A fully connected layer is a 1x1 convolution of a
-    1x1 map.
+    ``weights`` is int8 or int16 [out_channels, kernel_y, kernel_x, in_channels of a group],
+    ``bias`` int32 or int64 [out_channels] in the format of the accumulator, ``multiplier`` float32
+    [out_channels] and positive; ``clamp`` holds the inclusive output limits, ReLU folded in. A
+    fully connected layer is a 1x1 convolution of a 1x1 map.
     """
 
     shape: ConvShape
-    weights: NDArray[np.int8]
-    bias: NDArray[np.int32]
+    weights: NDArray[Any]
+    bias: NDArray[Any]
     multiplier: NDArray[np.float32]
     clamp: tuple[int, int]
 
@@ -171,9 +186,13 @@ class Multiply(_TwoInputs):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Table(_OneInput):
-    """A function of one byte: ``table`` uint8 [256] gives the output's bits by the input's."""
+    """A function of one number: ``table`` gives the output's bits by the input's.
 
-    table: NDArray[np.uint8]
+    It is uint8 [256], or, for 16 bits, uint16 [256, 2]: of each segment of 256 inputs the output at
+    its start, and by what it changes up to the next one (the bits of an int16).
+    """
+
+    table: NDArray[np.uint8] | NDArray[np.uint16]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -1,1 +1,6 @@
 """The front door: public API and command line."""
+
+import os
+
+# Before anything imports ONNX Runtime, which else reports to its makers what it runs.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

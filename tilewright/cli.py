@@ -12,20 +12,24 @@ import typer
 
 from arch.errors import InputError
 from arch.presets import PRESETS, load_config
-from compiler.driver import CompiledModel, compile_file
+from compiler.driver import CompiledModel
+from compiler.frontend import read_network
 from compiler.passes import PASSES, check_names
 from compiler.report import layer_reports
 from compiler.schedule import schedule_network
 from tilewright.entry import run_app
 from tilewright.evaluate import Evaluation, Target, open_machine, prepare, run_images, summarise
+from tilewright.fidelity import Comparison
 from tilewright.files import whole_file
 from tilewright.generate import generate as write_generated
 from tilewright.images import Images, load_images
+from tilewright.models import ModelSource, calibrated, parse_shape
 from tilewright.networks.registry import NETWORKS, build
 from tilewright.networks.shapes_only import shape_network
 from tilewright.outputs import Output, open_outputs
 from tilewright.pictures import Picture
-from tilewright.show import evaluation_table, follow, layer_table, print_table, working
+from tilewright.show import evaluation_table, follow, layer_table, print_table, tracked, working
+from tilewright.show_fidelity import accuracy_table, noise_table
 from tilewright.show_networks import network_rows, network_table, timing_table
 from tilewright.timing import NetworkTiming, time_schedule
 
@@ -36,9 +40,27 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Model = Annotated[Path, typer.Argument(help="Quantised ONNX file (QDQ form).", metavar="MODEL")]
+Model = Annotated[
+    Path, typer.Argument(help="ONNX file, quantised or with --calibrate float.", metavar="MODEL")
+]
 Config = Annotated[
     str, typer.Option("--config", "-c", help=f"Preset ({', '.join(PRESETS)}) or TOML file.")
+]
+Calibrate = Annotated[
+    Path | None,
+    typer.Option(
+        "--calibrate",
+        help="Quantise a float model first: .npz with `images` of its training, some hundred.",
+        metavar="IMAGES",
+    ),
+]
+Shape = Annotated[
+    str | None,
+    typer.Option(
+        "--shape",
+        help="Fix dimensions of the input that the file leaves open.",
+        metavar="NAME=1,3,224,224",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
 
@@ -89,13 +111,16 @@ def compile_(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Write the memory image to this file.")
     ] = None,
+    calibrate: Calibrate = None,
+    shape: Shape = None,
     without: Without = None,
     as_json: Json = False,
 ) -> None:
     """Compile a network for a machine, and report tiles, buffers, cycles and traffic."""
     with ExitStack() as files:
         image_file = None if out is None else files.enter_context(whole_file(out, "--out"))
-        schedule = compile_file(model, load_config(config), without=_passes(without)).schedule
+        source = ModelSource(path=model, calibrate=calibrate, shape=parse_shape(shape))
+        schedule = source.compile(load_config(config), _passes(without)).schedule
         reports = [each for program in schedule.programs for each in layer_reports(program)]
         if image_file is not None:
             image_file.write_bytes(schedule.image.tobytes())
@@ -125,6 +150,48 @@ def compile_(
 
 
 @app.command()
+def quantise(
+    model: Annotated[Path, typer.Argument(help="Float ONNX file.", metavar="MODEL")],
+    calibrate: Annotated[
+        Path,
+        typer.Option(
+            "--calibrate",
+            help=".npz with `images` of the model's training, some hundred.",
+            metavar="IMAGES",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="ONNX file to write, in QDQ form.")],
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            "--images",
+            "-i",
+            help="Images to compare on, with `labels` for accuracy; else those of --calibrate.",
+        ),
+    ] = None,
+    count: Annotated[int | None, typer.Option("--count", "-n", help="Only so many images.")] = None,
+    shape: Shape = None,
+    as_json: Json = False,
+) -> None:
+    """Quantise a float network, and compare it with what the machine computes, layer by layer."""
+    with (
+        whole_file(out, "--out") as file,
+        calibrated(model, calibrate, parse_shape(shape)) as files,
+    ):
+        compared = load_images(images or calibrate, count)
+        comparison = Comparison(files.float_file, files.file, read_network(files.file), compared)
+        for _ in tracked(comparison.run(), len(compared.images), "comparing layer by layer"):
+            pass
+        file.write_bytes(files.file.read_bytes())
+    result = comparison.result()
+    if as_json:
+        typer.echo(json.dumps(result.as_dict(), indent=2))
+    else:
+        print_table(noise_table(result))
+        print_table(accuracy_table(result))
+
+
+@app.command()
 def networks(as_json: Json = False) -> None:
     """List the built-in networks with their weights and multiply-accumulates."""
     if as_json:
@@ -138,7 +205,8 @@ def run(
     model: Annotated[
         str,
         typer.Argument(
-            help="Quantised ONNX file (QDQ form); with --timing-only also a built-in network.",
+            help="ONNX file, quantised or with --calibrate float; with --timing-only also a "
+            "built-in network.",
             metavar="MODEL",
         ),
     ],
@@ -151,6 +219,8 @@ def run(
     timing_only: Annotated[
         bool, typer.Option("--timing-only", help="Time one image layer by layer, without data.")
     ] = False,
+    calibrate: Calibrate = None,
+    shape: Shape = None,
     without: Without = None,
     as_json: Json = False,
     vcd: Annotated[
@@ -175,6 +245,7 @@ def run(
 
     Exit status 1 if a byte differs.
     """
+    source = ModelSource(path=Path(model), calibrate=calibrate, shape=parse_shape(shape))
     pictures = {
         Picture.TIMELINE: plot,
         Picture.UTILIZATION: utilization,
@@ -188,7 +259,7 @@ def run(
             )
         with ExitStack() as files:
             outputs = open_outputs(files, timeline, pictures)
-            timing = _time(model, config, _passes(without), outputs)
+            timing = _time(model, source, config, _passes(without), outputs)
         if as_json:
             typer.echo(json.dumps(timing.as_dict(), indent=2))
         else:
@@ -202,7 +273,7 @@ def run(
         # First, because what cannot be written is better said before the run than after it.
         waveform = None if vcd is None else files.enter_context(whole_file(vcd, "--vcd"))
         outputs = open_outputs(files, timeline, pictures)
-        compiled = compile_file(Path(model), load_config(config), without=_passes(without))
+        compiled = source.compile(load_config(config), _passes(without))
         result = _evaluate(compiled, load_images(images, count), on, waveform)
         for write in outputs:
             write(compiled.schedule)
@@ -220,20 +291,35 @@ def _passes(without: list[str] | None) -> list[str]:
     return without or []
 
 
-def _time(model: str, config: str, without: list[str], outputs: Sequence[Output]) -> NetworkTiming:
+def _time(
+    model: str,
+    source: ModelSource,
+    config: str,
+    without: list[str],
+    outputs: Sequence[Output],
+) -> NetworkTiming:
     """Time a built-in network from its shapes, or a file's network."""
     if model not in NETWORKS and not Path(model).suffix:
         raise InputError(
             f"MODEL must be an ONNX file or a built-in network, got {model!r}; "
             "`tilewright networks` lists them"
         )
+    if model in NETWORKS and (source.calibrate is not None or source.shape is not None):
+        raise InputError(
+            f"--calibrate and --shape go with an ONNX file, got the built-in network {model}; "
+            "leave them out"
+        )
     machine = load_config(config)
     with working("placing the network and working out its timeline"):
         if model in NETWORKS:
-            network = shape_network(build(model))
+            network = shape_network(
+                build(model),
+                activation_bits=machine.activation_bits,
+                weight_bits=machine.weight_bits,
+            )
             schedule = schedule_network(network, machine, timing_only=True, without=without)
         else:
-            schedule = compile_file(Path(model), machine, without=without).schedule
+            schedule = source.compile(machine, without).schedule
         timing = time_schedule(schedule)
     for write in outputs:
         write(schedule)

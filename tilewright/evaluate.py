@@ -10,13 +10,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from arch.errors import InputError
 from compiler.driver import CompiledModel
 from compiler.ports import ResultPort
 from compiler.schedule import HostTraffic, Schedule
 from sim.golden.run import run_network, run_results
 from sim.network import Alias, Bytes, Network
-from tilewright.images import Images
+from tilewright.images import Images, check_labels
 from tilewright.machines import (
     CommandMachine,
     GoldenMachine,
@@ -114,24 +113,8 @@ def prepare(compiled: CompiledModel, images: Images) -> Inputs:
     """
     maps = compiled.model.input.quantise(images.images)
     if images.labels is not None:
-        _check_labels(compiled, images.labels)
+        check_labels(images.labels, compiled.model.outputs[0])
     return Inputs(maps=maps, labels=images.labels)
-
-
-def _check_labels(compiled: CompiledModel, labels: NDArray[np.int64]) -> None:
-    classes = compiled.model.outputs[0].classes
-    if classes is None:
-        shape = list(compiled.model.outputs[0].shape)
-        raise InputError(
-            f"`labels` need a model whose first output is one class, got indices {shape}; "
-            "leave the labels out"
-        )
-    wrong = labels[(labels < 0) | (labels >= classes)]
-    if wrong.size:
-        raise InputError(
-            f"`labels` must be in 0..{classes - 1}, the classes of the model, got {wrong[0]}; "
-            "number the classes from 0, or leave the labels out"
-        )
 
 
 def run_images(compiled: CompiledModel, inputs: Inputs, machine: Machine) -> Iterator[ImageResult]:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arch.errors import InputError
+from compiler.ports import OutputPort, ResultPort
 from tilewright.files import shown
 
 MAX_BYTES = 1 << 30
@@ -68,6 +69,22 @@ def load_images(path: Path, count: int | None) -> Images:
         images=images[:count].astype(np.float32),
         labels=None if labels is None else labels[:count].astype(np.int64),
     )
+
+
+def check_labels(labels: NDArray[np.int64], output: OutputPort | ResultPort) -> None:
+    """Raise ``InputError`` unless every label is one of the classes that ``output`` tells."""
+    classes = output.classes
+    if classes is None:
+        raise InputError(
+            f"`labels` need a model whose first output is one class, got indices "
+            f"{list(output.shape)}; leave the labels out"
+        )
+    wrong = labels[(labels < 0) | (labels >= classes)]
+    if wrong.size:
+        raise InputError(
+            f"`labels` must be in 0..{classes - 1}, the classes of the model, got {wrong[0]}; "
+            "number the classes from 0, or leave the labels out"
+        )
 
 
 def _check_images(path: Path, images: NDArray[np.generic]) -> None:

@@ -15,6 +15,7 @@ from compiler.schedule import HostTraffic
 from tilewright.evaluate import Evaluation, ImageResult
 
 _UNLIMITED = 10_000
+T = TypeVar("T")
 
 Layer = TypeVar("Layer")
 
@@ -59,6 +60,21 @@ def follow(results: Iterable[ImageResult], total: int, what: str) -> list[ImageR
             right = "" if result.correct is None else f"{correct:,} correct, "
             bar.update(task, advance=1, tally=f"{right}{mismatches:,} mismatching bytes")
     return collected
+
+
+def tracked(steps: Iterable[T], total: int, what: str) -> Iterator[T]:
+    """``steps`` one by one, while ``what`` is under way: a bar on terminals, else a line."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        console.print(what, soft_wrap=True, markup=False, highlight=False)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        yield from bar.track(steps, total=total, description=what)
 
 
 def evaluation_table(result: Evaluation) -> Table:

@@ -89,7 +89,7 @@ def execute_accesses(command: Command, config: AcceleratorConfig) -> Accesses:
     return {
         "array_busy": tiles * vectors,
         "activation_read_execute": _rows_inside(command, ("ky", "oy"))
-        * _offsets_inside(command, ("kx", "kc", "ox"), config.rows),
+        * _offsets_inside(command, ("kx", "kc", "ox"), config.rows * config.activation_bytes),
         "weight_read": tiles * config.rows,
         "accumulator_read": tiles * vectors - overwritten,
         "accumulator_write": tiles * vectors,
@@ -121,10 +121,11 @@ def _rows_inside(command: Command, loops: tuple[str, ...]) -> int:
     return int(((y >= 0) & (y < command["height"])).sum())
 
 
-def _offsets_inside(command: Command, loops: tuple[str, ...], lanes: int) -> int:
-    """Iterations of the loops that move x for which one of ``lanes`` lanes lies inside the row."""
+def _offsets_inside(command: Command, loops: tuple[str, ...], size: int) -> int:
+    """Iterations of the loops that move x for which a vector of so many bytes has one inside the
+    row."""
     x = _walk(command, "x", "dx", loops)
-    return int(((x > -lanes) & (x < command["width"])).sum())
+    return int(((x > -size) & (x < command["width"])).sum())
 
 
 def _walk(command: Command, origin: str, step: str, loops: tuple[str, ...]) -> NDArray[np.int64]:

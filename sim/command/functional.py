@@ -4,6 +4,8 @@ Commands are executed one after another in program order: their waits guarantee 
 running side by side, leave the same bytes.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,13 +19,11 @@ from arch.commands import (
     PostOperand,
     PostSource,
 )
-from arch.config import OPERAND_BLOCK_BYTES, TABLE_BYTES, TABLES, AcceleratorConfig
+from arch.config import TABLES, AcceleratorConfig
 from sim.command.affine import positions
-from sim.golden.elementwise import rounded_shift
+from sim.golden.elementwise import rounded_shift, table_outputs
 from sim.golden.requantise import rounded_product
-
-_FLIP = 0x80
-"""Turns the bits of a uint8 q into those of the int8 q - 128."""
+from sim.network import element_type
 
 
 class Storage:
@@ -35,8 +35,10 @@ class Storage:
         self.activation = np.zeros(config.activation_buffer_bytes, np.uint8)
         self.weight = np.zeros(config.weight_buffer_bytes, np.uint8)
         self.parameter = np.zeros(config.parameter_buffer_bytes, np.uint8)
-        self.table = np.zeros(TABLES * TABLE_BYTES, np.uint8)
-        self.accumulator = np.zeros((config.accumulator_entries, config.cols), np.int32)
+        self.table = np.zeros(TABLES * config.table_bytes, np.uint8)
+        self.accumulator = np.zeros((config.accumulator_entries, config.cols), np.int64)
+        self._unsigned = element_type(config.activation_bits, False)
+        self._signed = element_type(config.activation_bits, True)
 
     def apply(self, command: Command) -> None:
         """Execute one command."""
@@ -66,48 +68,61 @@ class Storage:
     def _execute(self, command: Command) -> None:
         config = self.config
         at = positions(command, EXECUTE_LOOPS)
-        lanes = np.arange(config.rows)
+        lanes = np.arange(config.rows) * config.activation_bytes
         x = at.x[..., None] + lanes
         inside = (x >= 0) & (x < command["width"])
         inside &= ((at.y >= 0) & (at.y < command["height"]))[..., None]
-        data = self.activation[(at.address[..., None] + lanes) % self.activation.size]
-        data = np.where(inside, data, np.uint8(command["padding"]))
-        if command["unsigned"]:
-            data = data ^ np.uint8(_FLIP)
-        # [tiles, pixels, rows] x [tiles, rows, cols], exact in float64: every product is below
-        # 2^15, and a compiled program's sums below 2^31.
+        data = self._elements(at.address[..., None] + lanes)
+        data = np.where(inside, data, self._unsigned.type(command["padding"]))
+        # [tiles, pixels, rows] x [tiles, rows, cols], exact in float64: a compiled program's sums
+        # are below 2^47.
         tiles = data.shape[0] * data.shape[1] * data.shape[2]
-        vectors = data.view(np.int8).reshape(tiles, -1, config.rows).astype(np.float64)
+        vectors = self._centred(data, command).reshape(tiles, -1, config.rows).astype(np.float64)
         start = command["weight_address"]
         weights = self.weight[
             (start + np.arange(tiles * config.weight_tile_bytes)) % self.weight.size
         ]
-        matrices = weights.view(np.int8).reshape(tiles, config.rows, config.cols)
+        matrices = weights.view(element_type(config.weight_bits, True)).reshape(
+            tiles, config.rows, config.cols
+        )
         psums = np.matmul(vectors, matrices.astype(np.float64)).sum(axis=0).astype(np.int64)
         half = config.accumulator_half_entries
         first = command["accumulator_address"]
         entries = first // half * half + (first % half + np.arange(psums.shape[0])) % half
         if command["accumulate"]:
             psums += self.accumulator[entries]
-        self.accumulator[entries] = psums.astype(np.int32)
+        self.accumulator[entries] = _wrapped(psums, config.accumulator_bits)
+
+    def _elements(self, addresses: NDArray[np.int64]) -> NDArray[Any]:
+        """The activations at these byte addresses, as unsigned bits."""
+        elements = self.activation.view(self._unsigned)
+        return elements[addresses % self.activation.size // self.config.activation_bytes]
+
+    def _centred(self, elements: NDArray[Any], command: Command) -> NDArray[Any]:
+        """Bits as signed numbers: an unsigned q as q - 2^(bits - 1)."""
+        flip = command["unsigned"] << self.config.activation_bits - 1
+        return np.asarray(elements ^ self._unsigned.type(flip)).view(self._signed)
 
     def _post(self, command: Command) -> None:
-        channels = command["channels"] + 1
+        config, channels = self.config, command["channels"] + 1
         pooled = self._pool(command, channels)
-        first = command["parameter_address"] * self.config.bus_bytes
-        pairs = self.parameter[(first + np.arange(channels * 8)) % self.parameter.size]
-        parameters = pairs.view(np.int32).reshape(channels, 2)
-        values = pooled + parameters[:, 0]
-        multiplier = np.ascontiguousarray(parameters[:, 1]).view(np.float32)
-        rounded = rounded_product(values.astype(np.int32), multiplier).astype(np.int64)
+        first = command["parameter_address"] * config.bus_bytes
+        size = channels * config.parameter_column_bytes
+        block = self.parameter[(first + np.arange(size)) % self.parameter.size]
+        parameters = block.view([("bias", f"<i{config.bias_bytes}"), ("multiplier", "<f4")])
+        values = _wrapped(pooled + parameters["bias"], config.accumulator_bits)
+        rounded = rounded_product(values, parameters["multiplier"]).astype(np.int64)
         result = np.clip(rounded + command["zero_point"], command["low"], command["high"])
         if command["operand"] != PostOperand.NONE:
             result = self._combine(command, result)
-        data = (result & 0xFF).astype(np.uint8)
+        data = (result & (1 << config.activation_bits) - 1).astype(self._unsigned)
         if command["table"]:
-            data = self.table[(command["table"] - 1) * TABLE_BYTES + data.astype(np.int64)]
+            start = (command["table"] - 1) * config.table_bytes
+            table = self.table[start : start + config.table_bytes]
+            wide = config.activation_bits > 8
+            data = table_outputs(table.view(np.uint16).reshape(-1, 2) if wide else table, data)
         out = self._outputs(command, "out", result.shape)
-        self.activation[out] = data
+        self.activation.view(self._unsigned)[out // config.activation_bytes] = data
 
     def _outputs(self, command: Command, name: str, shape: tuple[int, ...]) -> NDArray[np.int64]:
         """Byte addresses [py, px, channels] from ``name``_address on."""
@@ -115,21 +130,22 @@ class Storage:
         address = command[f"{name}_address"] + (
             np.arange(rows)[:, None, None] * command[f"{name}_py"]
             + np.arange(columns)[None, :, None] * command[f"{name}_px"]
-            + np.arange(channels)
+            + np.arange(channels) * self.config.activation_bytes
         )
         return np.asarray(address % self.activation.size)
 
     def _combine(self, command: Command, a: NDArray[np.int64]) -> NDArray[np.int64]:
         """The values ``a`` with the second operand: exact integers, rounded once."""
         first = command["parameter_address"] + self.config.parameter_block_words
-        start = first * self.config.bus_bytes
-        block = self.parameter[(start + np.arange(OPERAND_BLOCK_BYTES)) % self.parameter.size]
+        start, size = first * self.config.bus_bytes, self.config.operand_block_bytes
+        block = self.parameter[(start + np.arange(size)) % self.parameter.size]
         scale, other_multiplier = block[:8].view(np.uint32).astype(np.int64)
-        other_zero, zero, low, high = block[8:].view(np.int16).astype(np.int64)
+        numbers = block[8:].view(f"<i{self.config.operand_number_bytes}").astype(np.int64)
+        other_zero, zero, low, high = numbers
         multiplier, shift = scale & 0xFFFFFF, scale >> 24
-        raw = self.activation[self._outputs(command, "operand", a.shape)]
-        b = raw.astype(np.int64) if command["operand_unsigned"] else raw.view(np.int8).astype(int)
-        b = b - other_zero
+        raw = self._elements(self._outputs(command, "operand", a.shape))
+        read = raw if command["operand_unsigned"] else raw.view(self._signed)
+        b = read.astype(np.int64) - other_zero
         if command["operand"] == PostOperand.ADD:
             total = a * multiplier + b * other_multiplier
         else:
@@ -145,15 +161,20 @@ class Storage:
         if command["source"] == PostSource.ACCUMULATOR:
             source = self.accumulator[at.address % len(self.accumulator), :channels]
         else:
-            raw = self.activation[
-                (at.address[..., None] + np.arange(channels)) % self.activation.size
-            ]
-            source = (raw ^ np.uint8(_FLIP) if command["unsigned"] else raw).view(np.int8)
+            lanes = np.arange(channels) * self.config.activation_bytes
+            source = self._centred(self._elements(at.address[..., None] + lanes), command)
         values = source.astype(np.int64)
         if command["mode"] == PostMode.MAX:
-            values = np.where(inside[..., None], values, np.iinfo(np.int32).min)
+            least = -(1 << self.config.accumulator_bits - 1)
+            values = np.where(inside[..., None], values, least)
             return np.asarray(values.max(axis=(2, 3)))
         return np.asarray(np.where(inside[..., None], values, 0).sum(axis=(2, 3)))
+
+
+def _wrapped(values: NDArray[np.int64], bits: int) -> NDArray[np.int64]:
+    """``values`` modulo 2^``bits``, signed."""
+    half = 1 << bits - 1
+    return (values + half & (1 << bits) - 1) - half
 
 
 def _transfer(command: Command, size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -8,15 +8,16 @@ from sim.golden.requantise import check_accumulator, requantise
 from sim.network import Bytes, Conv
 
 
-def accumulate(layer: Conv, x: Bytes) -> NDArray[np.int32]:
-    """sum((x - zx) * w) + bias as int32 [height, width, out_channels]; padding adds nothing.
+def accumulate(layer: Conv, x: Bytes) -> NDArray[np.int64]:
+    """sum((x - zx) * w) + bias, [height, width, out_channels]; padding adds nothing.
 
-    Raises ``CompileError`` if a sum leaves the int32 range.
+    Raises ``CompileError`` if a sum leaves the accumulator's range.
     """
     ofmap = layer.shape.ofmap
     window = layer.shape.window
     # Integer matrix products run as float64 BLAS. That is exact: every partial sum is an integer
-    # of magnitude at most reduction * 255 * 128, below 2**53 for any reduction below 2**37.
+    # of magnitude at most reduction * 255 * 128, below 2**53 for any reduction below 2**37. At 16
+    # bits that holds for every layer whose sums are known to fit 48 bits.
     padded = _padded_difference(layer, x)
     weights = layer.weights.astype(np.float64)
     total = np.zeros((layer.shape.groups, ofmap.height * ofmap.width, layer.shape.group_outputs))
@@ -29,7 +30,8 @@ def accumulate(layer: Conv, x: Bytes) -> NDArray[np.int32]:
         total += _products(taps, weights[:, tap_y, tap_x, :], layer.shape)
     sums = total.transpose(1, 0, 2).reshape(-1, ofmap.channels).astype(np.int64)
     sums += layer.bias.astype(np.int64)
-    return check_accumulator(layer.name, sums).reshape(ofmap.height, ofmap.width, ofmap.channels)
+    check_accumulator(layer.name, sums, layer.input)
+    return sums.reshape(ofmap.height, ofmap.width, ofmap.channels)
 
 
 def convolve(layer: Conv, x: Bytes) -> Bytes:

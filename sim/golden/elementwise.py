@@ -1,6 +1,6 @@
-"""Layers that work element by element: sum and product of two maps, functions of one byte.
+"""Layers that work element by element: sum and product of two maps, functions of one number.
 
-Sums and products are exact integers, below 2^42 in magnitude; each is divided by a power of two
+Sums and products are exact integers, below 2^58 in magnitude; each is divided by a power of two
 and rounded half to even, once.
 """
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.golden.requantise import clamped_outputs
-from sim.network import Add, Bytes, Multiply, Table, TensorSpec
+from sim.network import Add, Bytes, Multiply, Table, TensorSpec, element_type
 
 
 def add(layer: Add, x: Bytes, other: Bytes) -> Bytes:
@@ -26,9 +26,23 @@ def multiply(layer: Multiply, x: Bytes, other: Bytes) -> Bytes:
 
 
 def look_up(layer: Table, x: Bytes) -> Bytes:
-    """The layer's output map: the table's entry for each byte of ``x``."""
-    bits = layer.table[x.view(np.uint8)]
-    return bits.view(np.int8) if layer.output.signed else bits
+    """The layer's output map: what the table has for each element of ``x``."""
+    bits = x.view(element_type(layer.input.bits, False))
+    return np.asarray(table_outputs(layer.table, bits).view(layer.output.dtype))
+
+
+def table_outputs(
+    table: NDArray[np.uint8] | NDArray[np.uint16], bits: NDArray[np.uint8] | NDArray[np.uint16]
+) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """Output bits of a table (see ``sim.network.Table``) by input bits.
+
+    Of 16 bits, start + floor(change * f / 256 + 1/2), f being the input's lower byte.
+    """
+    if table.ndim == 1:
+        return table[bits]
+    segments = table[bits >> 8]
+    start, change = segments[..., 0], segments[..., 1].astype(np.int16).astype(np.int64)
+    return np.asarray(start + (change * (bits & 0xFF) + 0x80 >> 8)).astype(np.uint16)
 
 
 def rounded_shift(values: NDArray[np.int64], shift: int) -> NDArray[np.int64]:

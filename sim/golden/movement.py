@@ -13,8 +13,7 @@ def concatenate(layer: Concat, maps: tuple[Bytes, ...]) -> Bytes:
     """
     for spec in layer.inputs:
         _check_quantisation(layer.name, spec, layer.output)
-    joined = np.concatenate(maps, axis=2)
-    return joined.astype(np.int8) if layer.output.signed else joined.astype(np.uint8)
+    return np.concatenate(maps, axis=2).astype(layer.output.dtype)
 
 
 def slice_map(layer: Slice, x: Bytes) -> Bytes:

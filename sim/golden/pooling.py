@@ -8,13 +8,13 @@ from arch.errors import ShapeError
 from sim.golden.requantise import check_accumulator, requantise
 from sim.network import AveragePool, Bytes, MaxPool
 
-# Marks padding: below every 8-bit value, signed or not.
-_ABSENT = -(1 << 15)
+# Marks padding: below every value of 8 or 16 bits, signed or not.
+_ABSENT = -(1 << 31)
 
 
 def max_pool(layer: MaxPool, x: Bytes) -> Bytes:
     """The layer's output map [height, width, channels]; raises as ``window_maximum`` does."""
-    accumulator = window_maximum(layer, x) - np.int32(layer.input.zero_point)
+    accumulator = window_maximum(layer, x) - layer.input.zero_point
     return requantise(accumulator, layer.multiplier, layer.output, layer.clamp)
 
 
@@ -35,10 +35,10 @@ def average_pool(layer: AveragePool, x: Bytes) -> Bytes:
     return requantise(window_sums(layer, x), multiplier, layer.output, layer.clamp)
 
 
-def window_sums(layer: AveragePool, x: Bytes) -> NDArray[np.int32]:
+def window_sums(layer: AveragePool, x: Bytes) -> NDArray[np.int64]:
     """sum(x - zx) of each window, [height, width, channels]; padding adds nothing.
 
-    Raises ``CompileError`` if a sum leaves the int32 range.
+    Raises ``CompileError`` if a sum leaves the accumulator's range.
     """
     window, ofmap = layer.shape.window, layer.shape.ofmap
     top, left, bottom, right = window.padding
@@ -47,7 +47,7 @@ def window_sums(layer: AveragePool, x: Bytes) -> NDArray[np.int32]:
     rows = _sums_along(rows, window.kernel[0], window.stride[0], window.dilation[0], ofmap.height)
     columns = np.pad(rows.transpose(1, 0, 2), ((left, right), (0, 0), (0, 0)))
     sums = _sums_along(columns, window.kernel[1], window.stride[1], window.dilation[1], ofmap.width)
-    return check_accumulator(layer.name, sums.transpose(1, 0, 2))
+    return check_accumulator(layer.name, sums.transpose(1, 0, 2), layer.input)
 
 
 def _sums_along(
@@ -61,7 +61,7 @@ def _sums_along(
     return total
 
 
-def window_maximum(layer: MaxPool, x: Bytes) -> NDArray[np.int32]:
+def window_maximum(layer: MaxPool, x: Bytes) -> NDArray[np.int64]:
     """Maximum of each window of ``x``, [height, width, channels].
 
     Raises ``ShapeError`` if a window holds nothing but padding.
@@ -69,14 +69,14 @@ def window_maximum(layer: MaxPool, x: Bytes) -> NDArray[np.int32]:
     window = layer.shape.window
     top, left, bottom, right = window.padding
     padded = np.pad(
-        x.astype(np.int32), ((top, bottom), (left, right), (0, 0)), constant_values=_ABSENT
+        x.astype(np.int64), ((top, bottom), (left, right), (0, 0)), constant_values=_ABSENT
     )
     # [height, width, channels, extent_y, extent_x], then the strides and dilations.
     windows = sliding_window_view(padded, window.extent, axis=(0, 1))
     taps = windows[
         :: window.stride[0], :: window.stride[1], :, :: window.dilation[0], :: window.dilation[1]
     ]
-    maximum = np.asarray(taps.max(axis=(3, 4)), np.int32)
+    maximum = np.asarray(taps.max(axis=(3, 4)), np.int64)
     if int(maximum.min()) == _ABSENT:
         raise ShapeError(
             f"layer {layer.name}: every window of a max pool must hold an input pixel, "

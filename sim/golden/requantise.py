@@ -1,4 +1,4 @@
-"""From int32 accumulators to 8-bit outputs, in exact float32 semantics.
+"""From accumulators to outputs of 8 or 16 bits, in exact float32 semantics.
 
 ``y = clamp(rne(float32(acc) * m) + zy)``: the accumulator rounds to float32 (half to even), the
 product rounds to float32, that rounds half to even to an integer, and only then comes the zero
@@ -9,26 +9,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arch.errors import CompileError, ModelError
-from arch.formats import INT32
+from arch.formats import accumulator_format
 from sim.network import Bytes, TensorSpec
 
 # Beyond any zero point and output limit, and exact in float32 and int32 alike.
 _SATURATED = np.float32(1 << 30)
 
 
-def check_accumulator(name: str, accumulator: NDArray[np.int64]) -> NDArray[np.int32]:
-    """``accumulator`` as int32; raises ``CompileError`` where a sum leaves the int32 range."""
+def check_accumulator(
+    name: str, accumulator: NDArray[np.int64], source: TensorSpec
+) -> NDArray[np.int64]:
+    """``accumulator``; raises ``CompileError`` where a sum leaves the range that goes with elements
+    of ``source``."""
+    limits = accumulator_format(source.bits)
     for extreme in (int(accumulator.min()), int(accumulator.max())):
-        if not INT32.contains(extreme):
+        if not limits.contains(extreme):
             raise CompileError(
-                f"layer {name}: sums must fit a 32-bit accumulator, got {extreme}; "
+                f"layer {name}: sums must fit a {limits.bits}-bit accumulator, got {extreme}; "
                 "split the layer's input channels or quantise its weights smaller"
             )
-    return accumulator.astype(np.int32)
+    return accumulator
 
 
 def requantise(
-    accumulator: NDArray[np.int32],
+    accumulator: NDArray[np.int64],
     multiplier: NDArray[np.float32] | np.float32,
     output: TensorSpec,
     clamp: tuple[int, int],
@@ -52,11 +56,11 @@ def clamped_outputs(
     """
     _check_clamp(clamp, output)
     clamped: NDArray[np.int64] = np.clip(rounded + output.zero_point, *clamp)
-    return clamped.astype(np.int8) if output.signed else clamped.astype(np.uint8)
+    return clamped.astype(output.dtype)
 
 
 def rounded_product(
-    accumulator: NDArray[np.int32], multiplier: NDArray[np.float32] | np.float32
+    accumulator: NDArray[np.int64], multiplier: NDArray[np.float32] | np.float32
 ) -> NDArray[np.int32]:
     """rne(float32(accumulator) * multiplier), saturated far beyond every output limit."""
     with np.errstate(over="ignore"):  # an infinite product saturates like any other

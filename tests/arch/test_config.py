@@ -45,6 +45,29 @@ def test_derived_sizes_of_tiny() -> None:
     assert config.beat_interval == 1
 
 
+def test_derived_sizes_of_small16() -> None:
+    config = PRESETS["small16"]
+    assert (config.activation_bytes, config.weight_bytes) == (2, 2)
+    assert config.accumulator_bits == 48
+    assert (config.activation_lanes, config.weight_lanes) == (8, 8)
+    words = config.activation_words * config.activation_lanes * config.activation_banks
+    assert words * 2 == config.activation_buffer_bytes
+    assert config.weight_tile_bytes == 8 * 8 * 2
+    # Eight sums of 6 bytes take the room of 8 each.
+    assert config.accumulator_entries == 32 * 1024 // 64
+    assert config.psum_bits == 16 + 16 + 3
+    assert config.parameter_block_words == 8 * 12 // 8
+    assert config.operand_block_bytes == 24
+    assert config.table_bytes == 1024
+
+
+def test_the_accumulator_follows_the_activations() -> None:
+    values = {key: value for key, value in TINY.items() if key != "accumulator_bits"}
+    for bits, sums in ((8, 32), (16, 48)):
+        config = AcceleratorConfig.from_mapping(values | {"activation_bits": bits})
+        assert config.accumulator_bits == sums
+
+
 def test_fingerprint_tells_configurations_apart() -> None:
     assert len({config.fingerprint for config in PRESETS.values()}) == len(PRESETS)
 
@@ -67,6 +90,16 @@ def test_fingerprint_tells_configurations_apart() -> None:
             {"xyzzy": 4},
             "xyzzy is not a field of a configuration, got 4; see docs/configuration.md for the "
             "fields",
+        ),
+        ({"activation_bits": 12}, "activation_bits must be 8 or 16, got 12"),
+        ({"weight_bits": 16}, "weight_bits must be at most activation_bits = 8, got 16"),
+        (
+            {"activation_bits": 16},
+            "accumulator_bits must be 48 for 16-bit activations, got 32",
+        ),
+        (
+            {"accumulator_bits": 48},
+            "accumulator_bits must be 32 for 8-bit activations, got 48",
         ),
         ({"dataflow": "magic"}, "dataflow must be 'weight_stationary', got 'magic'"),
         ({"bus_bits": 48}, "bus_bits must be a power of two, got 48"),
@@ -109,7 +142,8 @@ def test_unknown_preset() -> None:
     with pytest.raises(ConfigError) as caught:
         load_config("huge")
     assert str(caught.value) == (
-        "a configuration must be a preset (tiny, small, gemmini16) or a .toml file, got 'huge'"
+        "a configuration must be a preset (tiny, small, small16, gemmini16) or a .toml file, "
+        "got 'huge'"
     )
 
 

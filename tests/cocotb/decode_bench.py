@@ -47,7 +47,10 @@ class Legality:
         for field in FORMATS[engine].fields:
             values[field.name] = word & (1 << field.bits) - 1
             word >>= field.bits
-            if values[field.name] >> field.used_bits(self._config):
+            used = field.used_bits(self._config)
+            above = values[field.name] >> (used - 1 if field.signed else used)
+            continued = field.signed and above == (1 << field.bits - used + 1) - 1
+            if above and not continued:
                 return None
         return None if word else (engine, values)
 

@@ -29,9 +29,9 @@ class Bench:
 
 
 def feature_map(case: Case, *, output: bool) -> range:
-    """Where the layer's output, or its input, lies in memory."""
-    layer = case.program.layers[0].layer
-    spec = layer.output if output else layer.input
+    """Where the network's output, or its input, lies in memory."""
+    network = case.program.network
+    spec = network.outputs[0] if output else network.input
     start = case.program.maps[spec.name].address
     return range(start, start + spec.shape.elements)
 

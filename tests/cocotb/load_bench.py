@@ -7,7 +7,7 @@ from cocotb.task import Task
 from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge
 
 from arch.commands import Command, Engine, LoadTarget
-from arch.config import TABLE_BYTES, TABLES, AcceleratorConfig
+from arch.config import TABLES, AcceleratorConfig
 from tests.cocotb.axi_peer import ChannelMonitor, Memory
 from tests.cocotb.transfer_bench import (
     COMMANDS,
@@ -38,7 +38,7 @@ def empty_buffers(config: AcceleratorConfig) -> Buffers:
         LoadTarget.ACTIVATION: bytearray(config.activation_buffer_bytes),
         LoadTarget.WEIGHT: bytearray(config.weight_buffer_bytes),
         LoadTarget.PARAMETER: bytearray(config.parameter_buffer_bytes),
-        LoadTarget.TABLE: bytearray(TABLES * TABLE_BYTES),
+        LoadTarget.TABLE: bytearray(TABLES * config.table_bytes),
     }
 
 

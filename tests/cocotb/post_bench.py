@@ -162,7 +162,7 @@ class Bench:
         self.dut.tables__valid.value = 0
 
     def read_accumulators(self, entry: int) -> bytes:
-        return bytes(self.storage.accumulator[entry])
+        return bytes(self.storage.accumulator[entry].astype(np.int32))
 
     def read_parameters(self, address: int) -> bytes:
         return bytes(self.storage.parameter[address : address + self.config.bus_bytes])

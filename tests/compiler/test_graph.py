@@ -71,6 +71,6 @@ def test_a_constant_of_an_unknown_type() -> None:
     with pytest.raises(ModelError) as error:
         build_graph(onnx.ModelProto(graph=graph))
     assert str(error.value) == (
-        "constant 'd?' must be one of BOOL, FLOAT, INT32, INT64, INT8, UINT8, got DOUBLE; "
-        "quantise to int8 from a float32 model"
+        "constant 'd?' must be one of BOOL, FLOAT, INT16, INT32, INT64, INT8, UINT16, UINT8, "
+        "got DOUBLE; quantise to int8 from a float32 model"
     )

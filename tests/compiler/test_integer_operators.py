@@ -251,3 +251,15 @@ def test_names_that_are_taken(tmp_path: Path) -> None:
     graph.raw("Identity", ("x",), "x_q_real_", "taken")
     graph.nodes.insert(0, graph.nodes.pop())
     assert kinds(graph, tmp_path) == [Table]
+
+
+def test_scales_without_a_product(tmp_path: Path) -> None:
+    """Infinity times 0: refused by the rule on scales, without a warning of NumPy."""
+    graph = IntegerGraph().start(scale=float("inf"))
+    weights = graph.triple("w", np.ones((4, 3, 3, 3)), [0.0] * 4)
+    bias = graph.constant("b", [1, 2, 3, 4], np.int32)
+    graph.step("QLinearConv", *graph.q, *weights, bias).finish()
+    assert refusal(graph, tmp_path).endswith(
+        "every scale must be positive and finite, got inf; quantise again with more calibration "
+        "data"
+    )

@@ -217,32 +217,32 @@ RULES = [
     ),
     (
         lambda: conv_with(lambda graph: graph.constant("w", ONES)),
-        "node 'conv' (Conv): the weights must be an 8-bit constant behind a DequantizeLinear, "
-        "got float32 weights; quantise this node too",
+        "node 'conv' (Conv): the weights must be an 8- or 16-bit constant behind a "
+        "DequantizeLinear, got float32 weights; quantise this node too",
     ),
     (
         variable_weights,
-        "node 'conv' (Conv): the weights must be an 8-bit constant behind a DequantizeLinear, "
-        "got 'dq0_out', computed at run time; quantise this node too",
+        "node 'conv' (Conv): the weights must be an 8- or 16-bit constant behind a "
+        "DequantizeLinear, got 'dq0_out', computed at run time; quantise this node too",
     ),
     (
         lambda: conv_with(lambda graph: graph.weights("w", 200 * ONES, dtype=np.uint8)),
-        "node 'conv' (Conv): the weights must be 8-bit, and less their zero point fit int8, got "
-        "200; quantise with weight_type=QuantType.QInt8 and "
+        "node 'conv' (Conv): the weights must be of 8 or 16 bits, and less their zero point fit "
+        "int8 or int16, got 200; quantise with weight_type=QuantType.QInt8 (or QInt16) and "
         "extra_options={'WeightSymmetric': True}",
     ),
     (
         lambda: conv_with(lambda graph: graph.weights("w", ONES, dtype=np.int32)),
-        "node 'conv' (Conv): the weights must be 8-bit, and less their zero point fit int8, got "
-        "int32; quantise with weight_type=QuantType.QInt8 and "
+        "node 'conv' (Conv): the weights must be of 8 or 16 bits, and less their zero point fit "
+        "int8 or int16, got int32; quantise with weight_type=QuantType.QInt8 (or QInt16) and "
         "extra_options={'WeightSymmetric': True}",
     ),
     (
         lambda: conv_with(
             lambda graph: graph.weights("w", 126 * ONES, [0.5] * 4, [0, 0, -3, 0], axis=0)
         ),
-        "node 'conv' (Conv): the zero point of int8 weights must be 0, got -3; quantise with "
-        "extra_options={'WeightSymmetric': True}",
+        "node 'conv' (Conv): the zero point of int8 and int16 weights must be 0, got -3; quantise "
+        "with extra_options={'WeightSymmetric': True}",
     ),
     (
         lambda: conv_with(lambda graph: graph.weights("w", ONES, [0.5] * 3, axis=1)),
@@ -444,8 +444,8 @@ RULES = [
     ),
     (
         lambda: QdqGraph(opset=21).qdq(dtype=np.int16).conv().qdq(),
-        "constant 'q0_zero_point' must be one of BOOL, FLOAT, INT32, INT64, INT8, UINT8, "
-        "got INT16; quantise to int8 from a float32 model",
+        "all activations must have one width, got 16 bits in tensor x and 8 in dq4_out; "
+        "quantise all with one activation_type",
     ),
     (
         lambda: QdqGraph().qdq(scale=0.0).conv().qdq(),
@@ -485,4 +485,4 @@ def test_every_rule_is_shown_to_refuse() -> None:
         if not any(f"): {rule_text(rule)[0]}, got " in message for message in messages)
     }
     # ONNX's types and shape inference refuse these before.
-    assert unseen == {"is_eight_bit", "has_constant_ranges", "has_constant_sizes"}
+    assert unseen == {"has_whole_bytes", "has_constant_ranges", "has_constant_sizes"}

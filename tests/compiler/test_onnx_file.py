@@ -121,6 +121,19 @@ def old(model: onnx.ModelProto) -> None:
     model.opset_import[0].version = 12
 
 
+def no_output(model: onnx.ModelProto) -> None:
+    model.graph.node.append(onnx.helper.make_node("Relu", ["x"], [], "last"))
+
+
+def reference(model: onnx.ModelProto) -> None:
+    conv = next(node for node in model.graph.node if node.op_type == "Conv")
+    conv.attribute.add(name="pads", type=onnx.AttributeProto.INTS, ref_attr_name="outer")
+
+
+def new(model: onnx.ModelProto) -> None:
+    model.opset_import[0].version = 26
+
+
 def no_opset(model: onnx.ModelProto) -> None:
     model.opset_import[0].domain = "other"
 
@@ -153,6 +166,15 @@ def no_opset(model: onnx.ModelProto) -> None:
             "attribute 'pads' of node 'conv' may have at most 64 values, got 65; "
             "export the model again",
         ),
+        (
+            no_output,
+            "node 'last' (Relu): a node must have an output, got none; export the model again",
+        ),
+        (
+            reference,
+            "attribute 'pads' of node 'conv' must have a value, got a reference to 'outer'; "
+            "inline functions with onnx.inliner.inline_local_functions",
+        ),
         (nodes, "a model may have at most 20000 nodes, got 20006; simplify it"),
         (
             function,
@@ -161,13 +183,17 @@ def no_opset(model: onnx.ModelProto) -> None:
         ),
         (
             old,
-            "the model's opset must be 13 to 25, got 12; "
-            "convert it with onnx.version_converter before quantising",
+            "the model's opset must be 13 to 25, got 12; convert it with "
+            "onnx.version_converter.convert_version(model, 13) before quantising",
+        ),
+        (
+            new,
+            "the model's opset must be 13 to 25, got 26; export it again with opset_version=25",
         ),
         (
             no_opset,
-            "the model's opset must be 13 to 25, got none; "
-            "convert it with onnx.version_converter before quantising",
+            "the model's opset must be 13 to 25, got none; convert it with "
+            "onnx.version_converter.convert_version(model, 13) before quantising",
         ),
     ],
     ids=lambda value: value.__name__ if callable(value) else "",

@@ -237,8 +237,9 @@ def test_a_pass_saves_cycles_and_traffic(
     assert traffic < cost(without)[1]
 
 
-@pytest.mark.parametrize("config", PRESETS.values(), ids=PRESETS)
-def test_a_whole_pipeline(config: AcceleratorConfig) -> None:
+@pytest.mark.parametrize("name", ["tiny", "small", "gemmini16"])
+def test_a_whole_pipeline(name: str) -> None:
+    config = PRESETS[name]
     first = conv("c", IMAGE)
     second = pool("p", first.output)
     third = conv("d", second.output, kernel=1)

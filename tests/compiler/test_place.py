@@ -18,7 +18,7 @@ from sim.command.functional import Storage
 from sim.golden.run import run_network
 from sim.network import Bytes, Layer, Network
 from tests.support.random_convolutions import random_conv
-from tests.support.random_maps import SizeLimits
+from tests.support.random_maps import SizeLimits, of_words
 from tests.support.random_networks import random_network
 
 LARGE = SizeLimits(max_height=20, max_width=20, max_channels=70, max_macs=3_000_000)
@@ -40,7 +40,8 @@ def execute(program: Program, x: Bytes) -> np.ndarray:
 @pytest.mark.parametrize("config", PRESETS.values(), ids=PRESETS)
 @pytest.mark.parametrize("seed", range(40))
 def test_random_layers(seed: int, config: AcceleratorConfig) -> None:
-    network, x = random_network(np.random.default_rng(seed), LARGE)
+    limits = of_words(LARGE, config)
+    network, x = random_network(np.random.default_rng(seed), limits)
     program = place_network(network, config)
     golden = run_network(network, x)[network.outputs[0].name]
     mappings = [placed.mapping for placed in program.layers]

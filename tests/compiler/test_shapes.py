@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from arch.errors import ModelError
+from arch.errors import InputError, ModelError
 from compiler.frontend import read_network
+from compiler.shapes import InputShape
 from tests.support.qdq_graph import QdqGraph
 
 
@@ -25,8 +26,8 @@ def test_a_symbolic_batch_is_one_image(batch: int | str, tmp_path: Path) -> None
     [
         (
             ("N", 3, "height", 5),
-            "input 'x' must have a fixed shape, got [N, 3, height, 5]; fix it with "
-            "python -m onnxruntime.tools.make_dynamic_shape_fixed before quantising",
+            "input 'x' must have a fixed shape, got [N, 3, height, 5]; give it one, "
+            "such as --shape x=1,3,224,5",
         ),
         (
             (2, 3, 6, 5),
@@ -63,4 +64,53 @@ def test_a_kernel_larger_than_the_image(tmp_path: Path) -> None:
     assert message == (
         "tensor 'conv_out' must have at most 8 fixed dimensions of 1 to 1048576, "
         "got [1, 4, 0, 3]; export the model with fixed shapes"
+    )
+
+
+def test_a_given_shape_fixes_open_dimensions(tmp_path: Path) -> None:
+    graph = QdqGraph(shape=("N", 3, "height", "width")).qdq().conv().qdq()
+    model = read_network(graph.save(tmp_path), InputShape(name="x", sizes=(1, 3, 7, 9)))
+    assert model.input.shape == (1, 3, 7, 9)
+    assert model.outputs[0].shape == (1, 4, 5, 7)
+
+
+@pytest.mark.parametrize(
+    ("name", "sizes", "message"),
+    [
+        (
+            "y",
+            (1, 3, 6, 5),
+            "--shape must name the model's input, which is 'x', got 'y'; "
+            "write --shape NAME=1,3,224,224",
+        ),
+        (
+            "x",
+            (1, 4, 6, 5),
+            "--shape must fit the shape in the file, [N, 3, height, 5], got [1, 4, 6, 5]; "
+            "change only dimensions that are not numbers there",
+        ),
+        (
+            "x",
+            (3, 6, 5),
+            "--shape must fit the shape in the file, [N, 3, height, 5], got [3, 6, 5]; "
+            "change only dimensions that are not numbers there",
+        ),
+    ],
+)
+def test_a_given_shape_that_is_not_the_inputs(
+    name: str, sizes: tuple[int, ...], message: str, tmp_path: Path
+) -> None:
+    path = QdqGraph(shape=("N", 3, "height", 5)).qdq().conv().qdq().save(tmp_path)
+    with pytest.raises(InputError) as error:
+        read_network(path, InputShape(name=name, sizes=sizes))
+    assert str(error.value) == message
+
+
+def test_the_batch_is_one_image(tmp_path: Path) -> None:
+    path = QdqGraph(shape=("N", 3, 6, 5)).qdq().conv().qdq().save(tmp_path)
+    with pytest.raises(ModelError) as error:
+        read_network(path, InputShape(name="x", sizes=(4, 3, 6, 5)))
+    assert str(error.value) == (
+        "input 'x' must be one image [1, C, H, W], line [1, C, L] or vector [1, F] with sizes "
+        "up to 1048576, got [4, 3, 6, 5]; export the model with that input"
     )

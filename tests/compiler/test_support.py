@@ -10,6 +10,7 @@ from onnx import helper, numpy_helper
 from arch.errors import ModelError
 from compiler.frontend import read_network
 from compiler.integer_operators import INTEGER_OPERATORS
+from compiler.onnx_file import OPSETS
 from compiler.support import OPERATORS, rule_text, support_page
 from tests.support.qdq_graph import QdqGraph
 
@@ -30,9 +31,8 @@ def test_a_float_model_is_told_what_to_run() -> None:
     with pytest.raises(ModelError) as error:
         read_network(DIGITS / "digits_float.onnx")
     assert str(error.value) == (
-        "the model is not quantised, it has no QuantizeLinear; run "
-        "onnxruntime.quantization.quantize_static with quant_format=QuantFormat.QDQ and "
-        "weight_type=QuantType.QInt8 (examples/digits/train.py shows how) on it first"
+        "the model must be quantised, got a float one; "
+        "give images to calibrate it with: --calibrate IMAGES.npz"
     )
 
 
@@ -46,12 +46,7 @@ SUPPORTED = f"(supported: {', '.join(sorted({*OPERATORS, *INTEGER_OPERATORS}))})
         ("ArgMin", "use a Neg and an ArgMax"),
         ("Pad", "give the padding to the pads of the Conv or pooling that follows"),
         ("Loop", "replace or remove it"),
-        (
-            "ConvInteger",
-            "quantise with onnxruntime.quantization.quantize_static with "
-            "quant_format=QuantFormat.QDQ and weight_type=QuantType.QInt8 "
-            "(examples/digits/train.py shows how)",
-        ),
+        ("ConvInteger", "quantise the float model with `tilewright quantise`"),
         ("Bad\n\x1b[31m", "replace or remove it"),
     ],
 )
@@ -74,9 +69,7 @@ def test_other_domains(tmp_path: Path) -> None:
     graph.nodes[3].domain = "com.microsoft"
     assert refusal(graph, tmp_path) == (
         "node 'conv' (Conv): operators must come from the domain ai.onnx, got 'com.microsoft'; "
-        "quantise with onnxruntime.quantization.quantize_static with "
-        "quant_format=QuantFormat.QDQ and weight_type=QuantType.QInt8 "
-        "(examples/digits/train.py shows how)"
+        "quantise the float model with `tilewright quantise`"
     )
 
 
@@ -95,6 +88,10 @@ def test_every_rule_states_what_must_hold_and_what_to_do() -> None:
             must, remedy = rule_text(rule)
             assert " must " in must or " may " in must, rule
             assert remedy, rule
+
+
+def test_the_support_page_states_the_opsets() -> None:
+    assert f"opsets) {OPSETS.start} to {OPSETS.stop - 1}," in support_page()
 
 
 def test_the_support_page_lists_every_operator_and_rule() -> None:

@@ -1,11 +1,13 @@
 """Functions of one number, against ONNX Runtime for every byte."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from arch.errors import ModelError
 from compiler.frontend import read_network
 from compiler.operators import FUNCTIONS
 from sim.network import Conv, MaxPool, Table
@@ -119,3 +121,50 @@ def test_silu_is_a_table_and_a_product(tmp_path: Path) -> None:
     graph.node("Sigmoid").qdq(2.0**-8, -128).node("Mul", x).qdq(0.0625)
     kinds = [type(layer).__name__ for layer in assert_exact(graph, tmp_path).network.layers]
     assert kinds == [Conv.__name__, "Table", "Multiply"]
+
+
+STEP = 2.0**-12
+JUMPS = {"Ceil", "Floor", "Round", "Sign", "ThresholdedRelu", "Log", "Reciprocal"}
+"""Functions that no straight lines follow."""
+SCALES = {"Exp": 2.0**-4}
+
+
+def wide_function(name: str, options: dict[str, Any], dtype: type) -> tuple[QdqGraph, Any]:
+    """A function from 16 bits to 16, and an input that holds every number once."""
+    limits, zero_point = np.iinfo(dtype), 0 if dtype is np.int16 else 1 << 15
+    graph = QdqGraph(shape=(1, 1 << 16), opset=22).qdq(STEP, zero_point, dtype)
+    slope = [graph.constant("slope", [0.2])] if name == "PRelu" else []
+    scale = SCALES.get(name, 2.0**-12)
+    graph.node(name, *slope, name="f", **options).qdq(scale, zero_point, dtype)
+    q = np.arange(limits.min, limits.max + 1) - zero_point
+    return graph, (q.astype(np.float32) * np.float32(STEP)).reshape(1, -1)
+
+
+@pytest.mark.parametrize("name", sorted({*FUNCTIONS} - JUMPS))
+@pytest.mark.parametrize("dtype", [np.int16, np.uint16])
+def test_functions_of_16_bits(name: str, dtype: type, tmp_path: Path) -> None:
+    """Exact at every 256th input, and nowhere more than 256 steps off."""
+    graph, x = wide_function(name, OPTIONS.get(name, [{}])[0], dtype)
+    path = graph.save(tmp_path)
+    model = read_network(path)
+    (layer,) = model.network.layers
+    assert isinstance(layer, Table)
+    if name in PARTIAL:
+        x = np.abs(x)
+    steps = golden_output(model, x) - onnxruntime_output(path, x, integer=False)
+    steps = steps.ravel() / layer.output.scale
+    assert not steps[::256].any()
+    assert np.abs(steps).max() <= 256
+
+
+@pytest.mark.parametrize("name", sorted(JUMPS - {"Log"}))
+def test_jumps_of_16_bits_are_refused(name: str, tmp_path: Path) -> None:
+    graph, _ = wide_function(name, OPTIONS.get(name, [{}])[0], np.int16)
+    with pytest.raises(ModelError) as caught:
+        read_network(graph.save(tmp_path))
+    assert re.fullmatch(
+        rf"node 'f' \({name}\): at 16 bits a function must lie within 256 steps of the lines "
+        r"between its values at every 256th input, got \d+ steps; quantise the model with 8-bit "
+        "activations, or use a smoother function",
+        str(caught.value),
+    )

@@ -47,10 +47,6 @@ def assert_refused(message: str, *arguments: str | Path) -> None:
 
 NOT_ONNX = "'m.onnx' is not an ONNX model, or is truncated; copy or export the file again"
 SUPPORTED = ", ".join(sorted({*OPERATORS, *INTEGER_OPERATORS}))
-QUANTISE = (
-    "onnxruntime.quantization.quantize_static with quant_format=QuantFormat.QDQ and "
-    "weight_type=QuantType.QInt8 (examples/digits/train.py shows how)"
-)
 
 
 def write_model(path: Path, graph: QdqGraph) -> None:
@@ -104,11 +100,12 @@ MODELS: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "float": (
         lambda path: path.write_bytes((DIGITS / "digits_float.onnx").read_bytes()),
-        f"the model is not quantised, it has no QuantizeLinear; run {QUANTISE} on it first",
+        "the model must be quantised, got a float one; "
+        "give images to calibrate it with: --calibrate IMAGES.npz",
     ),
     "weights with a zero point": (
         asymmetric_weights,
-        "node 'conv' (Conv): the zero point of int8 weights must be 0, got 3; "
+        "node 'conv' (Conv): the zero point of int8 and int16 weights must be 0, got 3; "
         "quantise with extra_options={'WeightSymmetric': True}",
     ),
     "a layer that fits no tiling": (
@@ -344,7 +341,8 @@ def test_config(case: str) -> None:
 
 def test_unknown_preset() -> None:
     assert_refused(
-        "a configuration must be a preset (tiny, small, gemmini16) or a .toml file, got 'smal'",
+        "a configuration must be a preset (tiny, small, small16, gemmini16) or a .toml file, "
+        "got 'smal'",
         *("generate", "--config", "smal", "--out", "out"),
     )
 

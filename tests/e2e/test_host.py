@@ -10,6 +10,7 @@ from compiler.driver import CompiledModel, compile_file
 from compiler.passes import PASSES
 from tests.support.host_models import HostModel, random_host_model
 from tests.support.machines import CONFIGS, verilog_of
+from tests.support.qdq_graph import QdqGraph
 from tests.support.qdq_models import onnxruntime_output
 from tilewright.evaluate import Target, prepare, run_images, summarise
 from tilewright.images import Images
@@ -73,6 +74,28 @@ def test_passes_change_no_byte(seed: int, tmp_path: Path) -> None:
 @pytest.mark.parametrize("seed", range(200, 220))
 def test_random_networks_on_every_preset(seed: int, config: str, tmp_path: Path) -> None:
     assert_agreement(seed, config, tmp_path)
+
+
+def test_sixteen_bits(tmp_path: Path) -> None:
+    """Maps of int16: two bytes an element are moved, and read from memory as such."""
+    graph = QdqGraph(opset=21).qdq(2.0**-8, dtype=np.int16)
+    values = np.random.default_rng(5).integers(-60, 60, (6, 3, 1, 1))
+    weights = graph.weights("w", values, scale=2.0**-5, dtype=np.int16)
+    graph.node("Conv", weights, name="conv").qdq(2.0**-6, dtype=np.int16)
+    graph.node("LRN", size=3, alpha=0.1).qdq(2.0**-7, dtype=np.int16)
+    graph.node("GlobalAveragePool").qdq(2.0**-9, dtype=np.int16).node("Softmax", axis=1)
+    path = graph.save(tmp_path)
+    compiled = compile_file(path, CONFIGS["small16"])
+    real = np.random.default_rng(1).normal(size=(1, 3, 6, 5)).astype(np.float32)
+    (image,) = compiled.model.input.quantise(real)
+    golden, command = (
+        kind(compiled.schedule).run(image) for kind in (GoldenMachine, CommandMachine)
+    )
+    for name, expected in golden.maps.items():
+        assert np.array_equal(command.maps[name], expected), name
+    (result,) = command.results.values()
+    assert np.array_equal(result, onnxruntime_output(path, real, integer=False))
+    assert [each.read_bytes for each in compiled.schedule.host_traffic()] == [360, 12]
 
 
 def test_the_seeds_have_parts_and_results(tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ from compiler.passes import PASSES
 from compiler.place import place_network
 from tests.support.agreement import Case, assert_agreement
 from tests.support.machines import CONFIGS, rtl_machine
-from tests.support.random_chains import random_chain
+from tests.support.random_chains import CHAIN_LIMITS, random_chain
+from tests.support.random_maps import of_words
 
 FIXED_SEEDS = range(20)
 SOAK_FROM = 100_000
@@ -28,7 +29,8 @@ VARIANTS: tuple[Collection[str], ...] = ((), NAMES, *((name,) for name in NAMES)
 
 
 def case_of(seed: int, config: str, without: Collection[str]) -> Case:
-    network, image = random_chain(np.random.default_rng(seed))
+    limits = of_words(CHAIN_LIMITS, CONFIGS[config])
+    network, image = random_chain(np.random.default_rng(seed), limits)
     return Case(program=place_network(network, CONFIGS[config], without=without), image=image)
 
 

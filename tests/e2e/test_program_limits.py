@@ -34,7 +34,7 @@ from tests.support.hand_made import (
 from tests.support.machines import CONFIGS, MEMORY_BYTES, verilog_of
 from tests.support.random_steps import RandomSteps, random_program
 
-QUICK = ("tiny", "uneven", "small")
+QUICK = ("tiny", "uneven", "small", "small16", "uneven16")
 
 
 @pytest.mark.parametrize("name", QUICK)

@@ -16,6 +16,9 @@ SHAPES: dict[str, dict[str, Any]] = {
     },
     "two banks": {"lanes": 4, "words": 8, "banks": 2, "readers": (4, 3), "writers": (4, 1)},
     "one bank": {"lanes": 8, "words": 8, "banks": 1, "readers": (6,), "writers": (4,)},
+    "16 bits": {
+        "width": 16, "lanes": 4, "words": 4, "banks": 4, "readers": (3, 4, 2), "writers": (4, 2),
+    },
 }  # fmt: skip
 
 
@@ -103,19 +106,26 @@ def random_access(rng: random.Random, elements: int, near: int, size: int) -> Ac
     return Access((base + rng.randint(-elements, elements)) % size, chosen)
 
 
+def width_of(port: Any) -> int:
+    """Bits of an element."""
+    return len(port.data) // len(port.mask)
+
+
 def drive(ctx: Any, port: Any, access: Access | None, rng: random.Random) -> None:
     ctx.set(port.valid, access is not None)
     if access is None:  # what goes with no request must not matter
         ctx.set(port.address, rng.getrandbits(len(port.address)))
         ctx.set(port.mask, rng.getrandbits(len(port.mask)))
     else:
-        ctx.set(port.address, access.address)
+        # Which byte of the element is named does not matter.
+        unit = width_of(port) // 8
+        ctx.set(port.address, access.address * unit + rng.randrange(unit))
         ctx.set(port.mask, sum(1 << element for element in access.elements))
 
 
 def compare(ctx: Any, port: Any, wanted: dict[int, int | None]) -> int:
     """Check the elements whose value is known; gives their number."""
-    values = int_to_lanes(ctx.get(port.data), len(port.mask))
+    values = int_to_lanes(ctx.get(port.data), len(port.mask), width_of(port))
     known = {element: value for element, value in wanted.items() if value is not None}
     assert {element: values[element] for element in known} == known
     return len(known)
@@ -139,11 +149,11 @@ def test_random_accesses(seed: int, shape: str) -> None:
             near = rng.randrange(size)
             reads = [random_access(rng, n, near, size) for n in sizes["readers"]]
             writes = [random_access(rng, n, near, size) for n in sizes["writers"]]
-            data = [[rng.randrange(256) for _ in range(n)] for n in sizes["writers"]]
+            data = [[rng.getrandbits(dut.width) for _ in range(n)] for n in sizes["writers"]]
             for port, access in zip(readers + writers, reads + writes, strict=True):
                 drive(ctx, port, access, rng)
             for port, values in zip(writers, data, strict=True):
-                ctx.set(port.data, lanes_to_int(values))
+                ctx.set(port.data, lanes_to_int(values, dut.width))
             coming.append(model.cycle(reads, writes, data))
             conflict = model.read_conflicts[cycle] or model.write_conflicts[cycle]
             assert ctx.get(dut.conflict) == conflict, cycle

@@ -5,7 +5,15 @@ from typing import Any
 import pytest
 from amaranth.lib import data
 
-from arch.commands import COMMAND_BITS, COUNT_BITS, FORMATS, Command, Engine, LoadTarget
+from arch.commands import (
+    COMMAND_BITS,
+    COUNT_BITS,
+    FORMATS,
+    Command,
+    Engine,
+    LoadTarget,
+    PostSource,
+)
 from arch.config import AcceleratorConfig
 from arch.presets import PRESETS
 from hw.decode import CommandDecoder, unused_bits
@@ -194,7 +202,9 @@ def test_the_bits_without_a_meaning_are_those_outside_of_the_used_ones(engine: E
         expected, position = 0, 0
         for part in FORMATS[engine].fields:
             for bit in range(part.bits):
-                expected |= (bit >= part.used_bits(config)) << position + bit
+                # Bits beyond a signed value continue its sign.
+                unused = bit >= part.used_bits(config) and not part.signed
+                expected |= unused << position + bit
             position += part.bits
         expected |= (1 << COMMAND_BITS) - (1 << position)
         assert unused_bits(FORMATS[engine], config) == expected
@@ -271,6 +281,42 @@ def test_other_loads_may_be_misaligned(target: int) -> None:
     assert not illegal(Engine.LOAD, **odd | {"target": target})
 
 
+@pytest.mark.parametrize("name", ["zero_point", "low", "high"])
+def test_a_value_beyond_the_machines_width_is_illegal(name: str) -> None:
+    field = next(field for field in FORMATS[Engine.POST].fields if field.name == name)
+    word = word_of(random_command(Engine.POST, TINY, Random(5), NO_WAITS), TINY)
+    first = FORMATS[Engine.POST].offsets[name]
+    without = word & ~((1 << field.bits) - 1 << first)
+    for value, wrong in ((-256, False), (255, False), (256, True), (-257, True)):
+        bits = (value & (1 << field.bits) - 1) << first
+        assert verdict(TINY, [without | bits]) == [wrong]
+
+
+BROKEN = [
+    *((Engine.STORE, name) for name in ("dram_address", "row_bytes", "buffer_address")),
+    *((Engine.LOAD, name) for name in ("dram_address", "row_bytes", "buffer_address")),
+    *((Engine.EXECUTE, name) for name in ("address", "x", "width", "ky_da", "kx_dx", "ox_dx")),
+    (Engine.EXECUTE, "weight_address"),
+    *((Engine.POST, name) for name in ("address", "x", "width", "py_da", "wx_dx")),
+    *((Engine.POST, name) for name in ("out_address", "out_px", "operand_address", "operand_py")),
+]
+
+
+@pytest.mark.parametrize(("engine", "name"), BROKEN)
+def test_half_an_element_is_illegal(engine: Engine, name: str) -> None:
+    whole = {"source": int(PostSource.ACTIVATION)} if engine is Engine.POST else {}
+    if engine in (Engine.LOAD, Engine.STORE):
+        whole = {"row_bytes": 6}
+    for config, illegal_there in ((PRESETS["small16"], True), (PRESETS["small"], False)):
+        for value, wrong in ((2, False), (3, illegal_there)):
+            assert illegal_in(config, engine, **whole | {name: value}) == wrong
+
+
+def test_accumulator_entries_need_not_be_whole_elements() -> None:
+    drain = {"source": int(PostSource.ACCUMULATOR), "address": 1, "width": 3, "px_dx": 1}
+    assert not illegal_in(PRESETS["small16"], Engine.POST, **drain)
+
+
 @pytest.mark.parametrize("name", ["tiny", "small", "gemmini16"])
 def test_more_channels_than_columns_are_illegal(name: str) -> None:
     config = PRESETS[name]
@@ -280,7 +326,7 @@ def test_more_channels_than_columns_are_illegal(name: str) -> None:
 
 
 @pytest.mark.parametrize("engine", Engine)
-@pytest.mark.parametrize("name", ["tiny", "small", "gemmini16"])
+@pytest.mark.parametrize("name", ["tiny", "small", "small16", "gemmini16"])
 def test_random_legal_commands_are_legal(name: str, engine: Engine) -> None:
     config, random = PRESETS[name], Random(6)
     words = [word_of(random_command(engine, config, random, NO_WAITS), config) for _ in range(50)]

@@ -27,8 +27,14 @@ COMMANDS = 12
 SIZES = [(2, 3), (4, 4), (7, 2)]
 
 
-def execute_config(rows: int, cols: int) -> AcceleratorConfig:
+WORDS = [(8, 8), (16, 8), (16, 16)]
+
+
+def execute_config(rows: int, cols: int, words: tuple[int, int] = (8, 8)) -> AcceleratorConfig:
     sizes = {
+        "activation_bits": words[0],
+        "weight_bits": words[1],
+        "accumulator_bits": 32 if words == (8, 8) else 48,
         "rows": rows,
         "cols": cols,
         "requantiser_lanes": 1,
@@ -61,9 +67,12 @@ class Bench:
         if not ctx.get(port.valid):
             return None
         elements, mask = len(port.mask), ctx.get(port.mask)
-        data = memory[(ctx.get(port.address) + np.arange(elements)) % len(memory)]
+        bits = len(port.data) // elements
+        first = ctx.get(port.address) // (bits // 8)
+        data = memory[(first + np.arange(elements)) % len(memory)]
         wanted = np.array([mask >> element & 1 for element in range(elements)], bool)
-        return lanes_to_int(np.where(wanted, data, self.rng.integers(256, size=elements)).tolist())
+        noise = self.rng.integers(1 << bits, size=elements)
+        return lanes_to_int(np.where(wanted, data, noise).tolist(), bits)
 
     async def buffers(self, ctx: Any) -> None:
         """Answers after BUFFER_READ_LATENCY; at other times data is arbitrary."""
@@ -75,7 +84,7 @@ class Bench:
             for (port, memory), queue in zip(ports, coming, strict=True):
                 queue.append(self.answer(ctx, port, memory))
                 data = queue.popleft()
-                noise = int.from_bytes(self.rng.bytes(len(port.mask)), "little")
+                noise = int.from_bytes(self.rng.bytes(len(port.data) // 8), "little")
                 ctx.set(port.data, noise if data is None else data)
             await ctx.tick()
 
@@ -146,8 +155,13 @@ def check(
 ) -> None:
     rng = np.random.default_rng(seed)
     memories = Memories(
-        activation=rng.integers(256, size=config.activation_buffer_bytes),
-        weight=rng.integers(256, size=config.weight_buffer_bytes),
+        activation=rng.integers(
+            1 << config.activation_bits,
+            size=config.activation_buffer_bytes // config.activation_bytes,
+        ),
+        weight=rng.integers(
+            1 << config.weight_bits, size=config.weight_buffer_bytes // config.weight_bytes
+        ),
     )
     sums: dict[int, np.ndarray] = {}
     for command in commands:
@@ -163,9 +177,10 @@ def check(
 
 
 @pytest.mark.parametrize(("rows", "cols"), SIZES)
+@pytest.mark.parametrize("words", WORDS)
 @pytest.mark.parametrize("seed", range(4))
-def test_random_commands(seed: int, rows: int, cols: int) -> None:
-    rng, config = random.Random(seed), execute_config(rows, cols)
+def test_random_commands(seed: int, words: tuple[int, int], rows: int, cols: int) -> None:
+    rng, config = random.Random(seed), execute_config(rows, cols, words)
     commands: list[Fields] = []
     for _ in range(COMMANDS):
         former = commands[-1] if commands else None

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from arch.commands import LoadTarget
-from arch.config import TABLE_BYTES, TABLES, AcceleratorConfig
+from arch.config import TABLES, AcceleratorConfig
 from arch.presets import PRESETS
 from arch.timing import BUFFER_WRITE_LATENCY
 from hw.load import LoadEngine
@@ -30,13 +30,15 @@ CONFIGS = {
     "two in flight": variant("tiny", outstanding_bursts=2, burst_beats=4),
     "wide": variant("small", bus_bits=256, burst_beats=128, outstanding_bursts=8),
     "single beats": variant("tiny", burst_beats=1),
+    "16 bits": variant("tiny", activation_bits=16, weight_bits=16),
+    "16 x 8 bits": variant("small", activation_bits=16),
 }
 MEMORY_BYTES = 1 << 16
 BUFFER_BYTES: dict[LoadTarget, Callable[[AcceleratorConfig], int]] = {
     LoadTarget.ACTIVATION: lambda config: config.activation_buffer_bytes,
     LoadTarget.WEIGHT: lambda config: config.weight_buffer_bytes,
     LoadTarget.PARAMETER: lambda config: config.parameter_buffer_bytes,
-    LoadTarget.TABLE: lambda _: TABLES * TABLE_BYTES,
+    LoadTarget.TABLE: lambda config: TABLES * config.table_bytes,
 }
 STROBES = ("done", "error", "read_beat", *(f"{target.name.lower()}_write" for target in LoadTarget))
 
@@ -106,10 +108,20 @@ def random_loads(rng: random.Random, config: AcceleratorConfig, number: int) -> 
     loads = []
     for _ in range(number):
         target = rng.choice(list(LoadTarget))
-        whole_words = target in (LoadTarget.PARAMETER, LoadTarget.TABLE)
-        make = parameter_transfer if whole_words else random_transfer
-        loads.append(Load(target, make(rng, config)))
+        if target in (LoadTarget.PARAMETER, LoadTarget.TABLE):
+            loads.append(Load(target, parameter_transfer(rng, config)))
+        else:
+            loads.append(Load(target, random_transfer(rng, config, element_bytes(target, config))))
     return loads
+
+
+def element_bytes(target: LoadTarget, config: AcceleratorConfig) -> int:
+    """Bytes of an element of the buffer's write port."""
+    units = {
+        LoadTarget.ACTIVATION: config.activation_bytes,
+        LoadTarget.WEIGHT: config.weight_bytes,
+    }
+    return units.get(target, 1)
 
 
 def simulate(
@@ -179,7 +191,8 @@ def check_writes(result: Run) -> None:
     for cycle, (target, address, beat) in zip(trace.cycles("written"), expected, strict=True):
         name = target.name.lower()
         assert trace["written"][cycle] == trace[f"{name}_valid"][cycle] == 1
-        assert trace[f"{name}_mask"][cycle] == beat.mask
+        unit = element_bytes(target, result.config)
+        assert trace[f"{name}_mask"][cycle] == beat.element_mask(unit)
         size = BUFFER_BYTES[target](result.config)
         for lane, place in beat.lanes.items():
             assert (trace[f"{name}_address"][cycle] + lane) % size == place % size

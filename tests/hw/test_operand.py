@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from arch.post_timing import OPERAND_LATENCY
-from hw.operand import PASSING, OperandUnit, constants_layout
+from hw.operand import OperandUnit, constants_layout, passing
 from tests.support.amaranth_sim import simulate, to_verilog
 
 SHIFTS = range(64)
@@ -29,34 +29,39 @@ class Setting:
     zero_point: int
     low: int
     high: int
+    bits: int = 9
 
     @property
     def constants(self) -> dict[str, int]:
-        return {name: getattr(self, name) for name in constants_layout.members if name[0] != "_"}
+        names = constants_layout(self.bits).members
+        return {name: getattr(self, name) for name in names if name[0] != "_"}
 
-    def total(self, value: int, byte: int) -> int:
-        signed = byte - 256 if byte >= 128 and not self.operand_unsigned else byte
-        b = signed - self.operand_zero_point
+    def total(self, value: int, operand: int) -> int:
+        codes = 1 << self.bits - 1
+        negative = operand >= codes // 2 and not self.operand_unsigned
+        b = operand - codes * negative - self.operand_zero_point
         if self.multiply:
             return value * b * self.multiplier
         return value * self.multiplier + b * self.operand_multiplier
 
-    def result(self, value: int, byte: int) -> int:
+    def result(self, value: int, operand: int) -> int:
         # Python rounds halves to even.
-        rounded = round(Fraction(self.total(value, byte), 1 << self.shift))
+        rounded = round(Fraction(self.total(value, operand), 1 << self.shift))
         return min(max(rounded + self.zero_point, self.low), self.high)
 
 
-def random_setting(rng: Random, shift: int) -> Setting:
+def random_setting(rng: Random, shift: int, bits: int) -> Setting:
     """Multipliers that bring most results of this shift within their limits, or any."""
+    most = 1 << bits - 1
 
     def limit() -> int:
-        return rng.choice([-256, -255, -128, 0, 127, 255, rng.randint(-256, 255)])
+        ends = [-most, 1 - most, -most // 2, 0, most // 2 - 1, most - 1]
+        return rng.choice([*ends, rng.randint(-most, most - 1)])
 
     multiply = rng.randrange(2)
-    fitting = min(MOST, 1 << max(0, shift - 8 * multiply + rng.randint(-2, 2)))
+    fitting = min(MOST, 1 << max(0, shift - (bits - 1) * multiply + rng.randint(-2, 2)))
     multipliers = [fitting, rng.randint(1, fitting), MOST, rng.randint(0, MOST), 0]
-    low, high = (-256, 255) if rng.random() < 0.6 else sorted((limit(), limit()))
+    low, high = (-most, most - 1) if rng.random() < 0.6 else sorted((limit(), limit()))
     return Setting(
         multiply=multiply,
         operand_unsigned=rng.randrange(2),
@@ -67,17 +72,20 @@ def random_setting(rng: Random, shift: int) -> Setting:
         zero_point=limit() if rng.random() < 0.5 else 0,
         low=low,
         high=high,
+        bits=bits,
     )
 
 
-def random_elements(rng: Random, count: int) -> list[tuple[int, int]]:
-    ends = [(value, byte) for value in (-256, -1, 0, 1, 255) for byte in (0, 1, 127, 128, 255)]
-    return ends + [(rng.randint(-256, 255), rng.randrange(256)) for _ in range(count)]
+def random_elements(rng: Random, count: int, bits: int = 9) -> list[tuple[int, int]]:
+    most = 1 << bits - 1
+    operands = (0, 1, most // 2 - 1, most // 2, most - 1)
+    ends = [(value, operand) for value in (-most, -1, 0, 1, most - 1) for operand in operands]
+    return ends + [(rng.randint(-most, most - 1), rng.randrange(most)) for _ in range(count)]
 
 
-def simulated(setting: dict[str, Any], elements: list[tuple[int, int]]) -> list[int]:
+def simulated(setting: dict[str, Any], elements: list[tuple[int, int]], bits: int = 9) -> list[int]:
     """One element in every cycle; results as they stand LATENCY cycles after their elements."""
-    dut = OperandUnit()
+    dut = OperandUnit(value_bits=bits)
     results: list[int] = []
 
     async def bench(ctx: Any) -> None:
@@ -101,15 +109,16 @@ def check(setting: Setting, elements: list[tuple[int, int]]) -> None:
         "operand_unsigned": setting.operand_unsigned,
         "constants": setting.constants,
     }
-    found = simulated(held, elements)
+    found = simulated(held, elements, setting.bits)
     assert found == [setting.result(*element) for element in elements], setting
 
 
+@pytest.mark.parametrize("bits", [9, 17])
 @pytest.mark.parametrize("shift", SHIFTS)
-def test_random_elements_of_every_shift(shift: int) -> None:
+def test_random_elements_of_every_shift(shift: int, bits: int) -> None:
     rng = Random(shift)
     for _ in range(6):
-        check(random_setting(rng, shift), random_elements(rng, 200))
+        check(random_setting(rng, shift, bits), random_elements(rng, 200, bits))
 
 
 @pytest.mark.parametrize("shift", [1, 2, 3, 4, 5, 12, 15, 16, 17, 23, 24])
@@ -138,8 +147,12 @@ def test_ties_and_their_neighbours(shift: int) -> None:
 
 @pytest.mark.parametrize("shift", [0, 17, 31, 32, 33, 40])
 @pytest.mark.parametrize("unsigned", [0, 1])
-@pytest.mark.parametrize("zero_point", [-256, -255, 255])
-def test_the_largest_products(unsigned: int, zero_point: int, shift: int) -> None:
+@pytest.mark.parametrize(
+    ("bits", "zero_point"),
+    [(9, -256), (9, -255), (9, 255), (17, -(1 << 16)), (17, -(1 << 16) + 1), (17, (1 << 16) - 1)],
+)
+def test_the_largest_products(unsigned: int, bits: int, zero_point: int, shift: int) -> None:
+    most = 1 << bits - 1
     for multiply in (0, 1):
         setting = Setting(
             multiply=multiply,
@@ -149,10 +162,11 @@ def test_the_largest_products(unsigned: int, zero_point: int, shift: int) -> Non
             shift=shift,
             operand_zero_point=zero_point,
             zero_point=0,
-            low=-256,
-            high=255,
+            low=-most,
+            high=most - 1,
+            bits=bits,
         )
-        check(setting, random_elements(Random(shift), 50))
+        check(setting, random_elements(Random(shift), 50, bits))
 
 
 def test_the_reference_rounds_half_to_even() -> None:
@@ -173,12 +187,14 @@ def test_the_reference_rounds_half_to_even() -> None:
         assert setting.result(value, 0) == even
 
 
+@pytest.mark.parametrize("bits", [9, 17])
 @pytest.mark.parametrize("unsigned", [0, 1])
-def test_passing_constants_give_out_every_value_itself(unsigned: int) -> None:
-    rng = Random(unsigned)
-    elements = [(value, rng.randrange(256)) for value in range(-256, 256)]
-    held = {"multiply": 0, "operand_unsigned": unsigned, "constants": PASSING}
-    assert simulated(held, elements) == [value for value, _ in elements]
+def test_passing_constants_give_out_every_value_itself(unsigned: int, bits: int) -> None:
+    rng, most = Random(unsigned), 1 << bits - 1
+    values = range(-most, most, most // 256)
+    elements = [(value, rng.randrange(most)) for value in (*values, most - 1)]
+    held = {"multiply": 0, "operand_unsigned": unsigned, "constants": passing(bits)}
+    assert simulated(held, elements, bits) == [value for value, _ in elements]
 
 
 def test_it_converts_to_verilog() -> None:

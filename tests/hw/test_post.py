@@ -42,7 +42,10 @@ ODD = AcceleratorConfig(
 )
 # All columns in one group.
 WIDE = ODD.model_copy(update={"name": "wide", "requantiser_lanes": 6})
-CONFIGS = {**PRESETS, "odd": ODD, "wide": WIDE}
+ODD16 = AcceleratorConfig.from_mapping(
+    ODD.model_dump(exclude={"accumulator_bits"}) | {"name": "odd16", "activation_bits": 16}
+)
+CONFIGS = {**PRESETS, "odd": ODD, "wide": WIDE, "odd16": ODD16}
 
 # Far beyond what the commands below take together, in cycles.
 LONGEST_RUN = 20_000
@@ -145,8 +148,10 @@ class Bench:
         if ctx.get(dut.write.valid):
             length = ctx.get(dut.write.mask).bit_count()
             assert ctx.get(dut.write.mask) == (1 << length) - 1
-            data = ctx.get(dut.write.data).to_bytes(self.model.config.requantiser_lanes, "little")
-            log.writes.append((cycle, ctx.get(dut.write.address), data[:length]))
+            unit = self.model.config.activation_bytes
+            size = self.model.config.requantiser_lanes * unit
+            data = ctx.get(dut.write.data).to_bytes(size, "little")
+            log.writes.append((cycle, ctx.get(dut.write.address), data[: length * unit]))
 
     def _answer(
         self,
@@ -158,17 +163,20 @@ class Bench:
     ) -> None:
         """Data of the requests of BUFFER_READ_LATENCY cycles ago; noise where there was none."""
         config, memories = self.model.config, self.model.memories
-        words, entry = self.rng.bytes(config.bus_bytes), self.rng.bytes(4 * config.cols)
-        vector, group = self.rng.bytes(config.cols), self.rng.bytes(config.requantiser_lanes)
+        cols, unit, sum_bytes = config.cols, config.activation_bytes, config.accumulator_bits // 8
+        lanes = config.requantiser_lanes
+        words, entry = self.rng.bytes(config.bus_bytes), self.rng.bytes(sum_bytes * cols)
+        vector, group = self.rng.bytes(cols * unit), self.rng.bytes(lanes * unit)
         if parameter is not None:
             words = memories.parameters[parameter : parameter + config.bus_bytes].tobytes()
         if drain is not None:
-            entry = memories.accumulators[drain].tobytes()
+            sums = memories.accumulators[drain].tolist()
+            entry = b"".join(value.to_bytes(sum_bytes, "little", signed=True) for value in sums)
         if activation is not None:
-            where = (activation + np.arange(config.cols)) % len(memories.activations)
+            where = (activation + np.arange(cols * unit)) % len(memories.activations)
             vector = memories.activations[where].tobytes()
         if operand is not None:
-            where = (operand + np.arange(config.requantiser_lanes)) % len(memories.activations)
+            where = (operand + np.arange(lanes * unit)) % len(memories.activations)
             group = memories.activations[where].tobytes()
         ctx.set(self.dut.operand.data, little(group))
         ctx.set(self.dut.parameter.data, little(words))
@@ -213,6 +221,9 @@ def random_model(name: str, seed: int) -> tuple[Model, np.random.Generator]:
         ("odd", 4, 12),
         ("wide", 5, 12),
         ("gemmini16", 6, 4),
+        ("small16", 7, 10),
+        ("small16", 8, 10),
+        ("odd16", 9, 12),
     ],
 )
 def test_random_commands(name: str, seed: int, count: int) -> None:
@@ -278,5 +289,5 @@ def test_the_duration_as_written_out() -> None:
                 + (outputs - 1) * max(window, groups)
                 + window
                 + groups
-                + 35
+                + (35 if config.activation_bits == 8 else 37)
             )

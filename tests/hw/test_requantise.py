@@ -1,6 +1,6 @@
 """The requantiser against NumPy's float32 arithmetic, bit for bit."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from arch.post_timing import REQUANTISE_LATENCY
 from hw.requantise import Requantiser
 
-INT_MIN, INT_MAX = -(1 << 31), (1 << 31) - 1
 SMALLEST = np.float32(2.0**-149)
 LARGEST = np.finfo(np.float32).max
 
@@ -26,15 +25,22 @@ class Output:
     low: int
     high: int
 
+    bits: int = 32
+    """Width of the accumulator."""
+    result_bits: int = 9
+
 
 INT8 = Output(zero_point=0, low=-128, high=127)
 # Wide enough to tell neighbouring integers apart up to the saturation.
 WIDE = Output(zero_point=0, low=-256, high=255)
+WIDE16 = Output(zero_point=0, low=-(1 << 16), high=(1 << 16) - 1, bits=48, result_bits=17)
+WIDTHS = pytest.mark.parametrize("wide", [WIDE, WIDE16], ids=["8 bits", "16 bits"])
 
 
 def expected(values: Integers, multipliers: Floats, output: Output) -> list[int]:
     with np.errstate(over="ignore"):
-        product = values.astype(np.int32).astype(np.float32) * multipliers
+        # One rounding: NumPy converts 64-bit integers as 32-bit ones.
+        product = values.astype(np.float32) * multipliers
     assert product.dtype == np.float32
     rounded = np.clip(np.rint(product), -(2.0**30), 2.0**30).astype(np.int64)
     return [int(y) for y in np.clip(rounded + output.zero_point, output.low, output.high)]
@@ -42,7 +48,7 @@ def expected(values: Integers, multipliers: Floats, output: Output) -> list[int]
 
 def simulated(values: Integers, multipliers: Floats, output: Output) -> list[int]:
     """One element in every cycle; results as they stand LATENCY cycles after their elements."""
-    dut = Requantiser()
+    dut = Requantiser(bits=output.bits, result_bits=output.result_bits)
     bits = [int(word) for word in multipliers.view(np.uint32)]
     results: list[int] = []
 
@@ -89,34 +95,33 @@ def signs(values: Integers) -> Integers:
     return np.concatenate([values, -values])
 
 
-def in_range(values: Integers) -> Integers:
-    return np.unique(values[(values >= INT_MIN) & (values <= INT_MAX)])
-
-
 def odd(rng: np.random.Generator, bits: Integers) -> Integers:
     """Odd integers of exactly ``bits`` bits each, at least 2."""
     top = np.int64(1) << (bits - 1)
     return top | rng.integers(0, top) | 1
 
 
-def powers_and_neighbours() -> tuple[Integers, Floats]:
-    around = (np.int64(1) << np.arange(32))[:, None] + np.arange(-1, 2)
-    values = in_range(signs(np.concatenate([around.ravel(), [0, INT_MAX]])))
-    multipliers = np.ldexp(np.float32(1), np.arange(-34, 10)).astype(np.float32)
+def powers_and_neighbours(bits: int) -> tuple[Integers, Floats]:
+    around = (np.int64(1) << np.arange(bits))[:, None] + np.arange(-1, 2)
+    values = signs(np.concatenate([around.ravel(), [0]]))
+    most = 1 << bits - 1
+    values = np.unique(values[(values >= -most) & (values < most)])
+    multipliers = np.ldexp(np.float32(1), np.arange(-2 - bits, 10)).astype(np.float32)
     return pairs(values, multipliers)
 
 
-def all_exponents() -> tuple[Integers, Floats]:
-    values = np.array([INT_MIN, INT_MAX, INT_MAX - 63, -1, 0, 1, 3, 1 << 24, -(1 << 24) - 1])
+def all_exponents(bits: int) -> tuple[Integers, Floats]:
+    most = (1 << bits - 1) - 1
+    values = np.array([-most - 1, most, most - 63, -1, 0, 1, 3, 1 << 24, -(1 << 24) - 1])
     exponents = np.arange(255, dtype=np.uint32) << 23
     fractions = np.array([0, 1, 1 << 22, (1 << 23) - 1], np.uint32)
     return pairs(values, (exponents[:, None] | fractions).ravel().view(np.float32))
 
 
-def conversion_ties(rng: np.random.Generator) -> tuple[Integers, Floats]:
+def conversion_ties(rng: np.random.Generator, bits: int) -> tuple[Integers, Floats]:
     """Values halfway between two float32, and their neighbours; products that show the lowest
     bits of the converted value."""
-    extra = rng.integers(1, 8, 1500)
+    extra = rng.integers(1, bits - 24, 1500)
     exact = odd(rng, np.full(1500, 24)) ^ rng.integers(0, 2, 1500)
     values = ((2 * exact + 1) << (extra - 1)) + rng.integers(-1, 2, 1500) * (extra > 1)
     # Exactly representable steps away from a tie of the result.
@@ -167,10 +172,10 @@ def product_carries(rng: np.random.Generator) -> tuple[Integers, Floats]:
     return left[fits], np.ldexp(right.astype(np.float64), scale).astype(np.float32)[fits]
 
 
-def result_ties(rng: np.random.Generator) -> tuple[Integers, Floats]:
+def result_ties(rng: np.random.Generator, most: int) -> tuple[Integers, Floats]:
     """Products exactly halfway between integers, and one float32 step beside."""
-    integers = rng.integers(-260, 260, 3000)
-    scale = rng.integers(1, 20, 3000)
+    integers = rng.integers(-most - 4, most + 4, 3000)
+    scale = rng.integers(1, 13, 3000)
     values = (2 * integers + 1) << rng.integers(0, 12, 3000)
     multipliers = ((integers + 0.5) / values).astype(np.float32)
     step = rng.integers(-1, 2, 3000).astype(np.float32)
@@ -180,41 +185,50 @@ def result_ties(rng: np.random.Generator) -> tuple[Integers, Floats]:
     return np.concatenate([values, more]), np.concatenate([near, exact])
 
 
-def spread(rng: np.random.Generator, count: int) -> tuple[Integers, Floats]:
-    """Values of every magnitude, multipliers of every mantissa, results mostly within a byte."""
-    values = rng.integers(INT_MIN, INT_MAX + 1, count) >> rng.integers(0, 31, count)
-    target = np.exp2(rng.uniform(-3, 10, count))
+def spread(rng: np.random.Generator, count: int, wide: Output) -> tuple[Integers, Floats]:
+    """Values of every magnitude, multipliers of every mantissa, results mostly within range."""
+    most = 1 << wide.bits - 1
+    values = rng.integers(-most, most, count) >> rng.integers(0, wide.bits - 1, count)
+    target = np.exp2(rng.uniform(-3, wide.result_bits + 1, count))
     multipliers = (target / np.maximum(np.abs(values), 1)).astype(np.float32)
     return values, multipliers
 
 
-def test_powers_of_two_and_their_neighbours() -> None:
-    check(*powers_and_neighbours(), WIDE)
+@WIDTHS
+def test_powers_of_two_and_their_neighbours(wide: Output) -> None:
+    check(*powers_and_neighbours(wide.bits), wide)
 
 
-def test_every_exponent_of_the_multiplier() -> None:
-    check(*all_exponents(), INT8)
+@pytest.mark.parametrize("output", [INT8, WIDE16], ids=["8 bits", "16 bits"])
+def test_every_exponent_of_the_multiplier(output: Output) -> None:
+    check(*all_exponents(output.bits), output)
 
 
-def test_ties_of_the_conversion_to_float32() -> None:
-    check(*conversion_ties(np.random.default_rng(1)), WIDE)
+@WIDTHS
+def test_ties_of_the_conversion_to_float32(wide: Output) -> None:
+    check(*conversion_ties(np.random.default_rng(1), wide.bits), wide)
 
 
-def test_ties_of_the_product() -> None:
-    check(*product_ties(np.random.default_rng(2)), WIDE)
+@WIDTHS
+def test_ties_of_the_product(wide: Output) -> None:
+    check(*product_ties(np.random.default_rng(2)), wide)
 
 
-def test_carries_of_the_product() -> None:
-    check(*product_carries(np.random.default_rng(4)), WIDE)
+@WIDTHS
+def test_carries_of_the_product(wide: Output) -> None:
+    check(*product_carries(np.random.default_rng(4)), wide)
 
 
-def test_ties_of_the_result() -> None:
-    check(*result_ties(np.random.default_rng(3)), WIDE)
+@WIDTHS
+def test_ties_of_the_result(wide: Output) -> None:
+    check(*result_ties(np.random.default_rng(3), -wide.low), wide)
 
 
+@WIDTHS
 @pytest.mark.parametrize("seed", range(4))
-def test_random_elements_and_limits(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    low, high = sorted(int(limit) for limit in rng.integers(-256, 256, 2))
-    zero_point = int(rng.integers(-256, 256))
-    check(*spread(rng, 20_000), Output(zero_point=zero_point, low=low, high=high))
+def test_random_elements_and_limits(seed: int, wide: Output) -> None:
+    rng, most = np.random.default_rng(seed), -wide.low
+    low, high = sorted(int(limit) for limit in rng.integers(-most, most, 2))
+    zero_point = int(rng.integers(-most, most))
+    output = replace(wide, zero_point=zero_point, low=low, high=high)
+    check(*spread(rng, 20_000, wide), output)

@@ -29,6 +29,8 @@ CONFIGS = {
     "two in flight": variant("tiny", outstanding_bursts=2, burst_beats=4),
     "wide": variant("small", bus_bits=256, burst_beats=128, outstanding_bursts=8),
     "single beats": variant("tiny", burst_beats=1),
+    "16 bits": variant("tiny", activation_bits=16, weight_bits=16),
+    "16 x 8 bits": variant("small", activation_bits=16),
 }
 MEMORY_BYTES = 1 << 16
 
@@ -107,12 +109,14 @@ class Run:
 
 def serve_buffer(port: Any, content: bytes, rng: random.Random) -> Process:
     """The process that answers reads of a buffer; what was not asked for is noise."""
-    elements = len(port.mask)
+    elements, unit = len(port.mask), len(port.data) // len(port.mask) // 8
 
     def read(address: int, mask: int) -> int:
         data = bytes(
-            content[(address + lane) % len(content)] if mask >> lane & 1 else rng.getrandbits(8)
-            for lane in range(elements)
+            content[(address + lane) % len(content)]
+            if mask >> lane // unit & 1
+            else rng.getrandbits(8)
+            for lane in range(elements * unit)
         )
         return int.from_bytes(data, "little")
 
@@ -208,7 +212,7 @@ def check_laws(result: Run) -> None:
     assert log.strobes == [beat.mask for beat in result.beats]
     size = len(result.buffer)
     for cycle, beat in zip(trace.cycles("request"), result.beats, strict=True):
-        assert trace["mask"][cycle] == beat.mask
+        assert trace["mask"][cycle] == beat.element_mask(result.config.activation_bytes)
         for lane, place in beat.lanes.items():
             assert (trace["address"][cycle] + lane) % size == place % size
     assert result.observed() == result.expected()
@@ -240,7 +244,7 @@ def test_the_cycle_of_everything_on_a_memory_without_stalls(
 ) -> None:
     config, rng = CONFIGS[name], random.Random(f"{name}/{latency}/{seed}")
     behaviour = Behaviour(latency=latency, beat_interval=interval)
-    transfers = [random_transfer(rng, config) for _ in range(8)]
+    transfers = [random_transfer(rng, config, config.activation_bytes) for _ in range(8)]
     result = simulate(config, transfers, behaviour, seed=seed, gaps=(0, 0, 0, 30))
     check_bytes(result)
     check_laws(result)
@@ -257,7 +261,7 @@ def test_the_cycle_of_everything_on_a_memory_without_stalls(
 @pytest.mark.parametrize("name", CONFIGS)
 def test_random_stalls_change_cycles_and_no_byte(name: str, stall: float, seed: int) -> None:
     config, rng = CONFIGS[name], random.Random(f"{name}/{stall}/{seed}")
-    transfers = [random_transfer(rng, config) for _ in range(6)]
+    transfers = [random_transfer(rng, config, config.activation_bytes) for _ in range(6)]
     behaviour = Behaviour(latency=rng.randint(1, 9), stall=stall)
     result = simulate(config, transfers, behaviour, seed=seed, gaps=(0, 3))
     check_bytes(result)

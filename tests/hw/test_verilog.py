@@ -14,7 +14,7 @@ from tests.support.machines import CONFIGS, verilog_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
-NAMES = ("tiny", "uneven", "small")
+NAMES = ("tiny", "uneven", "small", "small16", "uneven16")
 
 EXPLAINED = {
     "DECLFILENAME": ("does not match MODULE name", "one file holds all modules, on purpose"),

@@ -14,7 +14,7 @@ from sim.command.timeline import Timeline, TimelineSimulator
 from sim.golden.run import run_network
 from sim.network import Bytes
 from sim.rtl.machine import RtlMachine, RunResult
-from tests.support.random_maps import SizeLimits
+from tests.support.random_maps import SizeLimits, of_words
 from tests.support.random_networks import NETWORK_KINDS, random_network
 
 FUSING = tuple(each.name for each in PASSES if each.name.startswith("fuse-"))
@@ -43,7 +43,7 @@ def random_case(
 
     Raises ``CompileError`` if it does not fit.
     """
-    network, image = random_network(np.random.default_rng(seed), LIMITS, kinds)
+    network, image = random_network(np.random.default_rng(seed), of_words(LIMITS, config), kinds)
     return Case(program=place_network(network, config, without=FUSING), image=image)
 
 

@@ -25,6 +25,7 @@ from hw.decode import CommandDecoder
 from hw.fetch import PROGRAM_COMMANDS_BITS, CommandFetch
 from hw.interfaces import AXI_ADDRESS_BITS, MemoryReader, command_stream
 from hw.queue import EngineQueue, engine_flags
+from tests.support.elements import whole_elements
 
 WIDE = AcceleratorConfig.from_mapping(
     PRESETS["small"].model_dump() | {"name": "wide", "bus_bits": 512}
@@ -54,14 +55,14 @@ def random_command(
     }
     values |= {f"wait_{other.name.lower()}": waits[other] % (1 << COUNT_BITS) for other in Engine}
     if engine in (Engine.LOAD, Engine.STORE):
-        values["row_bytes"] = max(1, values["row_bytes"])
+        values["row_bytes"] = max(config.activation_bytes, values["row_bytes"])
     if engine is Engine.LOAD:
         values["target"] = random.choice([LoadTarget.ACTIVATION, LoadTarget.WEIGHT])
     if engine is Engine.POST:
         values["channels"] = random.randrange(config.cols)
         values["operand"] = random.choice(list(PostOperand))
         values["table"] = random.randint(0, TABLES)
-    return Command(engine, values)
+    return Command(engine, whole_elements(engine, values, config))
 
 
 def random_program(

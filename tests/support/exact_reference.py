@@ -6,6 +6,7 @@ Slow (about a microsecond for each multiply-accumulate): for small layers.
 
 from collections.abc import Iterator
 from fractions import Fraction
+from math import floor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,8 +96,7 @@ def exact_output(layer: Layer, maps: tuple[Bytes, ...], row: int, column: int, c
         case Add() | Multiply():
             return _two_operands(layer, maps, row, column, channel)
         case Table():
-            bits = int(layer.table[int(x[row, column, channel]) % 256])
-            return bits - 256 if layer.output.signed and bits > 127 else bits
+            return _looked_up(layer, int(x[row, column, channel]))
         case Concat():
             return _concatenated(maps, row, column, channel)
         case Slice():
@@ -160,6 +160,18 @@ def _two_operands(
         total = first * second * layer.multiplier
     rounded = round(Fraction(total, 2**layer.shift)) + layer.output.zero_point
     return min(max(rounded, layer.clamp[0]), layer.clamp[1])
+
+
+def _looked_up(layer: Table, q: int) -> int:
+    """The output for the input ``q``: an entry, or a place between the ends of a segment."""
+    codes = 2**layer.output.bits
+    if layer.output.bits == 8:
+        found = int(layer.table[q % codes])
+    else:
+        start, bits = (int(number) for number in layer.table[q % codes // 256])
+        change = bits - codes if bits >= codes // 2 else bits
+        found = (start + floor(Fraction(change * (q % 256), 256) + Fraction(1, 2))) % codes
+    return found - codes if layer.output.signed and found >= codes // 2 else found
 
 
 def _concatenated(maps: tuple[Bytes, ...], row: int, column: int, channel: int) -> int:

@@ -11,6 +11,7 @@ import numpy as np
 from arch.commands import EXECUTE_LOOPS, FORMATS, ROW_LOOPS, Engine
 from arch.config import AcceleratorConfig
 from arch.timing import ACCUMULATE_LATENCY, BUFFER_READ_LATENCY, array_latency, step_cycles
+from tests.support.elements import whole_elements
 
 Fields = dict[str, int]
 
@@ -38,7 +39,9 @@ def positions(command: Fields, config: AcceleratorConfig) -> Iterator[Position]:
         address += x
         inside = 0 <= y < command["height"]
         lanes = tuple(
-            lane for lane in range(config.rows) if inside and 0 <= x + lane < command["width"]
+            lane
+            for lane in range(config.rows)
+            if inside and 0 <= x + lane * config.activation_bytes < command["width"]
         )
         yield Position(address % config.activation_buffer_bytes, lanes)
 
@@ -71,7 +74,7 @@ def random_command(rng: random.Random, config: AcceleratorConfig, former: Fields
         "x": rng.randint(-2 * config.rows, 2 * config.rows),
         "height": rng.randint(0, 6),
         "width": rng.choice([0, 1, rng.randint(0, 3 * config.rows), (1 << 20) - 1]),
-        "padding": rng.randrange(256),
+        "padding": rng.randrange(1 << config.activation_bits),
         "unsigned": rng.randrange(2),
         "weight_address": rng.randrange(config.weight_buffer_bytes),
         "accumulator_address": rng.randrange(config.accumulator_entries),
@@ -79,19 +82,20 @@ def random_command(rng: random.Random, config: AcceleratorConfig, former: Fields
     if former is not None and rng.random() < 0.4:
         same = ("accumulator_address", "oy_count", "ox_count")
         command |= {name: former[name] for name in same} | {"accumulate": 1}
-    return command
+    return whole_elements(Engine.EXECUTE, command, config)
 
 
 @dataclass(frozen=True)
 class Memories:
-    """Contents of the operand buffers, as unsigned bytes."""
+    """Contents of the operand buffers, as unsigned elements."""
 
     activation: np.ndarray
     weight: np.ndarray
 
 
-def int8(values: np.ndarray) -> np.ndarray:
-    return values.astype(np.uint8).view(np.int8).astype(np.int64)
+def signed(values: np.ndarray, bits: int) -> np.ndarray:
+    """The numbers that unsigned bits stand for."""
+    return (values ^ 1 << bits - 1) - (1 << bits - 1)
 
 
 def accumulate(
@@ -104,13 +108,14 @@ def accumulate(
         tile, vector = divmod(number, count)
         taken = np.full(rows, command["padding"])
         for lane in position.lanes:
-            byte = (position.address + lane) % config.activation_buffer_bytes
-            taken[lane] = memories.activation[byte]
+            element = position.address // config.activation_bytes + lane
+            taken[lane] = memories.activation[element % len(memories.activation)]
         if command["unsigned"]:
-            taken = taken ^ 0x80
-        first_byte = command["weight_address"] + tile * config.weight_tile_bytes
-        where = (first_byte + np.arange(rows * cols)) % config.weight_buffer_bytes
-        psums = int8(taken) @ int8(memories.weight[where]).reshape(rows, cols)
+            taken = taken ^ 1 << config.activation_bits - 1
+        first = command["weight_address"] // config.weight_bytes + tile * rows * cols
+        where = (first + np.arange(rows * cols)) % len(memories.weight)
+        weights = signed(memories.weight[where], config.weight_bits).reshape(rows, cols)
+        psums = signed(taken, config.activation_bits) @ weights
         entry = half + (command["accumulator_address"] + vector) % config.accumulator_half_entries
         fresh = tile == 0 and not command["accumulate"]
         before = sums.pop(entry, 0)
@@ -174,8 +179,9 @@ def _weight_reads(
     command: Fields, begins: list[int], config: AcceleratorConfig
 ) -> list[tuple[int, int]]:
     cycles = [begin + row for begin in begins for row in range(config.rows)]
+    row = config.cols * config.weight_bytes
     return [
-        (cycle, (command["weight_address"] + number * config.cols) % config.weight_buffer_bytes)
+        (cycle, (command["weight_address"] + number * row) % config.weight_buffer_bytes)
         for number, cycle in enumerate(cycles)
     ]
 

@@ -3,12 +3,13 @@ on them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import lcm
 
 import numpy as np
 from numpy.typing import NDArray
 
 from arch.commands import COMMAND_BYTES, FORMATS, Command, Engine, LoadTarget
-from arch.config import TABLE_BYTES, TABLES, AcceleratorConfig
+from arch.config import TABLES, AcceleratorConfig
 from arch.registers import Status
 from compiler.program import pack_all
 from compiler.waits import Region, Step, add_waits
@@ -20,8 +21,10 @@ SLOWEST = 16
 """Random timing makes nothing take longer than so many times its time: a latency is at most twice
 as long, and a gap of up to 12 intervals, and then some, stands before each beat or response."""
 
-_PAIR_BYTES = 8
-"""A bias and its multiplier."""
+
+def column_words(config: AcceleratorConfig) -> int:
+    """The fewest words of the parameter buffer that hold whole columns."""
+    return lcm(config.parameter_column_bytes, config.bus_bytes) // config.bus_bytes
 
 
 def command(engine: Engine, **values: int) -> Command:
@@ -53,7 +56,7 @@ class MemoryPlan:
 
     @property
     def parameters(self) -> int:
-        """First of as many pairs of bias and multiplier as the parameter buffer holds."""
+        """First of as many columns' parameters as the parameter buffer holds."""
         return self.weights + self.config.weight_buffer_bytes
 
     @property
@@ -70,10 +73,13 @@ class MemoryPlan:
     def image(self, rng: np.random.Generator) -> NDArray[np.uint8]:
         """Random bytes for all areas before the program; multipliers are positive floats for which
         products reach from 0 to beyond every clamp."""
+        config = self.config
         image = rng.integers(0, 256, self.program, np.uint8)
-        pairs = image[self.parameters : self.outputs].view(np.uint32).reshape(-1, 2)
-        pairs[:, 0] = rng.integers(-(1 << 20), 1 << 20, len(pairs)).astype(np.uint32)
-        pairs[:, 1] = np.exp2(rng.uniform(-30, 2, len(pairs))).astype(np.float32).view(np.uint32)
+        count = config.parameter_buffer_bytes // config.parameter_column_bytes
+        area = image[self.parameters :][: count * config.parameter_column_bytes]
+        columns = area.view([("bias", f"<i{config.bias_bytes}"), ("multiplier", "<f4")])
+        columns["bias"] = rng.integers(-(1 << 20), 1 << 20, count)
+        columns["multiplier"] = np.exp2(rng.uniform(-30, 2, count))
         return image
 
     def fill(self) -> list[Step]:
@@ -81,17 +87,21 @@ class MemoryPlan:
 
         Nothing begins at address 0, where a machine that has forgotten all would begin as well.
         """
-        config = self.config
+        config, element = self.config, self.config.activation_bytes
+        # Columns that do not fill the buffer cannot wrap around its end.
+        wraps = config.parameter_buffer_bytes % config.parameter_column_bytes == 0
+        columns = 2 * column_words(config) * config.bus_bytes if wraps else 0
+        tables = TABLES * config.table_bytes
         sizes = {
-            LoadTarget.ACTIVATION: (3, config.activation_buffer_bytes, 1, 38),
-            LoadTarget.WEIGHT: (self.weights, config.weight_buffer_bytes, 1, 43),
+            LoadTarget.ACTIVATION: (3 * element, config.activation_buffer_bytes, 1, 38 * element),
+            LoadTarget.WEIGHT: (self.weights, config.weight_buffer_bytes, 1, 43 * element),
             LoadTarget.PARAMETER: (
                 self.parameters,
                 config.parameter_buffer_bytes,
                 config.bus_bytes,
-                2 * max(config.bus_bytes, _PAIR_BYTES),
+                columns,
             ),
-            LoadTarget.TABLE: (self.weights, TABLES * TABLE_BYTES, 1, 2 * config.bus_bytes),
+            LoadTarget.TABLE: (self.weights, tables, 1, 2 * config.bus_bytes),
         }
         loads = [
             step(
@@ -114,13 +124,13 @@ class MemoryPlan:
                     Region("weight", 0, config.weight_buffer_bytes),
                 ],
                 [Region("accumulator", first, first + half)],
-                address=21,
-                weight_address=5,
+                address=21 * element,
+                weight_address=5 * element,
                 accumulator_address=first + half // 2 + 1,
                 height=1,
-                width=half,
+                width=half * element,
                 ox_count=half - 1,
-                ox_dx=1,
+                ox_dx=element,
             )
             for first in (0, half)
         ]

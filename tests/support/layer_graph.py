@@ -14,6 +14,8 @@ from arch.layers import FeatureMap, Window
 from sim.network import TensorSpec
 
 OPSET = 19
+WIDE_OPSET = 21
+"""The first that has 16 bits."""
 IR_VERSION = 10
 MICROSOFT = "com.microsoft"
 Attributes = Mapping[str, int | list[int]]
@@ -54,6 +56,10 @@ class GraphBuilder:
 
     def quantise(self, name: str, spec: TensorSpec, clamp: tuple[int, int]) -> None:
         inputs = [name, *self.scale_and_zero_point("y", spec)]
+        if spec.bits == 16:
+            # ONNX Runtime's Clip knows no 16 bits: the clamp is left to who runs the model.
+            self.add("QuantizeLinear", inputs, "y")
+            return
         self.add("QuantizeLinear", inputs, "unclipped")
         self.clip("unclipped", spec, clamp)
 
@@ -66,7 +72,9 @@ class GraphBuilder:
         """The model of these inputs and, last, its output."""
         *inputs, y = values
         graph = helper.make_graph(self._nodes, "layer", inputs, [y], self._constants)
-        opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(MICROSOFT, 1)]
+        wide = y.type.tensor_type.elem_type in (TensorProto.INT16, TensorProto.UINT16)
+        opset = WIDE_OPSET if wide else OPSET
+        opsets = [helper.make_opsetid("", opset), helper.make_opsetid(MICROSOFT, 1)]
         return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
 
 
@@ -95,4 +103,4 @@ def _nchw(shape: FeatureMap) -> list[int]:
 
 
 def _element_type(spec: TensorSpec) -> int:
-    return int(TensorProto.INT8 if spec.signed else TensorProto.UINT8)
+    return int(helper.np_dtype_to_tensor_dtype(spec.dtype))

@@ -26,7 +26,12 @@ UNEVEN = AcceleratorConfig(
 )
 """Nothing here is a power of two that need not be, and the memory is slower than the bus."""
 
-CONFIGS = {config.name: config for config in (*PRESETS.values(), UNEVEN)}
+UNEVEN16 = AcceleratorConfig.from_mapping(
+    UNEVEN.model_dump(exclude={"accumulator_bits"}) | {"name": "uneven16", "activation_bits": 16}
+)
+"""The same with activations of 16 bits and weights of 8."""
+
+CONFIGS = {config.name: config for config in (*PRESETS.values(), UNEVEN, UNEVEN16)}
 
 MEMORY_BYTES = 1 << 23
 

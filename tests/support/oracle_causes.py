@@ -17,7 +17,17 @@ from numpy.typing import NDArray
 from sim.golden.convolution import accumulate
 from sim.golden.pooling import window_maximum, window_sums
 from sim.golden.requantise import requantise
-from sim.network import Add, AveragePool, Bytes, Conv, Layer, MaxPool, Multiply, TensorSpec
+from sim.network import (
+    Add,
+    AveragePool,
+    Bytes,
+    Conv,
+    Layer,
+    MaxPool,
+    Multiply,
+    TensorSpec,
+    element_type,
+)
 from tests.support.exact_reference import exact_output
 from tests.support.random_maps import Maps
 from tests.support.saturating_products import accumulate_saturating
@@ -68,7 +78,7 @@ def _float64_product_and_zero_point_before_rounding(layer: OneInput, x: Bytes) -
 
 
 def _saturating_products(layer: Conv, x: Bytes) -> Prediction:
-    total = accumulate_saturating(layer, x)
+    total = accumulate_saturating(layer, x).astype(np.int64)
     y = requantise(total, layer.multiplier, layer.output, layer.clamp)
     return _exactly(y.astype(np.int32))
 
@@ -163,11 +173,11 @@ REFERENCE_BINARY_CAUSES: tuple[Cause, ...] = (
 FLOAT_BINARY_CAUSES: tuple[Cause, ...] = (("scales in float32, not fixed point", _float32_of_two),)
 
 
-def _accumulator(layer: OneInput, x: Bytes) -> NDArray[np.int32]:
+def _accumulator(layer: OneInput, x: Bytes) -> NDArray[np.int64]:
     if isinstance(layer, Conv):
         return accumulate(layer, x)
     if isinstance(layer, MaxPool):
-        return window_maximum(layer, x) - np.int32(layer.input.zero_point)
+        return window_maximum(layer, x) - layer.input.zero_point
     return window_sums(layer, x)
 
 
@@ -181,7 +191,8 @@ def _multiplier(layer: OneInput) -> NDArray[np.float32]:
 
 def _sum_terms(layer: OneInput, x: Bytes) -> tuple[int, NDArray[np.float64]]:
     """How many terms each sum has, and the sum of their magnitudes in accumulator units."""
-    size = np.abs(x.astype(np.int32) - layer.input.zero_point).astype(np.uint8)
+    unsigned = element_type(layer.input.bits, False)
+    size = np.abs(x.astype(np.int32) - layer.input.zero_point).astype(unsigned)
     if isinstance(layer, Conv):
         return layer.shape.reduction + 1, _magnitudes(layer, size)
     if isinstance(layer, MaxPool):
@@ -191,7 +202,7 @@ def _sum_terms(layer: OneInput, x: Bytes) -> tuple[int, NDArray[np.float64]]:
     return int(layer.taps.max()), sums
 
 
-def _magnitudes(layer: Conv, size: NDArray[np.uint8]) -> NDArray[np.float64]:
+def _magnitudes(layer: Conv, size: Bytes) -> NDArray[np.float64]:
     """sum(|x - zx| * |w|) + |bias|, by way of negative weights, since int8 holds no 128."""
     source = replace(layer.input, signed=False, zero_point=0)
     weights = np.where(layer.weights > 0, -layer.weights, layer.weights)

@@ -5,6 +5,7 @@ Gemm form.
 """
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import onnx
@@ -162,17 +163,22 @@ def _average_attributes(layer: AveragePool) -> Attributes:
     return attributes
 
 
-def _add_dequantised_operands(graph: GraphBuilder, layer: Conv, weights: NDArray[np.int8]) -> None:
+def _add_dequantised_operands(graph: GraphBuilder, layer: Conv, weights: NDArray[Any]) -> None:
     graph.dequantise("x", layer.input)
     scales = weight_scales(layer)
     _add_dequantised_constant(graph, "w", weights, scales)
-    _add_dequantised_constant(graph, "bias", layer.bias, scales * layer.input.scale)
+    unit = scales * layer.input.scale
+    if layer.input.bits == 16:
+        # DequantizeLinear knows no integers beyond 32 bits.
+        graph.constant("bias_real", layer.bias.astype(np.float32) * unit)
+    else:
+        _add_dequantised_constant(graph, "bias", layer.bias, unit)
 
 
 def _add_dequantised_constant(
     graph: GraphBuilder,
     name: str,
-    values: NDArray[np.int8] | NDArray[np.int32],
+    values: NDArray[Any],
     scales: NDArray[np.float32],
 ) -> None:
     inputs = [
@@ -183,5 +189,5 @@ def _add_dequantised_constant(
     graph.add("DequantizeLinear", inputs, f"{name}_real", {"axis": 0})
 
 
-def _oihw(layer: Conv) -> NDArray[np.int8]:
+def _oihw(layer: Conv) -> NDArray[Any]:
     return np.ascontiguousarray(layer.weights.transpose(0, 3, 1, 2))

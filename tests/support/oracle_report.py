@@ -6,7 +6,7 @@
 from argparse import ArgumentParser
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from sim.golden.run import run_layer
 from tests.support.oracle_causes import UNEXPLAINED, count_causes
 from tests.support.oracle_table import oracles_of
 from tests.support.random_layers import random_layer
+from tests.support.random_maps import DEFAULT_LIMITS, SizeLimits
 
 
 @dataclass
@@ -27,11 +28,11 @@ class Comparison:
     unexplained_seeds: list[int] = field(default_factory=list)
 
 
-def compare(seeds: Iterable[int]) -> dict[str, Comparison]:
+def compare(seeds: Iterable[int], limits: SizeLimits = DEFAULT_LIMITS) -> dict[str, Comparison]:
     """By oracle, the comparison over ``random_layer`` of each seed."""
     comparisons: dict[str, Comparison] = {}
     for seed in seeds:
-        layer, maps = random_layer(np.random.default_rng(seed))
+        layer, maps = random_layer(np.random.default_rng(seed), limits)
         golden = run_layer(layer, *maps).astype(np.int32)
         for oracle in oracles_of(layer):
             outputs = oracle.outputs(layer, maps)
@@ -61,9 +62,11 @@ def main() -> None:
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("--layers", type=int, default=500)
     parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--bits", type=int, choices=(8, 16), default=8)
     arguments = parser.parse_args()
+    limits = replace(DEFAULT_LIMITS, activation_bits=arguments.bits, weight_bits=arguments.bits)
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.layers)
-    print(table(compare(seeds)))
+    print(table(compare(seeds, limits)))
 
 
 if __name__ == "__main__":

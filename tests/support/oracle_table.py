@@ -1,6 +1,8 @@
 """Which oracles know which kind of layer."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+
+import onnx
 
 from sim.network import AveragePool, Layer
 from tests.support import elementwise_models as elementwise
@@ -16,12 +18,16 @@ from tests.support.oracles import (
     mixed_types,
     own_types,
     run_onnx_runtime,
+    run_plain_onnx_runtime,
     run_reference_evaluator,
 )
 
 
 def oracles_of(layer: Layer) -> Iterator[Oracle]:
-    """The oracles that know the layer's kind."""
+    """The oracles that know the layer's kind and width."""
+    if layer.input.bits == 16:
+        yield from _oracles_of_16_bits(layer)
+        return
     yield from ORACLES[type(layer).__name__]
     if is_fully_connected(layer):
         yield from ORACLES["fully connected"]
@@ -33,6 +39,14 @@ def oracles_of(layer: Layer) -> Iterator[Oracle]:
         # onnx 1.23 reads its padding in a wrong order where sizes are rounded up.
         if layer.overhang == (0, 0):
             yield from ORACLES["average rounded down"]
+
+
+def _oracles_of_16_bits(layer: Layer) -> Iterator[Oracle]:
+    """There are no integer operators of 16 bits: all compute QDQ layers in float32."""
+    if isinstance(layer, AveragePool) and layer.overhang != (0, 0):
+        yield from WIDE_ORACLES["AveragePool"][1:]
+    else:
+        yield from WIDE_ORACLES.get(type(layer).__name__, ())
 
 
 ORACLES: dict[str, tuple[Oracle, ...]] = {
@@ -253,3 +267,26 @@ ORACLES: dict[str, tuple[Oracle, ...]] = {
         ),
     ),
 }
+
+_RUNNERS = (
+    ("ReferenceEvaluator", run_reference_evaluator),
+    ("ONNX Runtime", run_plain_onnx_runtime),
+)
+_WIDE_KINDS: dict[str, tuple[Callable[..., onnx.ModelProto], tuple[causes.Cause, ...]]] = {
+    "Conv": (models.qdq_conv_model, causes.FLOAT_CONV_CAUSES),
+    "MaxPool": (models.qdq_explicitly_padded_max_pool_model, causes.FLOAT_MAX_POOL_CAUSES),
+    "AveragePool": (models.qdq_average_model, causes.FLOAT_AVERAGE_CAUSES),
+    "Add": (elementwise.qdq_binary_model, causes.FLOAT_BINARY_CAUSES),
+    "Multiply": (elementwise.qdq_binary_model, causes.FLOAT_BINARY_CAUSES),
+    "Concat": (elementwise.concat_model, ()),
+    "Slice": (elementwise.slice_model, ()),
+}
+
+WIDE_ORACLES: dict[str, tuple[Oracle, ...]] = {
+    kind: tuple(
+        Oracle(f"{name} QDQ {kind}, 16 bits", run, build, own_types, found)
+        for name, run in _RUNNERS
+    )
+    for kind, (build, found) in _WIDE_KINDS.items()
+}
+"""For layers of 16 bits; the reference evaluator stands first."""

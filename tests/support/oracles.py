@@ -24,8 +24,20 @@ def run_reference_evaluator(model: onnx.ModelProto, maps: Maps) -> Bytes:
 
 def run_onnx_runtime(model: onnx.ModelProto, maps: Maps) -> Bytes:
     """``y`` of the model on ONNX Runtime's CPU provider, default optimisations on."""
+    return _run_session(model, maps, session_options())
+
+
+def run_plain_onnx_runtime(model: onnx.ModelProto, maps: Maps) -> Bytes:
+    """The same without optimisations, which would make a float bias an int32, even one that does
+    not fit."""
+    options = session_options()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return _run_session(model, maps, options)
+
+
+def _run_session(model: onnx.ModelProto, maps: Maps, options: onnxruntime.SessionOptions) -> Bytes:
     session = onnxruntime.InferenceSession(
-        model.SerializeToString(), session_options(), providers=["CPUExecutionProvider"]
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
     (y,) = session.run(None, _feeds(model, maps))
     return np.asarray(y)
@@ -95,7 +107,11 @@ class Oracle:
         ofmap = layer.output.shape
         y = self.run(model, tuple(fed))
         y = y.reshape(ofmap.channels, ofmap.height, ofmap.width).transpose(1, 2, 0)
-        return _shifted(y, layer.output.signed).astype(np.int32)
+        shifted = _shifted(y, layer.output.signed).astype(np.int32)
+        # The models clamp 8-bit outputs themselves.
+        return (
+            np.clip(shifted, *layer.clamp) if isinstance(layer, OneInput | TwoInputs) else shifted
+        )
 
 
 def with_signs(layer: Layer, signs: tuple[bool, ...]) -> Layer:
@@ -143,7 +159,7 @@ def _spec_with_sign(spec: TensorSpec, signed: bool) -> tuple[TensorSpec, int]:
 
 
 def _shifted(x: Bytes, signed: bool) -> Bytes:
-    if (x.dtype == np.int8) == signed:
+    if (x.dtype.kind == "i") == signed:
         return x
     values = x.astype(np.int16)
     return (values - 128).astype(np.int8) if signed else (values + 128).astype(np.uint8)

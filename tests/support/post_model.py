@@ -1,13 +1,25 @@
 """Random post commands, and what the post-processor must do with them: bytes and cycles."""
 
 from dataclasses import dataclass, field
+from fractions import Fraction
 from itertools import product
+from math import floor
+from struct import unpack_from
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from arch.commands import POST, POST_LOOPS, ROW_LOOPS, PostMode, PostOperand, PostSource
-from arch.config import TABLE_BYTES, TABLES, AcceleratorConfig
+from arch.commands import (
+    POST,
+    POST_LOOPS,
+    ROW_LOOPS,
+    Engine,
+    PostMode,
+    PostOperand,
+    PostSource,
+)
+from arch.config import TABLES, AcceleratorConfig
 from arch.post_timing import (
     post_constant_words,
     post_cycles,
@@ -16,6 +28,7 @@ from arch.post_timing import (
     post_first_write,
     post_interval,
 )
+from tests.support.elements import whole_elements
 
 Command = dict[str, int]
 Bytes = NDArray[np.uint8]
@@ -26,11 +39,11 @@ class Memories:
     """What the engine reads."""
 
     activations: Bytes
-    accumulators: NDArray[np.int32]
+    accumulators: NDArray[np.int64]
     """[entries, cols]."""
     parameters: Bytes
     tables: Bytes
-    """[tables, entries]."""
+    """[tables, bytes of a table]."""
 
 
 @dataclass
@@ -56,41 +69,50 @@ def little(data: bytes) -> int:
 
 def random_memories(config: AcceleratorConfig, rng: np.random.Generator) -> Memories:
     """Multipliers bring most sums and activations into an output's range."""
-    accumulators = rng.integers(-(1 << 31), 1 << 31, (config.accumulator_entries, config.cols))
-    accumulators >>= rng.integers(0, 28, accumulators.shape)
-    words = np.zeros(config.parameter_buffer_bytes // 4, np.uint32)
-    words[0::2] = rng.integers(-2000, 2000, len(words) // 2).astype(np.int32).view(np.uint32)
-    multipliers = np.exp2(rng.uniform(-14, 1, len(words) // 2)).astype(np.float32)
-    words[1::2] = multipliers.view(np.uint32)
-    parameters = words.view(np.uint8)
+    most = 1 << config.accumulator_bits - 1
+    accumulators = rng.integers(-most, most, (config.accumulator_entries, config.cols))
+    accumulators >>= rng.integers(0, config.accumulator_bits - 4, accumulators.shape)
+    parameters = np.zeros(config.parameter_buffer_bytes, np.uint8)
     size = slot_words(config) * config.bus_bytes
     for slot in range(0, len(parameters) - size + 1, size):
         start = slot + config.parameter_block_words * config.bus_bytes
-        constants = operand_constants(rng)
+        block = parameters[slot : slot + config.cols * config.parameter_column_bytes]
+        columns: Any = block.view(column_type(config))
+        columns["bias"] = rng.integers(-2000, 2000, config.cols)
+        columns["multiplier"] = np.exp2(rng.uniform(-14, 1, config.cols))
+        constants = operand_constants(config, rng)
         parameters[start : start + len(constants)] = np.frombuffer(constants, np.uint8)
     return Memories(
         activations=rng.integers(0, 256, config.activation_buffer_bytes, np.uint8),
-        accumulators=accumulators.astype(np.int32),
+        accumulators=accumulators,
         parameters=parameters,
-        tables=rng.integers(0, 256, (TABLES, TABLE_BYTES), np.uint8),
+        tables=rng.integers(0, 256, (TABLES, config.table_bytes), np.uint8),
     )
 
 
+def column_type(config: AcceleratorConfig) -> np.dtype[np.void]:
+    """A column's parameters."""
+    return np.dtype([("bias", f"<i{config.bias_bytes}"), ("multiplier", "<f4")])
+
+
 def slot_words(config: AcceleratorConfig) -> int:
-    """Words of one command's constants; biases begin at every 8th byte of the parameters."""
+    """Words of one command's constants; they begin at every 8th byte of the parameters."""
     alignment = max(1, 8 // config.bus_bytes)
     return -(-post_constant_words(config, True) // alignment) * alignment
 
 
-def operand_constants(rng: np.random.Generator) -> bytes:
+def operand_constants(config: AcceleratorConfig, rng: np.random.Generator) -> bytes:
     """Constants that bring most outputs into their range, one or the other kind of operand."""
+    most = 1 << config.activation_bits
     shift = int(rng.integers(10, 33))
-    factors = np.exp2(shift - rng.uniform(0, 10, 2))
+    factors = np.exp2(shift - rng.uniform(0, config.activation_bits + 2, 2))
     multiplier, operand_multiplier = (min(int(factor), (1 << 24) - 1) for factor in factors)
-    low, high = sorted(int(limit) for limit in rng.integers(-256, 256, 2))
-    operand_zero_point, zero_point = rng.integers(-255, 256), rng.integers(-128, 256)
+    low, high = sorted(int(limit) for limit in rng.integers(-most, most, 2))
+    operand_zero_point = rng.integers(-most + 1, most)
+    zero_point = rng.integers(-most // 2, most)
     words = np.array([multiplier | shift << 24, operand_multiplier], "<u4")
-    return words.tobytes() + np.array([operand_zero_point, zero_point, low, high], "<i2").tobytes()
+    numbers = np.array([operand_zero_point, zero_point, low, high])
+    return words.tobytes() + numbers.astype(f"<i{config.operand_number_bytes}").tobytes()
 
 
 def random_command(config: AcceleratorConfig, rng: np.random.Generator) -> Command:
@@ -99,7 +121,8 @@ def random_command(config: AcceleratorConfig, rng: np.random.Generator) -> Comma
     def between(low: int, high: int) -> int:
         return int(rng.integers(low, high + 1))
 
-    low, high = sorted((between(-256, 255), between(-256, 255)))
+    codes = 1 << config.activation_bits
+    low, high = sorted((between(-codes, codes - 1), between(-codes, codes - 1)))
     # The fields that the engine does not look at, and the loops.
     values = {field.name: 0 for field in POST.fields}
     for loop, most in zip(POST_LOOPS, rng.choice([0, 2, 3], 4), strict=True):
@@ -112,7 +135,7 @@ def random_command(config: AcceleratorConfig, rng: np.random.Generator) -> Comma
             ),
         }
     slots = config.parameter_words // slot_words(config)
-    return values | {
+    values |= {
         "address": between(0, (1 << 20) - 1),
         "y": between(-3, 2),
         "x": between(-5, 4),
@@ -123,7 +146,7 @@ def random_command(config: AcceleratorConfig, rng: np.random.Generator) -> Comma
         "unsigned": between(0, 1),
         "parameter_address": slot_words(config) * between(0, slots - 1),
         "channels": between(0, config.cols - 1),
-        "zero_point": between(-128, 255),
+        "zero_point": between(-codes // 2, codes - 1),
         "low": low,
         "high": high,
         "out_address": between(0, config.activation_buffer_bytes - 1),
@@ -136,6 +159,7 @@ def random_command(config: AcceleratorConfig, rng: np.random.Generator) -> Comma
         "operand_px": between(0, (1 << 20) - 1),
         "table": between(0, TABLES),
     }
+    return whole_elements(Engine.POST, values, config)
 
 
 def window_size(command: Command) -> int:
@@ -164,31 +188,41 @@ def positions(command: Command) -> list[tuple[int, int] | None]:
 
 
 def requantised(
-    sums: NDArray[np.int64], columns: NDArray[np.void], command: Command
+    values: NDArray[np.int64], columns: NDArray[np.void], command: Command
 ) -> NDArray[np.int64]:
-    """Values of one output from its pooled sums, as NumPy computes them in float32."""
-    values = (sums + columns["bias"]).astype(np.int32)
+    """Values of one output from its sums with their biases, as NumPy computes them in float32."""
     rounded = np.rint(values.astype(np.float32) * columns["multiplier"]).astype(np.int64)
     clamped = np.clip(rounded + command["zero_point"], command["low"], command["high"])
     return np.asarray(clamped, np.int64)
 
 
 def combined(
-    values: NDArray[np.int64], operands: Bytes, constants: Bytes, command: Command
+    values: NDArray[np.int64], operands: NDArray[np.int64], constants: bytes, command: Command
 ) -> NDArray[np.int64]:
-    """Values of one output combined with its second operand, in plain integers."""
-    first, second = (int(word) for word in constants.view(np.uint32)[:2])
+    """Values of one output combined with its second operand, in Python's integers."""
+    first, second = unpack_from("<II", constants)
     multiplier, shift = first & 0xFF_FFFF, first >> 24
-    operand_zero_point, zero_point, low, high = (int(half) for half in constants.view(np.int16)[4:])
-    signed = operands if command["operand_unsigned"] else operands.view(np.int8)
-    b = signed.astype(np.int64) - operand_zero_point
-    if command["operand"] == PostOperand.MULTIPLY:
-        total = values * b * multiplier
-    else:
-        total = values * multiplier + b * (second & 0xFF_FFFF)
-    # Half to even: exact, as totals are below 2^53.
-    rounded = np.rint(total / 2.0**shift).astype(np.int64)
-    return np.clip(rounded + zero_point, low, high)
+    numbers = unpack_from("<hhhh" if len(constants) == 16 else "<iiii", constants, 8)
+    operand_zero_point, zero_point, low, high = numbers
+    found = []
+    for value, operand in zip(values.tolist(), operands.tolist(), strict=True):
+        b = operand - operand_zero_point
+        if command["operand"] == PostOperand.MULTIPLY:
+            total = value * b * multiplier
+        else:
+            total = value * multiplier + b * (second & 0xFF_FFFF)
+        # Half to even.
+        rounded = round(Fraction(total, 1 << shift)) + zero_point
+        found.append(min(max(rounded, low), high))
+    return np.array(found, np.int64)
+
+
+def looked_up(table: bytes, element: int) -> int:
+    """What the bytes ``table`` make of an element of 8 or 16 bits."""
+    if len(table) == 256:
+        return table[element]
+    start, change = unpack_from("<Hh", table, element // 256 * 4)
+    return int(start + floor(Fraction(change * (element % 256), 256) + Fraction(1, 2))) % (1 << 16)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,22 +234,26 @@ class Model:
 
     def columns(self, command: Command) -> NDArray[np.void]:
         start = command["parameter_address"] * self.config.bus_bytes
-        block = self.memories.parameters[start : start + 8 * self.config.cols]
-        return block.view([("bias", np.int32), ("multiplier", np.float32)])
+        size = self.config.parameter_column_bytes * self.config.cols
+        return self.memories.parameters[start : start + size].view(column_type(self.config))
+
+    def elements(self, address: int, *, unsigned: bool) -> NDArray[np.int64]:
+        """``cols`` elements from ``address`` on."""
+        memory, unit = self.memories.activations, self.config.activation_bytes
+        where = (address // unit + np.arange(self.config.cols)) % (len(memory) // unit)
+        return np.asarray(memory.view(f"<{'u' if unsigned else 'i'}{unit}")[where], np.int64)
 
     def read(self, command: Command, address: int) -> NDArray[np.int64]:
         if command["source"] == PostSource.ACCUMULATOR:
             entry = address % self.config.accumulator_entries
             return np.asarray(self.memories.accumulators[entry], np.int64)
-        where = (address + np.arange(self.config.cols)) % self.config.activation_buffer_bytes
-        read = self.memories.activations[where]
-        if command["unsigned"]:
-            return np.asarray(read.astype(np.int64) - 128, np.int64)
-        return np.asarray(read.view(np.int8), np.int64)
+        read = self.elements(address, unsigned=bool(command["unsigned"]))
+        return read - (1 << self.config.activation_bits - 1) * command["unsigned"]
 
     def pooled(self, command: Command, window: list[tuple[int, int] | None]) -> NDArray[np.int64]:
         summing = command["mode"] == PostMode.SUM
-        sums = np.full(self.config.cols, 0 if summing else -(1 << 31), np.int64)
+        least = -(1 << self.config.accumulator_bits - 1)
+        sums = np.full(self.config.cols, 0 if summing else least, np.int64)
         for position in window:
             if position:
                 values = self.read(command, position[0])
@@ -225,27 +263,28 @@ class Model:
     def outputs(self, command: Command) -> list[bytes]:
         size, every = window_size(command), positions(command)
         windows = [every[start : start + size] for start in range(0, len(every), size)]
-        columns = self.columns(command)
-        return [
-            self._finish(
-                command, output, requantised(self.pooled(command, window), columns, command)
-            )
-            for output, window in enumerate(windows)
-        ]
+        columns, half = self.columns(command), 1 << self.config.accumulator_bits - 1
+        found = []
+        for output, window in enumerate(windows):
+            sums = self.pooled(command, window) + columns["bias"]
+            wrapped = (sums + half) % (2 * half) - half
+            found.append(self._finish(command, output, requantised(wrapped, columns, command)))
+        return found
 
     def _finish(self, command: Command, output: int, values: NDArray[np.int64]) -> bytes:
         """From requantised values to the bytes of output number ``output``."""
         config, memories = self.config, self.memories
         if command["operand"] != PostOperand.NONE:
             start = (command["parameter_address"] + config.parameter_block_words) * config.bus_bytes
-            constants = memories.parameters[start : start + 16]
-            where = self.address(command, "operand", output) + np.arange(config.cols)
-            operands = memories.activations[where % config.activation_buffer_bytes]
+            constants = memories.parameters[start : start + config.operand_block_bytes].tobytes()
+            address = self.address(command, "operand", output)
+            operands = self.elements(address, unsigned=bool(command["operand_unsigned"]))
             values = combined(values, operands, constants, command)
-        found = np.asarray(values & 255, np.uint8)
+        bits = (values & (1 << config.activation_bits) - 1).tolist()[: command["channels"] + 1]
         if command["table"]:
-            found = memories.tables[command["table"] - 1][found]
-        return bytes(found[: command["channels"] + 1].tobytes())
+            table = memories.tables[command["table"] - 1].tobytes()
+            bits = [looked_up(table, element) for element in bits]
+        return b"".join(each.to_bytes(config.activation_bytes, "little") for each in bits)
 
     def address(self, command: Command, prefix: str, output: int) -> int:
         """Of the first byte of output number ``output``, or of its second operand."""
@@ -268,9 +307,10 @@ class Model:
             self._position(command, taken + first + cycle, position, into)
         for output, data in enumerate(self.outputs(command)):
             begin = taken + output * post_interval(config, window)
-            for start in range(0, len(data), config.requantiser_lanes):
-                cycle = begin + start // config.requantiser_lanes
-                group = data[start : start + config.requantiser_lanes]
+            size = config.requantiser_lanes * config.activation_bytes
+            for start in range(0, len(data), size):
+                cycle = begin + start // size
+                group = data[start : start + size]
                 place = self.address(command, "out", output) + start
                 written = cycle + post_first_write(config, window, operand)
                 into.writes.append((written, place % config.activation_buffer_bytes, group))
@@ -279,7 +319,7 @@ class Model:
                 if operand:
                     place = self.address(command, "operand", output) + start
                     where = place % config.activation_buffer_bytes
-                    mask = (1 << len(group)) - 1
+                    mask = (1 << len(group) // config.activation_bytes) - 1
                     into.operands.append((cycle + post_first_operand(config, window), where, mask))
         into.done.append(taken + post_cycles(config, outputs, window, operand))
 

@@ -27,6 +27,7 @@ from sim.network import (
     Slice,
     Table,
     TensorSpec,
+    element_type,
 )
 from tests.support.random_maps import (
     SizeLimits,
@@ -50,7 +51,9 @@ def random_chain(
     rng: np.random.Generator, limits: SizeLimits = CHAIN_LIMITS
 ) -> tuple[Network, Bytes]:
     """A network of two to five blocks and an image for it."""
-    source = random_spec(rng, "image", random_map(rng, limits), random_scale(rng))
+    source = random_spec(
+        rng, "image", random_map(rng, limits), random_scale(rng), limits.activation_bits
+    )
     chain = _Chain(rng, source, limits)
     for _ in range(int(rng.integers(2, 5, endpoint=True))):
         chain.extend()
@@ -63,6 +66,7 @@ class _Chain:
     def __init__(self, rng: np.random.Generator, source: TensorSpec, limits: SizeLimits) -> None:
         self._rng = rng
         self._limits = limits
+        self._bits = limits.activation_bits
         self._input = self._last = source
         self.image = random_map_values(rng, source)
         self._maps = {source.name: self.image}
@@ -156,7 +160,7 @@ class _Chain:
     def _joined(self) -> None:
         """Convolutions of one map, or slices of it, side by side."""
         rng, start = self._rng, self._last
-        target = random_spec(rng, "", start.shape, random_scale(rng))
+        target = random_spec(rng, "", start.shape, random_scale(rng), self._bits)
         parts = []
         for _ in range(int(rng.integers(2, 3, endpoint=True))):
             source = self._slice(start) if rng.random() < 0.3 else start
@@ -205,10 +209,13 @@ class _Chain:
                 groups = channels = source.shape.channels
         shape = ConvShape(ifmap=source.shape, out_channels=channels, window=window, groups=groups)
         name = self._name("conv")
-        output = random_spec(rng, name, shape.ofmap, random_scale(rng))
+        output = random_spec(rng, name, shape.ofmap, random_scale(rng), self._bits)
         if like is not None:
             output = replace(like, name=name, shape=shape.ofmap)
-        weights = rng.integers(-128, 127, (channels, *window.kernel, shape.group_inputs), np.int8)
+        most = 1 << self._limits.weight_bits - 1
+        dtype = element_type(self._limits.weight_bits, True)
+        size = (channels, *window.kernel, shape.group_inputs)
+        weights = rng.integers(-most, most - 1, size, dtype)
         layer = Conv(
             name=name,
             input=source,
@@ -221,7 +228,7 @@ class _Chain:
         )
         sums = accumulate(layer, self._maps[source.name]).astype(np.float64)
         spread = np.sqrt(np.square(sums).mean(axis=(0, 1))) + 1
-        wanted = rng.uniform(10.0, 80.0, channels) / spread
+        wanted = rng.uniform(10.0, 80.0, channels) * self._limits.steps / spread
         scales = (wanted * float(output.scale) / float(source.scale)).astype(np.float32)
         multiplier = conv_multiplier(source.scale, scales, output.scale)
         return self._add(replace(layer, multiplier=multiplier))
@@ -236,7 +243,7 @@ class _Chain:
         if rng.random() < 0.3:
             # Another zero point, or another scale, which cannot be fused.
             scale = np.float32(source.scale * rng.choice([1.0, 1.0, 1.5]))
-            output = random_spec(rng, output.name, shape.ofmap, scale)
+            output = random_spec(rng, output.name, shape.ofmap, scale, self._bits)
         return self._add(
             MaxPool(
                 name=output.name,
@@ -256,7 +263,7 @@ class _Chain:
             while not has_input_in_every_window(source.shape, window):
                 window = self._window(source)
         shape = PoolShape(ifmap=source.shape, window=window)
-        output = random_spec(rng, self._name("average"), shape.ofmap, source.scale)
+        output = random_spec(rng, self._name("average"), shape.ofmap, source.scale, self._bits)
         return self._add(
             AveragePool(
                 name=output.name,
@@ -270,8 +277,10 @@ class _Chain:
 
     def _table(self, source: TensorSpec) -> TensorSpec:
         rng = self._rng
-        output = random_spec(rng, self._name("table"), source.shape, random_scale(rng))
-        table = rng.integers(0, 255, size=256, endpoint=True).astype(np.uint8)
+        output = random_spec(rng, self._name("table"), source.shape, random_scale(rng), self._bits)
+        bits, size = self._bits, (256,) if self._bits == 8 else (256, 2)
+        entries = rng.integers(0, (1 << bits) - 1, size=size, endpoint=True)
+        table = entries.astype(element_type(bits, False))
         return self._add(Table(name=output.name, input=source, output=output, table=table))
 
     def _slice(self, source: TensorSpec) -> TensorSpec:
@@ -288,8 +297,8 @@ class _Chain:
         products = rng.random() < 1 / 3
         reals = self._reals(first), self._reals(second)
         real = reals[0] * reals[1] if products else max(reals)
-        scale = np.float32(real / rng.uniform(20.0, 60.0))
-        output = random_spec(rng, self._name("join"), first.shape, scale)
+        scale = np.float32(real / (rng.uniform(20.0, 60.0) * self._limits.steps))
+        output = random_spec(rng, self._name("join"), first.shape, scale, self._bits)
         clamp = random_clamp(rng, output)
         if products:
             multiplier, shift = product_multiplier(first.scale, second.scale, scale)

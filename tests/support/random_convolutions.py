@@ -1,14 +1,16 @@
 """Random convolutions: plain, grouped, depthwise, 1-D, and fully connected layers."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from arch.formats import accumulator_format
 from arch.layers import ConvShape, FeatureMap, Window
 from sim.golden.convolution import accumulate
 from sim.multipliers import conv_multiplier
-from sim.network import Bytes, Conv
+from sim.network import Bytes, Conv, element_type
 from tests.support.random_maps import (
     DEFAULT_LIMITS,
     Maps,
@@ -68,7 +70,7 @@ def _draw_conv(rng: np.random.Generator, limits: SizeLimits) -> tuple[Conv, Maps
         out_channels = up_to(rng, limits.max_channels)
         shape = ConvShape(ifmap=ifmap, out_channels=out_channels, window=window)
         if shape.macs <= limits.max_macs:
-            return _conv_of_shape(rng, "conv", shape)
+            return _conv_of_shape(rng, "conv", shape, limits)
 
 
 def _draw_long(rng: np.random.Generator, limits: SizeLimits) -> tuple[Conv, Maps]:
@@ -88,7 +90,7 @@ def _draw_long(rng: np.random.Generator, limits: SizeLimits) -> tuple[Conv, Maps
         out_channels = up_to(rng, limits.max_channels)
         shape = ConvShape(ifmap=ifmap, out_channels=out_channels, window=window)
         if shape.macs <= limits.max_macs:
-            return _conv_of_shape(rng, "long_conv", shape)
+            return _conv_of_shape(rng, "long_conv", shape, limits)
 
 
 def _draw_grouped(rng: np.random.Generator, limits: SizeLimits) -> tuple[Conv, Maps]:
@@ -97,7 +99,7 @@ def _draw_grouped(rng: np.random.Generator, limits: SizeLimits) -> tuple[Conv, M
         window = random_window(rng, ifmap, limits)
         shape = ConvShape(ifmap=ifmap, out_channels=out_channels, window=window, groups=groups)
         if shape.macs <= limits.max_macs:
-            return _conv_of_shape(rng, "grouped_conv", shape)
+            return _conv_of_shape(rng, "grouped_conv", shape, limits)
 
 
 def _draw_1d(rng: np.random.Generator, limits: SizeLimits) -> tuple[Conv, Maps]:
@@ -115,7 +117,7 @@ def _draw_1d(rng: np.random.Generator, limits: SizeLimits) -> tuple[Conv, Maps]:
         )
         shape = ConvShape(ifmap=ifmap, out_channels=out_channels, window=window, groups=groups)
         if shape.macs <= limits.max_macs:
-            return _conv_of_shape(rng, "conv_1d", shape)
+            return _conv_of_shape(rng, "conv_1d", shape, limits)
 
 
 def _grouped_channels(
@@ -140,30 +142,33 @@ def _draw_fully_connected(rng: np.random.Generator, limits: SizeLimits) -> tuple
     features = up_to(rng, max(1, min(most, limits.max_macs // out_channels)))
     ifmap = FeatureMap(height=1, width=1, channels=features)
     shape = ConvShape(ifmap=ifmap, out_channels=out_channels, window=Window(kernel=(1, 1)))
-    return _conv_of_shape(rng, "fully_connected", shape)
+    return _conv_of_shape(rng, "fully_connected", shape, limits)
 
 
-def _conv_of_shape(rng: np.random.Generator, name: str, shape: ConvShape) -> tuple[Conv, Maps]:
-    source = random_spec(rng, f"{name}_in", shape.ifmap, random_scale(rng))
+def _conv_of_shape(
+    rng: np.random.Generator, name: str, shape: ConvShape, limits: SizeLimits
+) -> tuple[Conv, Maps]:
+    bits = limits.activation_bits
+    source = random_spec(rng, f"{name}_in", shape.ifmap, random_scale(rng), bits)
     x = random_map_values(rng, source)
-    weights = _random_weights(rng, shape)
+    weights = _random_weights(rng, shape, limits.weight_bits)
     # Sums of products scatter by about sqrt(reduction) times their factors' root mean square.
     spread = rms(x.astype(np.float64) - source.zero_point) * rms(weights)
     spread = max(spread * float(np.sqrt(shape.reduction)), 1.0)
     wide = rng.random() < 0.125
     if wide:
-        spread = float(1 << 30)
-    bias = rng.uniform(-spread, spread, size=shape.out_channels).astype(np.int32)
-    target = rng.uniform(10.0, 80.0, size=shape.out_channels) / spread
+        spread = 2.0 ** (accumulator_format(bits).bits - 2)
+    bias = rng.uniform(-spread, spread, size=shape.out_channels)
+    target = rng.uniform(10.0, 80.0, size=shape.out_channels) * limits.steps / spread
     scale_out = random_scale(rng)
-    output = random_spec(rng, f"{name}_out", shape.ofmap, scale_out)
+    output = random_spec(rng, f"{name}_out", shape.ofmap, scale_out, bits)
     layer = Conv(
         name=name,
         input=source,
         output=output,
         shape=shape,
         weights=weights,
-        bias=bias,
+        bias=bias.astype(np.int32 if bits == 8 else np.int64),
         multiplier=np.ones(shape.out_channels, np.float32),
         clamp=random_clamp(rng, output),
     )
@@ -183,7 +188,10 @@ def _weight_scales(
     return np.asarray(np.array(adjusted) * ratio, np.float32)
 
 
-def _random_weights(rng: np.random.Generator, shape: ConvShape) -> NDArray[np.int8]:
-    largest = int(rng.choice([7, 127, 127]))
+def _random_weights(rng: np.random.Generator, shape: ConvShape, bits: int) -> NDArray[Any]:
+    most = (1 << bits - 1) - 1
+    largest = int(rng.choice([7, most, most]))
     size = (shape.out_channels, *shape.window.kernel, shape.group_inputs)
-    return rng.integers(-largest - 1, largest, size=size, endpoint=True).astype(np.int8)
+    return rng.integers(-largest - 1, largest, size=size, endpoint=True).astype(
+        element_type(bits, True)
+    )

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from arch.layers import FeatureMap
 from sim.multipliers import add_multipliers, product_multiplier
-from sim.network import Add, Bytes, Concat, Multiply, Slice, Table, TensorSpec
+from sim.network import Add, Bytes, Concat, Multiply, Slice, Table, TensorSpec, element_type
 from tests.support.random_maps import (
     DEFAULT_LIMITS,
     Maps,
@@ -41,12 +41,14 @@ def random_multiply(
 def random_table(
     rng: np.random.Generator, limits: SizeLimits = DEFAULT_LIMITS
 ) -> tuple[Table, Maps]:
-    """A table: random bytes, or a quantised sigmoid."""
-    ifmap = random_map(rng, limits)
-    source = random_spec(rng, "table_in", ifmap, random_scale(rng))
-    output = random_spec(rng, "table_out", ifmap, np.float32(1 / 255))
-    table = rng.integers(0, 255, size=256, endpoint=True).astype(np.uint8)
-    if rng.random() < 0.5:
+    """A table: random entries, or, of 8 bits, a quantised sigmoid."""
+    ifmap, bits = random_map(rng, limits), limits.activation_bits
+    source = random_spec(rng, "table_in", ifmap, random_scale(rng), bits)
+    output = random_spec(rng, "table_out", ifmap, np.float32(1 / 255), bits)
+    size = (256,) if bits == 8 else (256, 2)
+    entries = rng.integers(0, (1 << bits) - 1, size=size, endpoint=True)
+    table = entries.astype(element_type(bits, False))
+    if bits == 8 and rng.random() < 0.5:
         table = _sigmoid(source, output)
     layer = Table(name="table", input=source, output=output, table=table)
     return layer, (random_map_values(rng, source),)
@@ -56,7 +58,8 @@ def random_concat(
     rng: np.random.Generator, limits: SizeLimits = DEFAULT_LIMITS
 ) -> tuple[Concat, Maps]:
     """Two to four maps side by side, of up to max_channels each."""
-    output = random_spec(rng, "concat_out", random_map(rng, limits), random_scale(rng))
+    shape, bits = random_map(rng, limits), limits.activation_bits
+    output = random_spec(rng, "concat_out", shape, random_scale(rng), bits)
     inputs = []
     for index in range(int(rng.integers(2, 4, endpoint=True))):
         shape = replace(output.shape, channels=up_to(rng, limits.max_channels))
@@ -71,8 +74,8 @@ def random_slice(
     rng: np.random.Generator, limits: SizeLimits = DEFAULT_LIMITS
 ) -> tuple[Slice, Maps]:
     """A box of a map; half of them take channels alone."""
-    source = random_spec(rng, "slice_in", random_map(rng, limits), random_scale(rng))
-    shape = source.shape
+    shape, bits = random_map(rng, limits), limits.activation_bits
+    source = random_spec(rng, "slice_in", shape, random_scale(rng), bits)
     boxes = [_part(rng, size) for size in (shape.height, shape.width, shape.channels)]
     if rng.random() < 0.5:
         boxes[:2] = [(0, shape.height), (0, shape.width)]
@@ -85,8 +88,8 @@ def random_slice(
 
 def _draw_add(rng: np.random.Generator, limits: SizeLimits) -> tuple[Add, Maps]:
     source, other, maps, reals = _operands(rng, limits, "add", pixel=1 / 3)
-    scale = _near(rng, sum(map(rms, reals)) / rng.uniform(10.0, 80.0))
-    output = random_spec(rng, "add_out", source.shape, scale)
+    scale = _near(rng, sum(map(rms, reals)) / (rng.uniform(10.0, 80.0) * limits.steps))
+    output = random_spec(rng, "add_out", source.shape, scale, source.bits)
     multiplier, other_multiplier, shift = add_multipliers(source.scale, other.scale, scale)
     layer = Add(
         name="add",
@@ -103,8 +106,8 @@ def _draw_add(rng: np.random.Generator, limits: SizeLimits) -> tuple[Add, Maps]:
 
 def _draw_multiply(rng: np.random.Generator, limits: SizeLimits) -> tuple[Multiply, Maps]:
     source, other, maps, reals = _operands(rng, limits, "multiply", pixel=1 / 2)
-    scale = _near(rng, rms(reals[0]) * rms(reals[1]) / rng.uniform(10.0, 80.0))
-    output = random_spec(rng, "multiply_out", source.shape, scale)
+    scale = _near(rng, rms(reals[0]) * rms(reals[1]) / (rng.uniform(10.0, 80.0) * limits.steps))
+    output = random_spec(rng, "multiply_out", source.shape, scale, source.bits)
     multiplier, shift = product_multiplier(source.scale, other.scale, scale)
     layer = Multiply(
         name="multiply",
@@ -126,11 +129,11 @@ def _operands(
     With probability ``pixel`` the second is one pixel.
     """
     shape = random_map(rng, limits)
-    source = random_spec(rng, f"{name}_in", shape, random_scale(rng))
+    source = random_spec(rng, f"{name}_in", shape, random_scale(rng), limits.activation_bits)
     if rng.random() < pixel:
         shape = FeatureMap(height=1, width=1, channels=shape.channels)
     scale = _near(rng, float(source.scale) * 2.0 ** rng.uniform(-6.0, 6.0))
-    other = random_spec(rng, f"{name}_other", shape, scale)
+    other = random_spec(rng, f"{name}_other", shape, scale, source.bits)
     maps = random_map_values(rng, source), random_map_values(rng, other)
     reals = [
         (values.astype(np.float64) - spec.zero_point) * float(spec.scale)

@@ -1,12 +1,14 @@
 """What all random layers are drawn from: sizes, maps, windows, quantisations and clamps."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from arch.config import AcceleratorConfig
+from arch.formats import IntegerFormat
 from arch.layers import FeatureMap, Window
 from sim.golden.run import run_layer
 from sim.network import Add, AveragePool, Bytes, Conv, MaxPool, Multiply, TensorSpec
@@ -18,7 +20,10 @@ Maps = tuple[Bytes, ...]
 
 @dataclass(frozen=True, kw_only=True)
 class SizeLimits:
-    """Upper bounds of what is drawn; ``max_macs`` counts convolutions and fully connected."""
+    """Upper bounds of what is drawn; ``max_macs`` counts convolutions and fully connected.
+
+    Maps and weights have just so many bits.
+    """
 
     max_height: int = 12
     max_width: int = 12
@@ -27,9 +32,22 @@ class SizeLimits:
     max_stride: int = 3
     max_dilation: int = 3
     max_macs: int = 200_000
+    activation_bits: int = 8
+    weight_bits: int = 8
+
+    @property
+    def steps(self) -> float:
+        """Steps of an output, in those of 8 bits."""
+        return 2.0 ** (self.activation_bits - 8)
 
 
 DEFAULT_LIMITS = SizeLimits()
+
+
+def of_words(limits: SizeLimits, config: AcceleratorConfig) -> SizeLimits:
+    """``limits`` with the machine's words."""
+    bits = config.activation_bits, config.weight_bits
+    return replace(limits, activation_bits=bits[0], weight_bits=bits[1])
 
 
 def random_map_values(rng: np.random.Generator, spec: TensorSpec) -> Bytes:
@@ -45,7 +63,7 @@ def random_map_values(rng: np.random.Generator, spec: TensorSpec) -> Bytes:
 
 
 def _as_map(values: NDArray[np.int64], spec: TensorSpec) -> Bytes:
-    return values.astype(np.int8) if spec.signed else values.astype(np.uint8)
+    return values.astype(spec.dtype)
 
 
 def lively(draw: Callable[[], tuple[Drawn, Maps]]) -> tuple[Drawn, Maps]:
@@ -94,17 +112,19 @@ def has_input_in_every_window(ifmap: FeatureMap, window: Window) -> bool:
 
 
 def random_spec(
-    rng: np.random.Generator, name: str, shape: FeatureMap, scale: np.float32
+    rng: np.random.Generator, name: str, shape: FeatureMap, scale: np.float32, bits: int
 ) -> TensorSpec:
     """Either sign; the zero point is an end of the range or its middle as often as any value."""
     signed = bool(rng.random() < 0.5)
-    low, high = (-128, 127) if signed else (0, 255)
+    low, high = IntegerFormat(bits=bits, signed=signed).limits
     usual = (low, high, (low + high + 1) // 2)
     if rng.random() < 0.5:
         zero_point = int(rng.choice(usual))
     else:
         zero_point = int(rng.integers(low, high, endpoint=True))
-    return TensorSpec(name=name, shape=shape, signed=signed, scale=scale, zero_point=zero_point)
+    return TensorSpec(
+        name=name, shape=shape, signed=signed, scale=scale, zero_point=zero_point, bits=bits
+    )
 
 
 def random_clamp(rng: np.random.Generator, output: TensorSpec) -> tuple[int, int]:
@@ -122,5 +142,5 @@ def up_to(rng: np.random.Generator, largest: int) -> int:
     return int(rng.integers(1, largest, endpoint=True))
 
 
-def rms(values: NDArray[np.float64] | NDArray[np.int8]) -> float:
+def rms(values: NDArray[Any]) -> float:
     return float(np.sqrt(np.mean(np.square(values.astype(np.float64)))))

@@ -117,11 +117,12 @@ def _pointwise(rng: np.random.Generator, conv: Conv, source: TensorSpec) -> Conv
     shape = replace(
         conv.shape, ifmap=source.shape, window=Window(kernel=(1, 1)), out_channels=channels
     )
-    weights = rng.integers(-128, 127, (channels, 1, 1, source.shape.channels), endpoint=True)
+    limits, size = np.iinfo(conv.weights.dtype), (channels, 1, 1, source.shape.channels)
+    weights = rng.integers(limits.min, limits.max, size, endpoint=True)
     return replace(
         conv,
         input=source,
         output=replace(conv.output, shape=shape.ofmap),
         shape=shape,
-        weights=weights.astype(np.int8),
+        weights=weights.astype(conv.weights.dtype),
     )

@@ -46,7 +46,7 @@ def random_global_average(
 
 def _draw_pool(rng: np.random.Generator, limits: SizeLimits) -> tuple[MaxPool, Maps]:
     shape = _random_shape(rng, limits)
-    source = random_spec(rng, "max_pool_in", shape.ifmap, random_scale(rng))
+    source = random_spec(rng, "max_pool_in", shape.ifmap, random_scale(rng), limits.activation_bits)
     x = random_map_values(rng, source)
     if rng.random() < 0.5:
         output = replace(source, name="max_pool_out", shape=shape.ofmap)
@@ -54,7 +54,7 @@ def _draw_pool(rng: np.random.Generator, limits: SizeLimits) -> tuple[MaxPool, M
         largest = int(x.max()) - source.zero_point
         target = random_adjustment(rng)(rng.uniform(0.3, 3.0), largest)
         scale = np.float32(float(source.scale) / target)
-        output = random_spec(rng, "max_pool_out", shape.ofmap, scale)
+        output = random_spec(rng, "max_pool_out", shape.ofmap, scale, source.bits)
     layer = MaxPool(
         name="max_pool",
         input=source,
@@ -71,13 +71,14 @@ def _draw_average(rng: np.random.Generator, limits: SizeLimits) -> tuple[Average
     overhang = (0, 0)
     if rng.random() < 1 / 3:
         shape, overhang = _rounded_up(shape)
-    return _average_of_shape(rng, "average", shape, bool(rng.random() < 0.5), overhang)
+    include_padding = bool(rng.random() < 0.5)
+    return _average_of_shape(rng, "average", shape, include_padding, overhang, limits)
 
 
 def _draw_global_average(rng: np.random.Generator, limits: SizeLimits) -> tuple[AveragePool, Maps]:
     ifmap = random_map(rng, limits)
     shape = PoolShape(ifmap=ifmap, window=Window(kernel=(ifmap.height, ifmap.width)))
-    return _average_of_shape(rng, "global_average", shape, False, (0, 0))
+    return _average_of_shape(rng, "global_average", shape, False, (0, 0), limits)
 
 
 def _average_of_shape(
@@ -86,8 +87,9 @@ def _average_of_shape(
     shape: PoolShape,
     include_padding: bool,
     overhang: tuple[int, int],
+    limits: SizeLimits,
 ) -> tuple[AveragePool, Maps]:
-    source = random_spec(rng, f"{name}_in", shape.ifmap, random_scale(rng))
+    source = random_spec(rng, f"{name}_in", shape.ifmap, random_scale(rng), limits.activation_bits)
     x = random_map_values(rng, source)
     layer = AveragePool(
         name=name,
@@ -103,7 +105,7 @@ def _average_of_shape(
     # A sum of uniform values scatters by the square root of their number.
     target = random_adjustment(rng)(rng.uniform(0.5, 2.0) / np.sqrt(taps), first_sum)
     scale = np.float32(float(source.scale) / (target * taps))
-    output = random_spec(rng, f"{name}_out", shape.ofmap, scale)
+    output = random_spec(rng, f"{name}_out", shape.ofmap, scale, source.bits)
     return replace(layer, output=output, clamp=random_clamp(rng, output)), (x,)
 
 

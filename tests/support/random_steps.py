@@ -20,15 +20,12 @@ from arch.commands import (
     PostMode,
     PostSource,
 )
-from arch.config import TABLE_BYTES, TABLES, AcceleratorConfig
+from arch.config import TABLES, AcceleratorConfig
 from compiler.waits import Region, Step
-from tests.support.hand_made import HandMade, MemoryPlan, step
+from tests.support.hand_made import HandMade, MemoryPlan, column_words, step
 
 _GROUP = 8
 """Accumulator entries that executes share or do not share."""
-
-_PAIR_BYTES = 8
-"""A bias and its multiplier."""
 
 
 class RandomSteps:
@@ -45,7 +42,9 @@ class RandomSteps:
         self._config = config
         self._plan = MemoryPlan(config=config)
         self._random = random.Random(seed)
-        self._grain = grain
+        # Bytes of an element: all places, pitches and offsets are multiples of it.
+        self._unit = config.activation_bytes
+        self._grain = max(grain, self._unit)
         self._shift = self._random.randrange(_GROUP)
 
     def draw(self, weights: Sequence[float] = (4, 2, 2, 2)) -> Step:
@@ -71,7 +70,7 @@ class RandomSteps:
         }[target]
         shape, extent = self._rows()
         address = self._place(size - extent)
-        source, first = [], self._random.randrange(self._plan.parameters - extent)
+        source, first = [], self._random.randrange(0, self._plan.parameters - extent, self._unit)
         if self._random.random() < 0.1:
             first = self._output_place(extent)
             source = [Region("memory", first, first + extent)]
@@ -122,7 +121,7 @@ class RandomSteps:
             ],
             [Region("accumulator", first, first + half)],
             address=address,
-            padding=pick(0, 255),
+            padding=pick(0, (1 << config.activation_bits) - 1),
             unsigned=pick(0, 1),
             weight_address=weights,
             accumulator_address=first + (group + self._shift) % half,
@@ -137,34 +136,35 @@ class RandomSteps:
         counts = {name: pick(1, 2) for name in POST_LOOPS}
         reads, fields = self._post_source(source, counts)
         channels = pick(1, config.cols)
-        rows, columns = pick(-40, 40), pick(-40, 40)
+        rows, columns = pick(-40, 40) * self._unit, pick(-40, 40) * self._unit
         corners = [
             (counts["py"] - 1) * y * rows + (counts["px"] - 1) * x * columns
             for y in (0, 1)
             for x in (0, 1)
         ]
-        low, high = min(corners), max(corners) + channels
+        low, high = min(corners), max(corners) + channels * self._unit
         # Outputs in the upper half, activations from the lower.
         half = config.activation_buffer_bytes // 2
         out = half + self._place(half - high + low) - low
         block = config.parameter_block_words
-        unit = max(1, _PAIR_BYTES // config.bus_bytes)
-        parameters = self._random.randrange(0, config.parameter_words - block + 1, unit)
-        ends = sorted((pick(-128, 255), pick(-128, 255)))
+        last = config.parameter_words - block
+        parameters = self._random.randrange(0, last + 1, column_words(config))
+        codes = 1 << config.activation_bits
+        ends = sorted((pick(-codes // 2, codes - 1), pick(-codes // 2, codes - 1)))
         table = pick(0, TABLES)
         return step(
             Engine.POST,
             [
                 *reads,
                 Region("parameter", parameters, parameters + block),
-                Region("table", 0, TABLES * TABLE_BYTES if table else 0),
+                Region("table", 0, TABLES * config.table_bytes if table else 0),
             ],
             [Region("activation", out + low, out + high)],
             source=source,
             mode=self._random.choice(list(PostMode)),
             parameter_address=parameters,
             channels=channels - 1,
-            zero_point=pick(-128, 255),
+            zero_point=pick(-codes // 2, codes - 1),
             low=ends[0],
             high=ends[1],
             out_address=out,
@@ -188,9 +188,9 @@ class RandomSteps:
         return [Region("accumulator", 0, config.accumulator_entries)], {**walk, "address": address}
 
     def _load_parameters(self) -> Step:
-        """Pairs of bias and multiplier, to a place of pairs."""
+        """Whole columns, to a place of columns."""
         size = self._config.parameter_buffer_bytes
-        unit = max(_PAIR_BYTES, self._config.bus_bytes)
+        unit = column_words(self._config) * self._config.bus_bytes
         length = unit * self._random.randint(1, 3)
         first = self._random.randrange(0, size - length + 1, unit)
         address = self._random.randrange(0, size - length + 1, unit)
@@ -207,7 +207,7 @@ class RandomSteps:
 
     def _load_tables(self) -> Step:
         """Some entries of the tables."""
-        size, unit = TABLES * TABLE_BYTES, self._config.bus_bytes
+        size, unit = TABLES * self._config.table_bytes, self._config.bus_bytes
         length = unit * self._random.randint(1, 4)
         address = self._random.randrange(0, size - length + 1, unit)
         return step(
@@ -222,20 +222,21 @@ class RandomSteps:
 
     def _walk(self, counts: dict[str, int], *, reach: int) -> tuple[dict[str, int], int, int]:
         """Fields of an address generator; first and last byte reached, relative to its origin."""
+        unit = self._unit
         fields = {
             "y": self._random.randint(-2, 2),
-            "x": self._random.randint(-2 * reach, reach),
+            "x": self._random.randint(-2 * reach, reach) * unit,
             "height": self._random.randint(1, 6),
-            "width": self._random.randint(1, 6 * reach),
+            "width": self._random.randint(1, 6 * reach) * unit,
         }
         # Positions outside the row are not read.
-        low, high = 0, fields["width"] + reach
+        low, high = 0, fields["width"] + reach * unit
         for name, count in counts.items():
             fields[f"{name}_count"] = count - 1
             if name not in ROW_LOOPS:
-                fields[f"{name}_dx"] = self._random.randint(-reach, 2 * reach)
+                fields[f"{name}_dx"] = self._random.randint(-reach, 2 * reach) * unit
                 continue
-            da = self._random.randint(-30, 30)
+            da = self._random.randint(-30, 30) * unit
             fields |= {f"{name}_dy": self._random.randint(-1, 2), f"{name}_da": da}
             low += min(0, da * (count - 1))
             high += max(0, da * (count - 1))
@@ -244,7 +245,8 @@ class RandomSteps:
     def _rows(self) -> tuple[dict[str, int], int]:
         """The shape of a transfer, and its extent in bytes, from the first to the last."""
         row_bytes, rows = self._random.randint(1, 24), self._random.choice((1, 1, 2, 3))
-        pitch = row_bytes + self._random.randrange(12)
+        pitch = (row_bytes + self._random.randrange(12)) * self._unit
+        row_bytes *= self._unit
         shape = {"row_bytes": row_bytes, "rows": rows - 1, "buffer_pitch": pitch}
         return shape, (rows - 1) * pitch + row_bytes
 

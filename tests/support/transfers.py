@@ -13,7 +13,8 @@ MEMORY_SPACE = 1 << 32
 
 def variant(name: str, **changes: int) -> AcceleratorConfig:
     """The preset ``name`` with ``changes``."""
-    return AcceleratorConfig.from_mapping({**PRESETS[name].model_dump(), **changes})
+    values = PRESETS[name].model_dump(exclude={"accumulator_bits"})
+    return AcceleratorConfig.from_mapping(values | changes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +58,13 @@ class Beat:
         """Bit i: lane i counts."""
         return sum(1 << lane for lane in self.lanes)
 
+    def element_mask(self, unit: int) -> int:
+        """Bit i: the i-th element of ``unit`` bytes counts; elements must be whole."""
+        assert all(
+            lane // unit * unit + byte in self.lanes for lane in self.lanes for byte in range(unit)
+        )
+        return sum(1 << lane // unit for lane in self.lanes if lane % unit == 0)
+
 
 @dataclass(frozen=True)
 class Burst:
@@ -87,8 +95,9 @@ def bursts_of(transfer: Transfer, config: AcceleratorConfig) -> list[Burst]:
     return bursts
 
 
-def random_transfer(rng: random.Random, config: AcceleratorConfig) -> Transfer:
-    """Rows of any alignment: mostly short ones, some of several bursts, some about a page's end."""
+def random_transfer(rng: random.Random, config: AcceleratorConfig, unit: int = 1) -> Transfer:
+    """Rows of any elements of ``unit`` bytes: mostly short ones, some of several bursts, some about
+    a page's end."""
     row_bytes = rng.choice(
         (
             rng.randint(1, 3 * config.bus_bytes),
@@ -96,7 +105,8 @@ def random_transfer(rng: random.Random, config: AcceleratorConfig) -> Transfer:
             rng.randint(1, 3 * config.bus_bytes * min(config.burst_beats, 24)),
         )
     )
-    return Transfer(
+    row_bytes = -(-row_bytes // unit) * unit
+    drawn = Transfer(
         dram_address=rng.choice(
             (rng.getrandbits(32), (rng.getrandbits(20) * PAGE - rng.randint(0, row_bytes)))
         )
@@ -107,6 +117,8 @@ def random_transfer(rng: random.Random, config: AcceleratorConfig) -> Transfer:
         buffer_address=rng.getrandbits(20),
         buffer_pitch=rng.choice((row_bytes, rng.getrandbits(20))),
     )
+    whole = {name: value // unit * unit for name, value in drawn.payload.items()}
+    return Transfer(**whole | {"rows": drawn.rows})
 
 
 def long_transfer(config: AcceleratorConfig, beats: int, address: int = 0) -> Transfer:

@@ -24,6 +24,7 @@ from sim.network import (
     Slice,
     Table,
     TensorSpec,
+    element_type,
 )
 from tilewright.networks import nodes
 from tilewright.networks.nodes import Function, NetworkGraph, Node, Operation, PoolKind
@@ -33,18 +34,22 @@ _CLAMPS = (Function.RELU, Function.RELU6)
 _CLAMPED = (Conv, MaxPool, AveragePool, Add, Multiply)
 
 
-def shape_network(graph: NetworkGraph) -> Network:
-    """``graph`` with every map int8 and every weight 0."""
-    return _Lowering(graph).network()
+def shape_network(
+    graph: NetworkGraph, *, activation_bits: int = 8, weight_bits: int = 8
+) -> Network:
+    """``graph`` with every map signed and every weight 0, of these widths."""
+    return _Lowering(graph, activation_bits, weight_bits).network()
 
 
 class _Lowering:
     """Lowers node by node; ``_specs`` holds what each of the graph's tensors became."""
 
-    def __init__(self, graph: NetworkGraph) -> None:
+    def __init__(self, graph: NetworkGraph, activation_bits: int, weight_bits: int) -> None:
         self._graph = graph
+        self._bits = activation_bits
+        self._weight = element_type(weight_bits, True).type(0)
         self._readers = graph.readers()
-        self._specs = {graph.input.name: _spec(graph.input.name, graph.input.shape)}
+        self._specs = {graph.input.name: self._spec(graph.input.name, graph.input.shape)}
         self._layers: list[Layer] = []
 
     def network(self) -> Network:
@@ -59,7 +64,7 @@ class _Lowering:
 
     def _lower(self, node: Node) -> TensorSpec:
         source = self._specs[node.inputs[0].name]
-        output = _spec(node.output.name, node.output.shape)
+        output = self._spec(node.output.name, node.output.shape)
         if isinstance(node, nodes.Activation) and node.function in _CLAMPS:
             last = self._layers[-1] if self._layers else None
             alone = len(self._readers[node.inputs[0].name]) == 1
@@ -68,6 +73,11 @@ class _Lowering:
                 return source
         self._layers.append(self._layer(node, source, output))
         return output
+
+    def _spec(self, name: str, shape: FeatureMap) -> TensorSpec:
+        return TensorSpec(
+            name=name, shape=shape, signed=True, scale=_SCALE, zero_point=0, bits=self._bits
+        )
 
     def _layer(self, node: Node, source: TensorSpec, output: TensorSpec) -> Layer:
         match node:
@@ -108,7 +118,7 @@ class _Lowering:
             input=source,
             output=output,
             shape=shape,
-            weights=np.broadcast_to(np.int8(0), weights),
+            weights=np.broadcast_to(self._weight, weights),
             bias=np.broadcast_to(np.int32(0), shape.out_channels),
             multiplier=np.broadcast_to(np.float32(1), shape.out_channels),
             clamp=output.limits,
@@ -142,10 +152,6 @@ class _Lowering:
         )
 
 
-def _spec(name: str, shape: FeatureMap) -> TensorSpec:
-    return TensorSpec(name=name, shape=shape, signed=True, scale=_SCALE, zero_point=0)
-
-
 def _pool(node: nodes.Pool, source: TensorSpec, output: TensorSpec) -> Layer:
     if node.kind is PoolKind.MAX:
         return _max_pool(node.name, source, output, node.shape)
@@ -163,7 +169,11 @@ def _activation(node: nodes.Activation, source: TensorSpec, output: TensorSpec) 
     if node.function in _CLAMPS:
         shape = PoolShape(ifmap=source.shape, window=Window(kernel=(1, 1)))
         return _max_pool(node.name, source, output, shape)
-    table = np.broadcast_to(np.uint8(0), 256)
+    table = (
+        np.broadcast_to(np.uint8(0), 256)
+        if source.bits == 8
+        else np.broadcast_to(np.uint16(0), (256, 2))
+    )
     return Table(name=node.name, input=source, output=output, table=table)
 
 

@@ -27,7 +27,7 @@ from tests.support.oracle_models import (
     qdq_global_average_model,
 )
 from tests.support.oracle_report import compare, table
-from tests.support.oracle_table import ORACLES, oracles_of
+from tests.support.oracle_table import ORACLES, WIDE_ORACLES, oracles_of
 from tests.support.oracles import Signs, both_uint8, input_type, session_options, with_signs
 from tests.support.random_convolutions import random_conv, random_fully_connected
 from tests.support.random_elementwise import random_add, random_multiply
@@ -53,6 +53,15 @@ def assert_all_explained(seeds: range) -> None:
 
 def test_every_difference_of_500_random_layers_is_explained() -> None:
     assert_all_explained(range(LAYERS))
+
+
+def test_every_difference_of_200_random_layers_of_16_bits_is_explained() -> None:
+    for weight_bits, seeds in ((16, range(150)), (8, range(150, 200))):
+        comparisons = compare(seeds, SizeLimits(activation_bits=16, weight_bits=weight_bits))
+        print(table(comparisons))
+        assert not any(seen.unexplained_seeds for seen in comparisons.values())
+        oracles = {oracle.name for group in WIDE_ORACLES.values() for oracle in group}
+        assert set(comparisons) == oracles
 
 
 @pytest.mark.soak

@@ -1,6 +1,7 @@
 """Requantisation against exact rationals, and its multipliers."""
 
 import re
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -85,7 +86,7 @@ def test_products_beyond_every_integer_saturate() -> None:
 
 
 def test_each_channel_has_its_multiplier() -> None:
-    accumulator = np.full((1, 2, 3), 8, np.int32)
+    accumulator = np.full((1, 2, 3), 8, np.int64)
     multipliers = np.array([1.0, 0.5, 0.25], np.float32)
     y = requantise(accumulator, multipliers, spec(), (-128, 127))
     assert y.dtype == np.int8
@@ -103,16 +104,18 @@ def test_unsigned_outputs() -> None:
     assert y.tolist() == [0, 105, 255]
 
 
-def test_int32_holds_its_limits_and_no_more() -> None:
-    limits = np.array([-(2**31), 2**31 - 1], np.int64)
-    assert check_accumulator("a", limits).tolist() == limits.tolist()
-    for value in (2**31, -(2**31) - 1):
+@pytest.mark.parametrize(("bits", "width"), [(8, 32), (16, 48)])
+def test_an_accumulator_holds_its_limits_and_no_more(bits: int, width: int) -> None:
+    source, most = replace(spec(), bits=bits), 2 ** (width - 1)
+    limits = np.array([-most, most - 1], np.int64)
+    assert check_accumulator("a", limits, source).tolist() == limits.tolist()
+    for value in (most, -most - 1):
         message = (
-            f"layer a: sums must fit a 32-bit accumulator, got {value}; "
+            f"layer a: sums must fit a {width}-bit accumulator, got {value}; "
             "split the layer's input channels or quantise its weights smaller"
         )
         with pytest.raises(CompileError, match=f"^{re.escape(message)}$"):
-            check_accumulator("a", np.array([0, value], np.int64))
+            check_accumulator("a", np.array([0, value], np.int64), source)
 
 
 @pytest.mark.parametrize("multiplier", [0.0, -1.0, float("inf"), float("nan")])

@@ -1,6 +1,7 @@
 """Layers and networks: random layers against the exact reference, wiring, and bad input."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,13 +19,19 @@ LAYERS = 600
 LIMITS = SizeLimits(max_height=8, max_width=8, max_channels=8, max_macs=8000)
 
 
-def test_random_layers_equal_exact_rational_arithmetic() -> None:
-    for seed in range(LAYERS):
-        layer, maps = random_layer(np.random.default_rng(seed), LIMITS)
+@pytest.mark.parametrize(
+    ("activation_bits", "weight_bits", "layers"), [(8, 8, LAYERS), (16, 16, 300), (16, 8, 100)]
+)
+def test_random_layers_equal_exact_rational_arithmetic(
+    activation_bits: int, weight_bits: int, layers: int
+) -> None:
+    limits = replace(LIMITS, activation_bits=activation_bits, weight_bits=weight_bits)
+    for seed in range(layers):
+        layer, maps = random_layer(np.random.default_rng(seed), limits)
         y = run_layer(layer, *maps)
         assert y.dtype == layer.output.dtype
         differing = int((y != exact_layer(layer, *maps)).sum())
-        assert differing == 0, f"random_layer(np.random.default_rng({seed}), LIMITS): {layer.name}"
+        assert differing == 0, f"random_layer(np.random.default_rng({seed}), {limits})"
 
 
 def spec(name: str, *, height: int = 2, width: int = 2, channels: int = 1) -> TensorSpec:
