@@ -87,7 +87,11 @@ class ConvEmitter:
         largest = max(part.tiles for group in self._groups for part in group.parts)
         chunk = largest * config.weight_tile_bytes
         self._weights = SlotRing(base=0, size=chunk, count=config.weight_buffer_bytes // chunk)
-        self._halves = cycle((0, config.accumulator_half_entries))
+        entries = config.accumulator_half_entries
+        self._halves = cycle((0, entries))
+        self._half_regions = {
+            half: Region("accumulator", half, half + entries) for half in (0, entries)
+        }
 
     def _lay_out_weights(self) -> Iterator[_Group]:
         shape, mapping, config = self._layer.shape, self._mapping, self._config
@@ -189,7 +193,7 @@ class ConvEmitter:
                 tile.region(work.source, tile.channel, tile.channels),
                 Region("weight", weights, stop),
             ),
-            writes=(self._half(half),),
+            writes=(self._half_regions[half],),
         )
 
     def _post_process(
@@ -200,11 +204,8 @@ class ConvEmitter:
         source = PostSourceTile(
             source=PostSource.ACCUMULATOR,
             tile=OnChip(area=work.sums, channel=0, channels=1, place=entries),
-            reads=self._half(half),
+            reads=self._half_regions[half],
             taps=all_taps(self._window.window),
         )
         span = group.columns.channel, group.columns.channels
         yield from self._post.post(source, work.pixels, span, group.index, operand, out)
-
-    def _half(self, half: int) -> Region:
-        return Region("accumulator", half, half + self._config.accumulator_half_entries)

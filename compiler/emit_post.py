@@ -43,6 +43,8 @@ class PostEmitter:
         self._config = config
         self._emission = emission
         self._window = layer.shape.window.window
+        self._entries = config.accumulator_entries
+        self._requantised = layer.requantised
         self._parameters = emission.parameter_ring()
         self._others: Tiles | None = None
         if layer.other is not None and place.other is not None:
@@ -81,11 +83,11 @@ class PostEmitter:
         parameters, missing = self._parameters.take(block)
         if missing:
             yield self._emission.load_parameters(block, parameters)
-        layer, config = self._layer, self._config
+        layer = self._layer
         channel, channels = span
         drains = source.source is PostSource.ACCUMULATOR
-        size = config.accumulator_entries if drains else config.activation_buffer_bytes
-        zero_point, (low, high) = layer.requantised
+        size = self._entries if drains else self._config.activation_buffer_bytes
+        zero_point, (low, high) = self._requantised
         target = out.at(part.y, part.x, channel)
         reads = [source.reads, self._emission.parameter_region(parameters)]
         values = {
@@ -111,8 +113,8 @@ class PostEmitter:
             where = _ONE_PIXEL if layer.other_is_pixel else part
             reads.append(operand.region(where, operand.channel, operand.channels))
         if layer.table is not None:
-            first = self._place.table_number * config.table_bytes
-            reads.append(Region("table", first, first + config.table_bytes))
+            first = self._place.table_number * self._config.table_bytes
+            reads.append(Region("table", first, first + self._config.table_bytes))
         yield self._emission.step(
             Engine.POST,
             values,

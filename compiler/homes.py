@@ -47,9 +47,11 @@ class OnChip:
 
     def region(self, part: Span2D, channel: int, channels: int) -> Region:
         """The bytes from the first to the last element of some channels of ``part``."""
-        first = self.at(part.y, part.x, channel)
-        last = first.at(part.height - 1, part.width - 1, 0)
-        return Region("activation", first.address, last.address + channels * self.place.element)
+        row, pixel, element = self.place.row_pitch, self.place.pixel_pitch, self.place.element
+        offset = (part.y - self.area.y) * row + (part.x - self.area.x) * pixel
+        first = self.place.address + offset + (channel - self.channel) * element
+        last = first + (part.height - 1) * row + (part.width - 1) * pixel
+        return Region("activation", first, last + channels * element)
 
 
 def slot_bytes(slots: Slots, config: AcceleratorConfig) -> int:

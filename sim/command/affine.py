@@ -22,7 +22,7 @@ class Positions:
 
 def loop_counts(command: Command, loops: Sequence[str]) -> tuple[int, ...]:
     """Iterations of each of ``loops``."""
-    return tuple(count + 1 for count in _counts(tuple(loops))(command.values))
+    return tuple([count + 1 for count in _counts(tuple(loops))(command.values)])
 
 
 @cache

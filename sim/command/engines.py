@@ -185,12 +185,16 @@ class PostTiming:
         self._config = config
         self._counts = AccessCounts(config)
         self.ready: int | None = 0
+        self._cycles: dict[tuple[int, int, bool], int] = {}
 
     def take(self, time: int, command: Command) -> Taken:
         """Take ``command`` in cycle ``time``."""
         py, px, wy, wx = loop_counts(command, POST_LOOPS)
-        operand = command["operand"] != PostOperand.NONE
-        done = time + post_cycles(self._config, py * px, wy * wx, operand)
+        work = (py * px, wy * wx, command.values["operand"] != PostOperand.NONE)
+        cycles = self._cycles.get(work)
+        if cycles is None:
+            cycles = self._cycles[work] = post_cycles(self._config, *work)
+        done = time + cycles
         self.ready = done + 1
         return Taken(done, self._counts.post(command))
 

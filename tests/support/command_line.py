@@ -1,5 +1,6 @@
 """Runs the command line inside the test's process, as a shell would see it."""
 
+import gc
 import io
 import signal
 import sys
@@ -35,6 +36,7 @@ def tilewright(*arguments: str | Path) -> Outcome:
         status = stop.code
     finally:
         signal.signal(signal.SIGTERM, handler)
+        gc.enable()
     assert status is None or isinstance(status, int)
     return Outcome(status=status or 0, out=out.getvalue(), err=err.getvalue())
 
