@@ -22,7 +22,6 @@ from tilewright.evaluate import Evaluation, Target, open_machine, prepare, run_i
 from tilewright.fidelity import Comparison
 from tilewright.files import whole_file
 from tilewright.generate import generate as write_generated
-from tilewright.generate import size_note
 from tilewright.images import Images, load_images
 from tilewright.models import ModelSource, calibrated, parse_shape
 from tilewright.networks.registry import NETWORKS, build
@@ -101,10 +100,8 @@ def generate(
     config: Config = "small",
 ) -> None:
     """Write a machine's Verilog, configuration, and register and command reference."""
-    machine = load_config(config)
-    for path in write_generated(machine, out):
+    for path in write_generated(load_config(config), out):
         typer.echo(path)
-    typer.echo(size_note(machine), err=True)
 
 
 @app.command("compile")

@@ -1,1 +1,0 @@
-"""How large and how fast the generated machines are: synthesis, place and route, and their page."""
