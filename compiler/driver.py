@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from arch.config import AcceleratorConfig
+from compiler.input_shape import InputShape
 from compiler.program import Program
 from compiler.schedule import Schedule, schedule_network
-from compiler.shapes import InputShape
 
 if TYPE_CHECKING:
     from compiler.frontend import ImportedModel

@@ -8,10 +8,11 @@ from onnx import TensorProto
 
 from arch.errors import ModelError
 from compiler.graph import ONNX_DOMAINS, type_name
+from compiler.input_shape import InputShape
 from compiler.names import node_label, printable
 from compiler.onnx_file import MAX_ELEMENTS, MAX_FLOAT_FILE_BYTES, check_model, read_onnx
 from compiler.shape_arithmetic import compute_shapes
-from compiler.shapes import InputShape, fix_input, infer_shapes
+from compiler.shapes import fix_input, infer_shapes
 from compiler.support import is_quantised
 
 # The version of the file format that allows initialisers that are no inputs.

@@ -9,6 +9,7 @@ import numpy as np
 from arch.errors import ModelError
 from compiler.graph import Graph, build_graph
 from compiler.host import host_result
+from compiler.input_shape import InputShape
 from compiler.integer_operators import expand_integer_operators
 from compiler.layout import Layout, map_shape
 from compiler.movement import moved, relaid
@@ -18,7 +19,7 @@ from compiler.operators import HOST
 from compiler.ports import InputPort, OutputPort, ResultPort
 from compiler.quantised import lower
 from compiler.segments import Operand, Segments, Step, cut
-from compiler.shapes import InputShape, fix_input, infer_shapes
+from compiler.shapes import fix_input, infer_shapes
 from compiler.simplify import simplify
 from compiler.support import check_operators, check_quantised, check_rules
 from compiler.values import Build, Value

@@ -1,6 +1,5 @@
 """Every tensor of the model gets a fixed, capped shape; a symbolic batch becomes one image."""
 
-from dataclasses import dataclass
 from math import prod
 
 import onnx
@@ -8,6 +7,7 @@ from onnx import TensorProto, shape_inference
 
 from arch.errors import InputError, ModelError
 from compiler.graph import ONNX_DOMAINS
+from compiler.input_shape import InputShape
 from compiler.names import printable
 from compiler.onnx_file import MAX_ELEMENTS, MAX_RANK, first_line
 
@@ -15,14 +15,6 @@ MAX_DIMENSION = 1 << 20
 _WIDE_OPSET = 21
 # Sizes to show as an example for [N, C, H, W] and shorter shapes.
 _EXAMPLE = (1, 3, 224, 224)
-
-
-@dataclass(frozen=True, kw_only=True)
-class InputShape:
-    """The shape that the user gives to the model's input ``name``."""
-
-    name: str
-    sizes: tuple[int, ...]
 
 
 def fix_input(model: onnx.ModelProto, shape: InputShape | None = None) -> onnx.ModelProto:

@@ -13,13 +13,11 @@ import typer
 from arch.errors import InputError
 from arch.presets import PRESETS, load_config
 from compiler.driver import CompiledModel
-from compiler.frontend import read_network
 from compiler.passes import PASSES, check_names
 from compiler.report import layer_reports
 from compiler.schedule import schedule_network
 from tilewright.entry import run_app
 from tilewright.evaluate import Evaluation, Target, open_machine, prepare, run_images, summarise
-from tilewright.fidelity import Comparison
 from tilewright.files import whole_file
 from tilewright.generate import generate as write_generated
 from tilewright.images import Images, load_images
@@ -174,6 +172,10 @@ def quantise(
     as_json: Json = False,
 ) -> None:
     """Quantise a float network, and compare it with what the machine computes, layer by layer."""
+    # Imported where a model is quantised: ONNX takes longer than starting up.
+    from compiler.frontend import read_network
+    from tilewright.fidelity import Comparison
+
     with (
         whole_file(out, "--out") as file,
         calibrated(model, calibrate, parse_shape(shape)) as files,

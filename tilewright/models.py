@@ -8,12 +8,10 @@ from pathlib import Path
 from arch.config import AcceleratorConfig
 from arch.errors import InputError
 from compiler.driver import CompiledModel, compile_file
-from compiler.float_model import input_shape, read_float
+from compiler.input_shape import InputShape
 from compiler.ports import check_images
-from compiler.shapes import InputShape
 from tilewright.files import shown
 from tilewright.images import load_images
-from tilewright.quantise import MAX_IMAGES, prepared, quantise
 from tilewright.show import working
 
 # Far beyond every cap, and still quick to read.
@@ -54,6 +52,10 @@ def calibrated(path: Path, calibrate: Path, shape: InputShape | None) -> Iterato
     The files vanish at the end of the context. Says on stderr what is under way. Raises as
     ``read_float``, ``load_images``, ``check_images``, ``prepared`` and ``quantise`` do.
     """
+    # Imported where a model is calibrated: ONNX takes longer than starting up.
+    from compiler.float_model import input_shape, read_float
+    from tilewright.quantise import MAX_IMAGES, prepared, quantise
+
     model = read_float(path, shape)
     images = load_images(calibrate, None).images
     check_images(images, input_shape(model))

@@ -1,12 +1,15 @@
 """Tables of how true a quantised network is to the float one."""
 
+from typing import TYPE_CHECKING
+
 from rich import box
 from rich.table import Table
 
-from tilewright.fidelity import Fidelity
+if TYPE_CHECKING:
+    from tilewright.fidelity import Fidelity
 
 
-def noise_table(result: Fidelity) -> Table:
+def noise_table(result: "Fidelity") -> Table:
     """A row a quantised tensor: its signal-to-noise."""
     table = Table(
         title=f"{result.model}, signal-to-noise",
@@ -25,7 +28,7 @@ def noise_table(result: Fidelity) -> Table:
     return table
 
 
-def accuracy_table(result: Fidelity) -> Table:
+def accuracy_table(result: "Fidelity") -> Table:
     """Accuracy before and after."""
     table = Table(show_header=False)
     table.add_column(style="bold")

@@ -6,8 +6,16 @@ from typing import Any
 import cocotb
 from cocotb.triggers import ClockCycles, RisingEdge
 
-from arch.commands import COMMAND_BITS, COUNT_BITS, FORMATS, OPCODE_BITS, Engine, LoadTarget
-from arch.config import AcceleratorConfig
+from arch.commands import (
+    COMMAND_BITS,
+    COUNT_BITS,
+    FORMATS,
+    OPCODE_BITS,
+    Engine,
+    LoadTarget,
+    PostOperand,
+)
+from arch.config import TABLES, AcceleratorConfig
 from hw.interfaces import counts_layout
 from hw.queue import engine_flags
 from tests.cocotb.watch import PinMonitor, Pins, bounded_test, fields, packed, until
@@ -63,14 +71,18 @@ class Legality:
             if (self.sent[other] - values[f"wait_{name}"]) % (2 * HALF) >= HALF:
                 return False
         if engine is Engine.POST:
-            return values["channels"] + 1 <= self._config.cols
+            return (
+                values["channels"] + 1 <= self._config.cols
+                and values["operand"] in list(PostOperand)
+                and values["table"] <= TABLES
+            )
         if engine in (Engine.LOAD, Engine.STORE) and values["row_bytes"] == 0:
             return False
         return engine is not Engine.LOAD or self._target_is_legal(values)
 
     def _target_is_legal(self, values: dict[str, int]) -> bool:
-        if values["target"] != LoadTarget.PARAMETER:
-            return values["target"] in list(LoadTarget)
+        if values["target"] not in (LoadTarget.PARAMETER, LoadTarget.TABLE):
+            return True
         aligned = ["dram_address", "row_bytes", "buffer_address"]
         if values["rows"]:
             aligned += ["dram_pitch", "buffer_pitch"]

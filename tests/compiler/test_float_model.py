@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from arch.errors import ModelError
 from compiler import float_model
 from compiler.float_model import input_shape, read_float
-from compiler.shapes import InputShape
+from compiler.input_shape import InputShape
 
 DIGITS = Path(__file__).parents[2] / "examples/digits"
 

@@ -4,7 +4,7 @@ import pytest
 
 from arch.errors import InputError, ModelError
 from compiler.frontend import read_network
-from compiler.shapes import InputShape
+from compiler.input_shape import InputShape
 from tests.support.qdq_graph import QdqGraph
 
 

@@ -9,8 +9,8 @@ from onnx import helper, numpy_helper
 
 from arch.errors import InputError
 from compiler.frontend import read_network
+from compiler.input_shape import InputShape
 from compiler.onnx_file import OPSETS
-from compiler.shapes import InputShape
 from sim.network import AveragePool, Conv, MaxPool, Table
 from tests.support.command_line import DIGITS
 from tests.support.qdq_models import FloatNet
