@@ -14,7 +14,7 @@ from compiler.onnx_file import OPSETS
 from sim.network import AveragePool, Conv, MaxPool, Table
 from tests.support.command_line import DIGITS
 from tests.support.qdq_models import FloatNet
-from tilewright import models
+from tilewright import quantise
 from tilewright.models import calibrated, parse_shape
 
 
@@ -63,7 +63,7 @@ def test_every_image_counts(count: int, place: int, tmp_path: Path) -> None:
 
 def test_too_many_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(models, "MAX_IMAGES", 2)
+    monkeypatch.setattr(quantise, "MAX_IMAGES", 2)
     np.savez("i.npz", images=np.zeros((3, 1, 8, 8), np.float32))
     with (
         pytest.raises(InputError) as error,
