@@ -7,7 +7,7 @@ import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 import onnx
@@ -133,8 +133,8 @@ NOT_NPZ = (
 LABELS = "'i.npz': `labels` must be integers [2], one for each image, got"
 
 
-def saved(**arrays: object) -> Callable[[Path], object]:
-    return lambda path: np.savez(path, **arrays)  # type: ignore[arg-type]
+def saved(**arrays: Any) -> Callable[[Path], object]:
+    return lambda path: np.savez(path, **arrays)
 
 
 def zeros(*shape: int, dtype: type = np.float32) -> NDArray[np.generic]:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -144,8 +145,8 @@ def test_an_open_image_size() -> None:
 # What is refused.
 
 
-def saved(**arrays: object) -> Callable[[], object]:
-    return lambda: np.savez("i.npz", **arrays)  # type: ignore[arg-type]
+def saved(**arrays: Any) -> Callable[[], object]:
+    return lambda: np.savez("i.npz", **arrays)
 
 
 def zeros(*shape: int, dtype: type = np.float32) -> np.ndarray:

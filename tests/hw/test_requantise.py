@@ -1,6 +1,7 @@
 """The requantiser against NumPy's float32 arithmetic, bit for bit."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -52,7 +53,7 @@ def simulated(values: Integers, multipliers: Floats, output: Output) -> list[int
     bits = [int(word) for word in multipliers.view(np.uint32)]
     results: list[int] = []
 
-    async def bench(ctx) -> None:  # type: ignore[no-untyped-def]  # the simulator has no types
+    async def bench(ctx: Any) -> None:
         ctx.set(dut.zero_point, output.zero_point)
         ctx.set(dut.low, output.low)
         ctx.set(dut.high, output.high)

@@ -53,14 +53,16 @@ def _large_shape(rng: np.random.Generator, config: AcceleratorConfig) -> PoolSha
         rows = int(rng.choice([1, 2, 5, isqrt(pixels), isqrt(pixels)]))
         columns = int(pixels / (rows if rows > 2 else 1) * rng.uniform(1.0, 1.2)) + 1
         most = (4, 4) if rng.random() < 0.5 else (rows, columns)
+        stride, dilation = (up_to(rng, 3), up_to(rng, 3)), (up_to(rng, 2), 1)
+        top, left, bottom, right = (
+            int(rng.integers(min(most[side % 2], window_side)))
+            for side, window_side in enumerate((rows, columns) * 2)
+        )
         window = Window(
             kernel=(rows, columns),
-            stride=(up_to(rng, 3), up_to(rng, 3)),
-            dilation=(up_to(rng, 2), 1),
-            padding=tuple(  # type: ignore[arg-type]
-                int(rng.integers(min(most[side % 2], window_side)))
-                for side, window_side in enumerate((rows, columns) * 2)
-            ),
+            stride=stride,
+            dilation=dilation,
+            padding=(top, left, bottom, right),
         )
         sizes = [
             window.extent[axis]
