@@ -8,6 +8,7 @@ from itertools import cycle, repeat
 from arch.commands import Engine, LoadTarget, PostSource
 from arch.config import AcceleratorConfig
 from arch.mapping import Mapping, Order
+from arch.timing import step_cycles
 from compiler.emit_common import Emission, Placement, offset_loop, row_loop
 from compiler.emit_depthwise import DepthwiseEmitter
 from compiler.emit_post import PostEmitter, PostSourceTile
@@ -137,7 +138,9 @@ class ConvEmitter:
         """What is done for tiles to come: first once, then at each group of columns."""
         if self._depthwise is None:
             return repeat([])
-        return self._depthwise.shares(self._rectangles(), self._inputs, len(self._groups))
+        areas, tiles = self._rectangles(), sum(part.tiles for part in self._groups[0].parts)
+        turn = tiles * step_cycles(self._config, areas[0].pixels)
+        return self._depthwise.shares(areas, self._inputs, len(self._groups), turn)
 
     def _rectangles(self) -> list[Span2D]:
         return list(tiles(self._window.ofmap, self._mapping.tile_height, self._mapping.tile_width))

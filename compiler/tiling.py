@@ -55,7 +55,10 @@ def _find_from_bank_0(shape: LayerShape, room: Room, config: AcceleratorConfig) 
     conv = shape.conv
     if conv is None:
         return _cheapest(Work(shape, room, 0, config), config) or _in_parts(shape, room, config)
-    if room.input_pitch is not None and shape.depthwise is None:
+    if shape.depthwise is not None:
+        # It makes all channels of a tile.
+        return _cheapest(Work(shape, room, conv.ifmap.channels, config), config)
+    if room.input_pitch is not None:
         return _cheapest(Work(shape, room, room.input_pitch, config), config)
     block = conv.ifmap.channels
     while (choice := _cheapest(Work(shape, room, block, config), config)) is None:

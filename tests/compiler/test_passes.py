@@ -271,5 +271,5 @@ def test_an_unknown_pass_is_refused() -> None:
         place_network(followed(), SMALL, without=["fuse-add", "fuse-conv"])
     assert str(caught.value) == (
         "a pass to leave out must be one of share-maps, skip-pixels, fuse-depthwise, fuse-pool, "
-        "fuse-table, keep-on-chip, got 'fuse-conv'"
+        "fuse-add, fuse-table, keep-on-chip, got 'fuse-conv'"
     )
