@@ -20,7 +20,6 @@ PRESETS: dict[str, AcceleratorConfig] = {
             accumulator_buffer_bytes=1 * _KIB,
             parameter_buffer_bytes=256,
             requantiser_lanes=1,
-            depthwise_taps=16,
             bus_bits=32,
             burst_beats=16,
             outstanding_bursts=4,
