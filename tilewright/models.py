@@ -33,7 +33,7 @@ class ModelSource:
         """
         if self.calibrate is None:
             return compile_file(self.path, config, shape=self.shape, without=without)
-        with calibrated(self.path, self.calibrate, self.shape) as files:
+        with calibrated(self.path, self.calibrate, self.shape, config) as files:
             return compile_file(files.file, config, without=without)
 
 
@@ -46,8 +46,10 @@ class Calibrated:
 
 
 @contextmanager
-def calibrated(path: Path, calibrate: Path, shape: InputShape | None) -> Iterator[Calibrated]:
-    """The float model in ``path``, quantised with the images in ``calibrate``.
+def calibrated(
+    path: Path, calibrate: Path, shape: InputShape | None, config: AcceleratorConfig
+) -> Iterator[Calibrated]:
+    """The float model in ``path``, quantised for a machine with the images in ``calibrate``.
 
     The files vanish at the end of the context. Says on stderr what is under way. Raises as
     ``read_float``, ``load_images``, ``check_images``, ``prepared`` and ``quantise`` do.
@@ -66,7 +68,7 @@ def calibrated(path: Path, calibrate: Path, shape: InputShape | None) -> Iterato
         )
     with prepared(model) as float_file:
         with working(f"calibrating on {len(images):,} image{'s' if len(images) > 1 else ''}"):
-            file = quantise(float_file, images)
+            file = quantise(float_file, images, config)
         yield Calibrated(float_file=float_file, file=file)
 
 

@@ -193,8 +193,7 @@ def _reshape_constant(model: onnx.ModelProto, chance: random.Random) -> None:
         at = chance.randrange(len(dims))
         dims[at] = chance.choice((*_SIZES, dims[at] + 1, dims[at] - 1, 2 * dims[at]))
     values = numpy_helper.to_array(tensor).reshape(-1)
-    count = int(np.prod([max(0, size) for size in dims], dtype=object))
-    if count <= _MOST_ELEMENTS:
+    if min(dims, default=0) >= 0 and int(np.prod(dims, dtype=object)) <= _MOST_ELEMENTS:
         values = np.resize(values, dims) if values.size else np.zeros(dims, values.dtype)
         tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
     else:
