@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -56,7 +57,7 @@ def test_a_damaged_model(case: int, seeds: list[bytes], tmp_path: Path) -> None:
     ],
 )
 def test_large_maps_and_windows(
-    operator: str, sizes: tuple[int, int], attributes: dict[str, object], tmp_path: Path
+    operator: str, sizes: tuple[int, int], attributes: dict[str, Any], tmp_path: Path
 ) -> None:
     """A small file may ask for arrays of gigabytes; none is needed to read it."""
     model = QdqGraph(shape=(1, 1, *sizes)).qdq().node(operator, **attributes).qdq().model()

@@ -236,6 +236,17 @@ def test_calibrating_a_built_in_network() -> None:
     assert outcome.status == 2
 
 
+@pytest.mark.parametrize("verb", ["compile", "quantise", "run"])
+def test_the_name_of_a_built_in_network(verb: str) -> None:
+    options = {"compile": (), "quantise": ("--calibrate", TEST, "--out", "q"), "run": ("-i", TEST)}
+    outcome = tilewright(verb, "lenet-5", *options[verb])
+    assert outcome.err == (
+        "tilewright: MODEL must be an ONNX file here, got the built-in network lenet-5, which is "
+        "shapes only; time it: tilewright run lenet-5 --timing-only\n"
+    )
+    assert (outcome.status, list(Path().iterdir())) == (2, [])
+
+
 def test_weights_that_are_no_numbers() -> None:
     """The quantiser meets what no check before foresaw: still one line."""
     fifty_images()

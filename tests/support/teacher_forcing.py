@@ -51,12 +51,13 @@ def compare_layers(model: ImportedModel, path: Path, images: Floats) -> Agreemen
 
 def _parts(model: ImportedModel, taught: dict[str, Bytes]) -> dict[str, Bytes]:
     """What a concatenation shows of maps that ONNX Runtime quantised only in it."""
-    parts = {}
+    parts: dict[str, Bytes] = {}
     for layer in model.network.layers:
         if isinstance(layer, Concat) and layer.output.name in taught:
             ends = np.cumsum([spec.shape.channels for spec in layer.inputs])[:-1]
             shown = np.split(taught[layer.output.name], ends, axis=2)
-            parts |= {spec.name: part for spec, part in zip(layer.inputs, shown, strict=True)}
+            for spec, part in zip(layer.inputs, shown, strict=True):
+                parts[spec.name] = part.astype(spec.dtype)
     return {name: part for name, part in parts.items() if name not in taught}
 
 
