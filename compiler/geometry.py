@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from arch.config import ceil_div
 from arch.layers import ConvShape, FeatureMap, Window
@@ -140,8 +141,7 @@ def parts(blocks: Iterable[Reduction], split: tuple[int, int, int]) -> Iterator[
         done += each.tiles
 
 
-@dataclass(frozen=True, kw_only=True)
-class Span2D:
+class Span2D(NamedTuple):
     """A rectangle of pixels."""
 
     y: int

@@ -133,7 +133,7 @@ def compile_(
                 for each in schedule.programs
             ],
             "image_bytes": schedule.image.size,
-            "maps": {key: asdict(place) for key, place in schedule.maps.items()},
+            "maps": {key: place._asdict() for key, place in schedule.maps.items()},
             "on_chip": [
                 {"program": number, **asdict(resident)}
                 for number, each in enumerate(schedule.programs)

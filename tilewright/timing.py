@@ -9,9 +9,9 @@ from arch.commands import COMMAND_BYTES, Engine
 from arch.config import AcceleratorConfig
 from compiler.program import Program
 from compiler.schedule import HostTraffic, Schedule
-from sim.command.accesses import Accesses
+from sim.command.accesses import Accesses, sum_accesses
 from sim.command.engines import Span
-from sim.command.timeline import Timeline, TimelineSimulator, sum_accesses
+from sim.command.timeline import Timeline, TimelineSimulator
 from tilewright.storage import storage_bytes
 
 

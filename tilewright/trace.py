@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from arch.commands import Command, Engine, LoadTarget
 from compiler.schedule import HostTraffic, Schedule
@@ -41,7 +41,7 @@ def run_timeline(schedule: Schedule) -> RunTimeline:
         commands += program.commands
         layers += [program.layers[step.layer].layer.name for step in program.steps]
         spans += [
-            replace(span, start=span.start + cycles, done=span.done + cycles)
+            span._replace(start=span.start + cycles, done=span.done + cycles)
             for span in timeline.spans
         ]
         cycles += timeline.cycles

@@ -2,10 +2,9 @@
 
 from collections import Counter, deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from arch.commands import EXECUTE_LOOPS, POST_LOOPS, Command, Engine, PostOperand
+from arch.commands import EXECUTE_LOOPS, POST_LOOPS, Command, Engine, Pattern, PostOperand
 from arch.config import AcceleratorConfig
 from arch.post_timing import post_cycles
 from arch.timing import (
@@ -24,8 +23,7 @@ _NEVER = -1
 """In place of an event that has not happened: no later one waits for it."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """One command's time on its engine: taken in cycle ``start``, complete in cycle ``done``."""
 
     engine: Engine
@@ -33,12 +31,9 @@ class Span:
     done: int
 
 
-class Taken(NamedTuple):
-    """What an engine says of a command that it takes."""
-
-    done: int | None
-    """Cycle of its completion; None while that is not known."""
-    accesses: Accesses
+Taken = tuple[int | None, Accesses]
+"""What an engine says of a command that it takes: the cycle of its completion, None while that is
+not known, and its accesses."""
 
 
 class EngineTiming(Protocol):
@@ -77,7 +72,7 @@ class LoadTiming:
         self.ready: int | None = 0
         self.offer: int | None = None
         """Cycle in which the next address is offered, if there is one."""
-        self._bursts: list[int] = []
+        self._bursts: Sequence[int] = ()
         self._next = 0
         # Last beats of the bursts that may be outstanding, the oldest first.
         self._ends = deque([_NEVER] * config.outstanding_bursts, config.outstanding_bursts)
@@ -88,7 +83,7 @@ class LoadTiming:
         self._next = 0
         self.ready = None
         self.offer = max(time + 2, self._ends[0] + 1)
-        return Taken(None, load_accesses(command, sum(self._bursts)))
+        return None, load_accesses(command.pattern.fields["target"], sum(self._bursts))
 
     def postpone(self) -> None:
         """Fetch was first: try again one cycle later."""
@@ -112,6 +107,16 @@ class LoadTiming:
         return ends[-1] + BUFFER_WRITE_LATENCY
 
 
+class _Stream(NamedTuple):
+    """What a pattern's execute command streams: tiles of weights, and vectors for each."""
+
+    tiles: int
+    vectors: int
+    step: int
+    """Cycles from tile to tile."""
+    accesses: Accesses
+
+
 class ExecuteTiming:
     """The execute engine (``hw/execute.py``): weights walk ahead of the stream of vectors.
 
@@ -121,7 +126,9 @@ class ExecuteTiming:
 
     def __init__(self, config: AcceleratorConfig) -> None:
         self._config = config
+        self._rows = config.rows
         self._counts = AccessCounts(config)
+        self._streams: dict[Pattern, _Stream] = {}
         self._latency = BUFFER_READ_LATENCY + array_latency(config) + ACCUMULATE_LATENCY
         self.ready: int | None = 0
         self._stalls: Counter[str] = Counter()
@@ -133,22 +140,28 @@ class ExecuteTiming:
 
     def take(self, time: int, command: Command) -> Taken:
         """Take ``command`` in cycle ``time``."""
-        config = self._config
-        ky, kx, kc, oy, ox = loop_counts(command, EXECUTE_LOOPS)
-        tiles, vectors = ky * kx * kc, oy * ox
-        step = step_cycles(config, vectors)
+        pattern = command.pattern
+        tiles, vectors, step, accesses = self._streams.get(pattern) or self._stream(pattern)
         first_row = max(time + 1, self._last_step + 1)
         loaded = max(time + 1, self._step_end - 1)
         first = max(first_row, loaded) + 1
         last = first + (tiles - 1) * step
         last_row = first_row
         if tiles > 1:
-            last_row = max(first_row + (tiles - 1) * config.rows, last - step + 1)
-        self.ready = max(last_row + config.rows, loaded + 1)
+            last_row = max(first_row + (tiles - 1) * self._rows, last - step + 1)
+        self.ready = max(last_row + self._rows, loaded + 1)
         self._holds = [*self._holds[-2:], (max(time + 1, self._step_end), last + step)]
         self._last_step, self._step_end = last, last + step
         self._held += self._step_end - loaded - 1
-        return Taken(last + vectors - 1 + self._latency, self._counts.execute(command))
+        return last + vectors - 1 + self._latency, accesses
+
+    def _stream(self, pattern: Pattern) -> _Stream:
+        """What commands of ``pattern`` stream, worked out for the first of them."""
+        ky, kx, kc, oy, ox = loop_counts(pattern.fields, EXECUTE_LOOPS)
+        step = step_cycles(self._config, oy * ox)
+        found = _Stream(ky * kx * kc, oy * ox, step, self._counts.execute(pattern))
+        self._streams[pattern] = found
+        return found
 
     def note_wait(self, head: int, waits: Sequence[tuple[int, int]]) -> None:
         """The next command is at hand from cycle ``head`` on; count the cycles it waits.
@@ -185,18 +198,24 @@ class PostTiming:
         self._config = config
         self._counts = AccessCounts(config)
         self.ready: int | None = 0
-        self._cycles: dict[tuple[int, int, bool], int] = {}
+        self._work: dict[Pattern, tuple[int, Accesses]] = {}
 
     def take(self, time: int, command: Command) -> Taken:
         """Take ``command`` in cycle ``time``."""
-        py, px, wy, wx = loop_counts(command, POST_LOOPS)
-        work = (py * px, wy * wx, command.values["operand"] != PostOperand.NONE)
-        cycles = self._cycles.get(work)
-        if cycles is None:
-            cycles = self._cycles[work] = post_cycles(self._config, *work)
+        pattern = command.pattern
+        cycles, accesses = self._work.get(pattern) or self._cycles(pattern)
         done = time + cycles
         self.ready = done + 1
-        return Taken(done, self._counts.post(command))
+        return done, accesses
+
+    def _cycles(self, pattern: Pattern) -> tuple[int, Accesses]:
+        """Cycles and accesses of a command of ``pattern``, worked out for the first of them."""
+        fields = pattern.fields
+        py, px, wy, wx = loop_counts(fields, POST_LOOPS)
+        operand = fields["operand"] != PostOperand.NONE
+        cycles = post_cycles(self._config, py * px, wy * wx, operand)
+        found = self._work[pattern] = cycles, self._counts.post(pattern)
+        return found
 
 
 class StoreTiming:
@@ -231,18 +250,21 @@ class StoreTiming:
             self._responses.append(answered)
             self._begun, earliest = begun, begun + 2
         self.ready = self._begun + 1
-        return Taken(self._responses[-1] + 1, store_accesses(sum(bursts)))
+        return self._responses[-1] + 1, store_accesses(sum(bursts))
 
     def _write(self, begun: int, beats: int) -> None:
-        """Read requests and writes of a burst's beats."""
-        request, write = max(self._last_request, begun), self._last_write
-        if self._interval == 1:
-            # The memory takes every beat as it comes: requests never wait for credits.
-            request += beats
-            write = request + BUFFER_READ_LATENCY + 1
-        else:
-            for _ in range(beats):
-                request = max(request + 1, self._writes[0] + 1)
-                write = max(request + BUFFER_READ_LATENCY + 1, write + self._interval)
-                self._writes.append(write)
-        self._last_request, self._last_write = request, write
+        """Read requests and writes of a burst's beats.
+
+        Each beat is requested a cycle after the one before and after the write of the one that
+        leaves it room in the FIFO. The memory takes the first as soon as it is there, and the
+        others at its own pace: the FIFO is deep enough for requests to keep ahead of that.
+        """
+        first = max(self._last_request, begun, self._writes[0]) + 1
+        write = max(first + BUFFER_READ_LATENCY + 1, self._last_write + self._interval)
+        self._last_write = write + (beats - 1) * self._interval
+        # The last beat's room is left by the one that comes so many before it.
+        behind = beats - WRITE_FIFO_DEPTH
+        freed = self._writes[beats - 1] if behind <= 0 else write + (behind - 1) * self._interval
+        self._last_request = max(first + beats - 1, freed + 1)
+        kept = range(max(behind, 0), beats)
+        self._writes.extend(write + beat * self._interval for beat in kept)

@@ -7,17 +7,16 @@ order of time, and everything that a grant makes known is worked out before the 
 granted.
 """
 
-from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from arch.commands import COMMAND_BYTES, COUNT_BITS, Command, Engine
 from arch.config import AcceleratorConfig
 from arch.counters import COUNTER_NAMES
 from arch.errors import RunError
 from arch.timing import FETCH_AHEAD
-from sim.command.accesses import Accesses
+from sim.command.accesses import Accesses, sum_accesses
 from sim.command.engines import (
     EngineTiming,
     ExecuteTiming,
@@ -30,11 +29,8 @@ from sim.command.engines import (
 
 _COUNTS = 1 << COUNT_BITS
 
-_WAIT_FIELDS = {
-    engine: [(other, f"wait_{other.name.lower()}") for other in Engine if other is not engine]
-    for engine in Engine
-}
-"""For each engine, the others and the fields of their counts."""
+_Waits = list[tuple[int, int]]
+"""Engines, and how many commands each must have completed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,19 +43,9 @@ class Timeline:
     """
 
     cycles: int
-    spans: tuple[Span, ...]
-    accesses: tuple[Accesses, ...]
+    spans: list[Span]
+    accesses: list[Accesses]
     counters: dict[str, int]
-
-
-class _Waiting(NamedTuple):
-    """A dispatched command: its number in the program, when it came, and what it waits for."""
-
-    number: int
-    command: Command
-    pushed: int
-    waits: list[tuple[Engine, int]]
-    """Engines, and how many commands each must have completed."""
 
 
 class _Queue:
@@ -68,11 +54,17 @@ class _Queue:
     def __init__(self, engine: Engine, timing: EngineTiming, depth: int) -> None:
         self.engine = engine
         self.timing = timing
-        self.waiting: deque[_Waiting] = deque()
+        self.others = [int(other) for other in Engine if other is not engine]
+        self.waiting: deque[tuple[int, Command, int, _Waits]] = deque()
+        """Of each command: its number in the program, itself, when it came, what it waits for."""
         self.dispatched = 0
         self.taken: list[int] = []
+        self.done: list[int] = []
+        """Cycles in which its commands were done."""
         self.waited = [0] * (max(Engine) + 1)
         """How many commands of each engine the newest command waits for, at least."""
+        self.followers: list[_Queue] = []
+        """Queues whose first command waits for this engine."""
         self._depth = depth
 
     def room_from(self) -> int | None:
@@ -91,19 +83,19 @@ class TimelineSimulator:
         self._fetch_beats = COMMAND_BYTES // config.bus_bytes
         self._load = LoadTiming(config)
         self._execute = ExecuteTiming(config)
-        engines: dict[Engine, EngineTiming] = {
-            Engine.LOAD: self._load,
-            Engine.EXECUTE: self._execute,
-            Engine.POST: PostTiming(config),
-            Engine.STORE: StoreTiming(config),
-        }
         depth = config.command_queue_depth
-        self._queues = {engine: _Queue(engine, engines[engine], depth) for engine in Engine}
-        # By engine: cycles in which its commands were done.
-        self._done: list[list[int]] = [[] for _ in range(max(Engine) + 1)]
-        # Queues whose first command may have become free to go; by engine, those that wait for it.
-        self._stirred: deque[_Queue] = deque()
-        self._waiting: list[list[_Queue]] = [[] for _ in self._done]
+        self._loads = _Queue(Engine.LOAD, self._load, depth)
+        self._queues = {
+            int(queue.engine): queue
+            for queue in (
+                self._loads,
+                _Queue(Engine.EXECUTE, self._execute, depth),
+                _Queue(Engine.POST, PostTiming(config), depth),
+                _Queue(Engine.STORE, StoreTiming(config), depth),
+            )
+        }
+        # Queues whose first command may have become free to go.
+        self._stirred: list[_Queue] = []
         self._loading = -1
         self._ended = 0
         # Fetch: cycle of each command's last beat, and of its dispatch.
@@ -117,87 +109,95 @@ class TimelineSimulator:
         self._spans = [Span(engine=Engine.LOAD, start=0, done=0)] * total
         self._accesses: list[Accesses] = [{}] * total
         while self._ended < total:
-            while self._dispatch(commands) | self._take():
-                pass
+            self._take()
+            while self._dispatch(commands):
+                self._take()
             if self._ended < total and not self._grant(total):
                 raise RunError(
                     f"a command must wait only for commands before it: command "
                     f"{len(self._dispatched)} of {total} can never be dispatched"
                 )
-        ends = [times[-1] for times in self._done if times]
-        cycles = max(ends) + 2 if ends else 1
+        cycles = max(
+            (queue.done[-1] + 2 for queue in self._queues.values() if queue.done), default=1
+        )
         return Timeline(
             cycles=cycles,
-            spans=tuple(self._spans),
-            accesses=tuple(self._accesses),
+            spans=self._spans,
+            accesses=self._accesses,
             counters=self._counters(cycles, total),
         )
 
     def _dispatch(self, commands: Sequence[Command]) -> bool:
-        """Dispatch commands that have arrived, as far as queues are known to have room."""
-        progress = False
-        dispatched = self._dispatched
-        while (index := len(dispatched)) < len(self._arrived):
+        """Dispatch commands that have arrived, as far as queues are known to have room; whether
+        there is one."""
+        dispatched, arrived = self._dispatched, self._arrived
+        first = index = len(dispatched)
+        while index < len(arrived):
             command = commands[index]
-            queue = self._queues[command.engine]
+            queue = self._queues[command.pattern.engine]
             room = queue.room_from()
             if room is None:
                 break
-            previous = dispatched[-1] if index else -2
-            time = max(self._arrived[index] + 2, previous + 2, room)
+            time = max(arrived[index] + 2, room)
+            if index:
+                time = max(time, dispatched[-1] + 2)
             dispatched.append(time)
             if not queue.waiting:
                 self._stirred.append(queue)
-            queue.waiting.append(_Waiting(index, command, time, self._waits(queue, command)))
+            queue.waiting.append((index, command, time, self._waits(queue, command)))
             queue.dispatched += 1
-            progress = True
-        return progress
+            index += 1
+        return index > first
 
-    def _waits(self, queue: _Queue, command: Command) -> list[tuple[Engine, int]]:
+    def _waits(self, queue: _Queue, command: Command) -> _Waits:
         """What ``command`` waits for: 16-bit counts, nearest to what has been dispatched.
 
         What a command before it in the queue waits for as well is met before its turn.
         """
         waits = []
-        for other, field in _WAIT_FIELDS[queue.engine]:
+        counts, waited = command.waits, queue.waited
+        for other in queue.others:
             dispatched = self._queues[other].dispatched
-            behind = (dispatched - command.values[field]) % _COUNTS
+            behind = (dispatched - counts[other - 1]) % _COUNTS
             number = dispatched - behind if behind < _COUNTS // 2 else dispatched - behind + _COUNTS
-            if number > queue.waited[other]:
-                queue.waited[other] = number
+            if number > waited[other]:
+                waited[other] = number
                 waits.append((other, number))
         return waits
 
-    def _take(self) -> bool:
+    def _take(self) -> None:
         """Let engines take commands whose waits are known to be met."""
-        progress = False
-        while self._stirred:
-            queue = self._stirred.popleft()
+        stirred = self._stirred
+        while stirred:
+            queue = stirred.pop()
             while queue.waiting and queue.timing.ready is not None and self._take_first(queue):
-                progress = True
-        return progress
+                pass
 
     def _take_first(self, queue: _Queue) -> bool:
         """Let an engine take its queue's first command, if its waits are known to be met."""
         index, command, pushed, waits = queue.waiting[0]
-        met = []
-        for other, count in waits:
-            if count > len(self._done[other]):
-                if queue not in self._waiting[other]:
-                    self._waiting[other].append(queue)
-                return False
-            met.append((other, self._done[other][count - 1] + 1))
-        head = max(pushed, queue.taken[-1] if queue.taken else -1) + 1
-        if queue.engine is Engine.EXECUTE:
-            self._execute.note_wait(head, met)
-        time = max(head, queue.timing.ready or 0, *(cycle for _, cycle in met))
+        timing, taken = queue.timing, queue.taken
+        head = max(pushed, taken[-1]) + 1 if taken else pushed + 1
+        time = max(head, timing.ready or 0)
+        if waits:
+            met = []
+            for other, count in waits:
+                done = self._queues[other].done
+                if count > len(done):
+                    if queue not in self._queues[other].followers:
+                        self._queues[other].followers.append(queue)
+                    return False
+                met.append((other, done[count - 1] + 1))
+            if timing is self._execute:
+                self._execute.note_wait(head, met)
+            time = max(time, *[cycle for _, cycle in met])
         queue.waiting.popleft()
-        queue.taken.append(time)
-        done, self._accesses[index] = queue.timing.take(time, command)
-        if done is None:
+        taken.append(time)
+        done_in, self._accesses[index] = timing.take(time, command)
+        if done_in is None:
             self._loading = index
         else:
-            self._end(index, Span(engine=queue.engine, start=time, done=done))
+            self._end(queue, index, time, done_in)
         return True
 
     def _grant(self, total: int) -> bool:
@@ -215,9 +215,8 @@ class TimelineSimulator:
         # Until its command is done, a load makes nothing known.
         done = self._load.accept(self._bus, stop=fetch)
         if done is not None:
-            taken = self._queues[Engine.LOAD].taken[-1]
-            self._end(self._loading, Span(engine=Engine.LOAD, start=taken, done=done))
-            self._stirred.append(self._queues[Engine.LOAD])
+            self._end(self._loads, self._loading, self._loads.taken[-1], done)
+            self._stirred.append(self._loads)
         return True
 
     def _fetch_offer(self, total: int) -> int | None:
@@ -231,11 +230,12 @@ class TimelineSimulator:
         freed = self._dispatched[slot] if slot >= 0 else -1
         return max(self._requested, freed) + 1
 
-    def _end(self, index: int, span: Span) -> None:
-        self._done[span.engine].append(span.done)
-        self._stirred.extend(self._waiting[span.engine])
-        self._waiting[span.engine].clear()
-        self._spans[index] = span
+    def _end(self, queue: _Queue, index: int, start: int, done: int) -> None:
+        queue.done.append(done)
+        if queue.followers:
+            self._stirred += queue.followers
+            queue.followers.clear()
+        self._spans[index] = Span(queue.engine, start, done)
         self._ended += 1
 
     def _counters(self, cycles: int, total: int) -> dict[str, int]:
@@ -245,12 +245,3 @@ class TimelineSimulator:
         found["cycles"] = cycles
         found["commands"] = total
         return {name: found[name] for name in COUNTER_NAMES}
-
-
-def sum_accesses(accesses: Iterable[Accesses]) -> Counter[str]:
-    """Counts of several commands together."""
-    total: Counter[str] = Counter()
-    for each in accesses:
-        for name, count in each.items():
-            total[name] += count
-    return total

@@ -49,7 +49,7 @@ def random_posts(rng: random.Random, config: AcceleratorConfig, count: int) -> l
         if values["continues"]:
             values["mode"] = mode
         mode, channels = values["mode"], values["channels"]
-        words.append(word_of(Command(Engine.POST, values), config))
+        words.append(word_of(Command.of(Engine.POST, values), config))
     return words
 
 

@@ -62,7 +62,7 @@ def random_command(
         values["channels"] = random.randrange(config.cols)
         values["operand"] = random.choice(list(PostOperand))
         values["table"] = random.randint(0, TABLES)
-    return Command(engine, whole_elements(engine, values, config))
+    return Command.of(engine, whole_elements(engine, values, config))
 
 
 def random_program(
