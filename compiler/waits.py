@@ -64,34 +64,59 @@ def add_waits(steps: Iterable[Step], config: AcceleratorConfig) -> list[Command]
     return [Command(step.pattern, step.addresses, order.waits(step)) for step in steps]
 
 
-class _Storage:
-    """Who touched one storage when."""
+class _User:
+    """What one engine does with one storage, and when."""
 
-    def __init__(self) -> None:
-        self.users: list[int] = []
-        """The engines that have."""
-        self.newest: _Clock = [0 for _ in _ENGINES]
+    def __init__(self, engine: int) -> None:
+        self.engine = engine
+        self.newest = 0
         """The last command that touched it."""
-        self._histories: list[dict[_Access, int]] = [{} for _ in _ENGINES]
+        self._access: _Access = 0, 0, False
+        # The last command that touched it elsewhere, and the last one of every access.
+        self._before = 0
+        self._history: dict[_Access, int] = {}
 
-    def add(self, engine: int, access: _Access, number: int) -> None:
-        """Note what command ``number`` of ``engine`` does."""
-        history = self._histories[engine]
-        if not history:
-            self.users = sorted([*self.users, engine])
-        # Removed first, so that the newest stays last.
-        history.pop(access, None)
-        history[access] = self.newest[engine] = number
+    def add(self, access: _Access, number: int) -> None:
+        """Note what command ``number`` does."""
+        if access != self._access:
+            # Removed first, so that the newest stays last.
+            self._history.pop(access, None)
+            self._access, self._before = access, self.newest
+        self._history[access] = self.newest = number
 
-    def last_conflict(self, engine: int, new: _Access, known: int) -> int:
-        """The last command of ``engine`` after ``known`` that must be done before ``new``, or 0."""
+    def last_conflict(self, new: _Access, known: int) -> int:
+        """The last command after ``known`` that must be done before ``new``, or 0.
+
+        There is one that is newer than ``known``.
+        """
         start, stop, exclusive = new
-        for old, number in reversed(self._histories[engine].items()):
+        old_start, old_stop, old_exclusive = self._access
+        if old_start < stop and start < old_stop and (exclusive or old_exclusive):
+            return self.newest
+        if self._before <= known:
+            return 0
+        for old, number in reversed(self._history.items()):
             if number <= known:
                 return 0
             if old[0] < stop and start < old[1] and (exclusive or old[2]):
                 return number
         return 0
+
+
+class _Storage:
+    """Who touched one storage when."""
+
+    def __init__(self) -> None:
+        self.users: list[_User] = []
+        """The engines that have, in the order of their numbers."""
+        self.by_engine: dict[int, _User] = {}
+        """The same."""
+
+    def user(self, engine: int) -> _User:
+        """A new user."""
+        user = self.by_engine[engine] = _User(engine)
+        self.users = [self.by_engine[each] for each in sorted(self.by_engine)]
+        return user
 
 
 _Touch = tuple[_Storage, _Access]
@@ -113,7 +138,8 @@ class _Order:
         self._after: list[list[_Clock]] = [[[0 for _ in _ENGINES]] for _ in _ENGINES]
         self._storages: defaultdict[str | int, _Storage] = defaultdict(_Storage)
         # What reading and writing a region touches: tiles come back to the same slots.
-        self._touches: tuple[dict[Region, list[_Touch]], ...] = {}, {}
+        self._reading: dict[Region, list[_Touch]] = {}
+        self._writing: dict[Region, list[_Touch]] = {}
 
     def waits(self, step: Step) -> tuple[int, int, int, int]:
         """The waits of ``step``, which is the program's next."""
@@ -122,13 +148,22 @@ class _Order:
         known, waits = self._known[own], self._waits[own]
         # Commands of one engine need no order, so that its own pass for known.
         known[own] = number
-        touched = self._touched(step)
+        touched: list[_Touch] = []
+        for region in step.reads:
+            touched += self._reading.get(region) or self._touches(region, False)
+        for region in step.writes:
+            touched += self._writing.get(region) or self._touches(region, True)
         for storage, access in touched:
-            for other in storage.users:
-                if storage.newest[other] > known[other]:
-                    self._order(own, other, storage, access)
+            for user in storage.users:
+                other = user.engine
+                if user.newest > known[other]:
+                    last = user.last_conflict(access, known[other])
+                    if last:
+                        waits[other] = last
+                        _learn(known, self._after[other][last])
         for storage, access in touched:
-            storage.add(own, access, number)
+            user = storage.by_engine.get(own) or storage.user(own)
+            user.add(access, number)
         self._after[own].append(known.copy())
         for engine, issued in enumerate(self._issued):
             if waits[engine] < issued - _HORIZON:
@@ -137,26 +172,12 @@ class _Order:
         _, load, execute, post, store = waits
         return load % _COUNTS, execute % _COUNTS, post % _COUNTS, store % _COUNTS
 
-    def _order(self, own: int, other: int, storage: _Storage, access: _Access) -> None:
-        """Let the engine ``own`` wait for what ``other`` must have done before ``access``."""
-        known = self._known[own]
-        number = storage.last_conflict(other, access, known[other])
-        if number:
-            self._waits[own][other] = number
-            known[:] = map(max, known, self._after[other][number])
-
-    def _touched(self, step: Step) -> list[_Touch]:
-        """What ``step`` touches, region by region."""
-        touched: list[_Touch] = []
-        for regions, writes in ((step.reads, False), (step.writes, True)):
-            known = self._touches[writes]
-            for region in regions:
-                found = known.get(region)
-                if found is None:
-                    accesses = self._accesses(region, writes)
-                    found = known[region] = [(self._storages[name], to) for name, to in accesses]
-                touched += found
-        return touched
+    def _touches(self, region: Region, writes: bool) -> list[_Touch]:
+        """What reading or writing ``region`` touches."""
+        accesses = self._accesses(region, writes)
+        found = [(self._storages[name], access) for name, access in accesses]
+        (self._writing if writes else self._reading)[region] = found
+        return found
 
     def _accesses(self, region: Region, writes: bool) -> Iterator[tuple[str | int, _Access]]:
         """The storages of ``region``: by name, pages of memory by number."""
@@ -171,3 +192,10 @@ class _Order:
         if storage == "activation":
             first, last = start // self._bank_bytes, (stop - 1) // self._bank_bytes
             yield "write port" if writes else "read port", (first, last + 1, True)
+
+
+def _learn(known: _Clock, more: _Clock) -> None:
+    """Add to ``known`` what ``more`` knows."""
+    for engine, number in enumerate(more):
+        if number > known[engine]:
+            known[engine] = number

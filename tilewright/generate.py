@@ -6,8 +6,8 @@ from pathlib import Path
 from arch.config import AcceleratorConfig
 from hw.verilog import to_verilog
 from tilewright.files import write_together
+from tilewright.progress import working
 from tilewright.reference import command_reference, register_reference
-from tilewright.show import working
 
 
 def generate(config: AcceleratorConfig, folder: Path) -> list[Path]:

@@ -23,14 +23,6 @@ _NEVER = -1
 """In place of an event that has not happened: no later one waits for it."""
 
 
-class Span(NamedTuple):
-    """One command's time on its engine: taken in cycle ``start``, complete in cycle ``done``."""
-
-    engine: Engine
-    start: int
-    done: int
-
-
 Taken = tuple[int | None, Accesses]
 """What an engine says of a command that it takes: the cycle of its completion, None while that is
 not known, and its accesses."""
@@ -50,18 +42,21 @@ class ReadBus:
     """The simulated memory's read side: bursts in the order of their addresses."""
 
     def __init__(self, config: AcceleratorConfig) -> None:
-        self._latency = config.memory_latency
+        self._latency = config.memory_latency + 1
         self._interval = config.beat_interval
-        self._last = -config.beat_interval
+        self._next = 0
 
     def read(self, granted: int, beats: int) -> int:
         """Cycle of the last beat of a burst whose address the arbiter takes in cycle ``granted``.
 
         The address is on the bus one cycle later.
         """
-        first = max(granted + 1 + self._latency, self._last + self._interval)
-        self._last = first + (beats - 1) * self._interval
-        return self._last
+        first = granted + self._latency
+        if first < self._next:
+            first = self._next
+        last = first + (beats - 1) * self._interval
+        self._next = last + self._interval
+        return last
 
 
 class LoadTiming:
@@ -95,13 +90,17 @@ class LoadTiming:
         ``stop``; gives the command's ``done`` if it has no more."""
         assert self.offer is not None
         granted = last = self.offer
-        ends = self._ends
-        for number in range(self._next, len(self._bursts)):
+        ends, bursts, read = self._ends, self._bursts, bus.read
+        for number in range(self._next, len(bursts)):
             if stop is not None and granted >= stop:
                 self._next, self.offer = number, granted
                 return None
-            ends.append(bus.read(granted, self._bursts[number]))
-            last, granted = granted, max(granted + 2, ends[0] + 1)
+            ends.append(read(granted, bursts[number]))
+            last = granted
+            granted += 2
+            # The oldest one that is outstanding must have ended.
+            if granted <= ends[0]:
+                granted = ends[0] + 1
         self.offer = None
         self.ready = last + 1
         return ends[-1] + BUFFER_WRITE_LATENCY
@@ -177,8 +176,11 @@ class ExecuteTiming:
 
     def _free_cycles(self, start: int, stop: int) -> int:
         """Cycles of ``start`` ... ``stop`` - 1 in which no command holds or awaits the stream."""
-        overlap = sum(max(0, min(stop, end) - max(start, begin)) for begin, end in self._holds)
-        return stop - start - overlap
+        free = stop - start
+        for begin, end in self._holds:
+            if begin < stop and start < end:
+                free -= min(stop, end) - max(start, begin)
+        return free
 
     def stalls(self, cycles: int, array_busy: int) -> Counter[str]:
         """Every cycle of the run without a vector, by cause; ``array_busy`` cycles have one."""
@@ -241,30 +243,30 @@ class StoreTiming:
     def take(self, time: int, command: Command) -> Taken:
         """Take ``command`` in cycle ``time``."""
         bursts = burst_beats(command, self._config)
-        earliest = time + 2
+        begun, earliest = self._begun, time + 2
         for beats in bursts:
             # The address before this one is taken in the cycle after its burst began.
-            begun = max(earliest, self._last_request, self._begun + 1, self._responses[0] + 1)
+            begun = max(earliest, self._last_request, begun + 1, self._responses[0] + 1)
             self._write(begun, beats)
-            answered = max(self._last_write + self._latency, self._responses[-1] + 1)
-            self._responses.append(answered)
-            self._begun, earliest = begun, begun + 2
-        self.ready = self._begun + 1
+            earliest = begun + 2
+            self._responses.append(max(self._last_write + self._latency, self._responses[-1] + 1))
+        self._begun, self.ready = begun, begun + 1
         return self._responses[-1] + 1, store_accesses(sum(bursts))
 
     def _write(self, begun: int, beats: int) -> None:
-        """Read requests and writes of a burst's beats.
+        """Read requests and writes of a burst's beats, from cycle ``begun`` on.
 
         Each beat is requested a cycle after the one before and after the write of the one that
         leaves it room in the FIFO. The memory takes the first as soon as it is there, and the
         others at its own pace: the FIFO is deep enough for requests to keep ahead of that.
         """
-        first = max(self._last_request, begun, self._writes[0]) + 1
-        write = max(first + BUFFER_READ_LATENCY + 1, self._last_write + self._interval)
-        self._last_write = write + (beats - 1) * self._interval
+        writes, interval = self._writes, self._interval
+        first = max(begun, writes[0]) + 1
+        write = max(first + BUFFER_READ_LATENCY + 1, self._last_write + interval)
+        last_write = write + (beats - 1) * interval
         # The last beat's room is left by the one that comes so many before it.
         behind = beats - WRITE_FIFO_DEPTH
-        freed = self._writes[beats - 1] if behind <= 0 else write + (behind - 1) * self._interval
+        freed = writes[beats - 1] if behind <= 0 else write + (behind - 1) * interval
+        writes.extend(range(write + max(behind, 0) * interval, last_write + 1, interval))
+        self._last_write = last_write
         self._last_request = max(first + beats - 1, freed + 1)
-        kept = range(max(behind, 0), beats)
-        self._writes.extend(write + beat * self._interval for beat in kept)

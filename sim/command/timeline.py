@@ -8,7 +8,7 @@ granted.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from arch.commands import COMMAND_BYTES, COUNT_BITS, Command, Engine
@@ -23,13 +23,12 @@ from sim.command.engines import (
     LoadTiming,
     PostTiming,
     ReadBus,
-    Span,
     StoreTiming,
 )
 
 _COUNTS = 1 << COUNT_BITS
 
-_Waits = list[tuple[int, int]]
+_Waits = list[tuple["_Queue", int]]
 """Engines, and how many commands each must have completed."""
 
 
@@ -37,13 +36,14 @@ _Waits = list[tuple[int, int]]
 class Timeline:
     """Times of one run.
 
-    ``spans`` and ``accesses`` hold, for every command in program order, its engine, the cycle in
-    which the engine took it and the cycle of its ``done``, and how often it touches each storage.
+    ``starts``, ``dones`` and ``accesses`` hold, for every command in program order, the cycle in
+    which its engine took it, the cycle of its ``done``, and how often it touches each storage.
     ``counters`` are the machine's own, by name.
     """
 
     cycles: int
-    spans: list[Span]
+    starts: list[int]
+    dones: list[int]
     accesses: list[Accesses]
     counters: dict[str, int]
 
@@ -54,25 +54,54 @@ class _Queue:
     def __init__(self, engine: Engine, timing: EngineTiming, depth: int) -> None:
         self.engine = engine
         self.timing = timing
-        self.others = [int(other) for other in Engine if other is not engine]
+        self.depth = depth
         self.waiting: deque[tuple[int, Command, int, _Waits]] = deque()
         """Of each command: its number in the program, itself, when it came, what it waits for."""
         self.dispatched = 0
         self.taken: list[int] = []
         self.done: list[int] = []
         """Cycles in which its commands were done."""
-        self.waited = [0] * (max(Engine) + 1)
-        """How many commands of each engine the newest command waits for, at least."""
+        self.others: list[_Queue] = []
+        self.waited: dict[_Queue, int] = {}
+        """How many commands of each other engine the newest command waits for, at least."""
         self.followers: list[_Queue] = []
         """Queues whose first command waits for this engine."""
-        self._depth = depth
 
-    def room_from(self) -> int | None:
-        """First cycle with room for one more command; None while that is not known."""
-        index = self.dispatched - self._depth
-        if index < 0:
-            return 0
-        return self.taken[index] + 1 if index < len(self.taken) else None
+    def meet(self, others: Iterable["_Queue"]) -> None:
+        """Learn of the other engines."""
+        self.others = [other for other in others if other is not self]
+        self.waited = dict.fromkeys(self.others, 0)
+
+    def push(self, index: int, command: Command, time: int) -> None:
+        """Queue ``command``, number ``index`` of the program, in cycle ``time``.
+
+        What it waits for are 16-bit counts, nearest to what has been dispatched. What a command
+        before it in the queue waits for as well is met before its turn.
+        """
+        waits: _Waits = []
+        counts = command.waits
+        for other in self.others:
+            behind = (other.dispatched - counts[other.engine - 1]) % _COUNTS
+            number = other.dispatched - behind
+            if behind >= _COUNTS // 2:
+                number += _COUNTS
+            if number > self.waited[other]:
+                self.waited[other] = number
+                waits.append((other, number))
+        self.waiting.append((index, command, time, waits))
+        self.dispatched += 1
+
+    def met(self, waits: _Waits) -> list[tuple[int, int]] | None:
+        """Engines, and the first cycle after they have done what ``waits`` says; None while one is
+        not known: then this queue follows that engine."""
+        found = []
+        for other, count in waits:
+            if count > len(other.done):
+                if self not in other.followers:
+                    other.followers.append(self)
+                return None
+            found.append((int(other.engine), other.done[count - 1] + 1))
+        return found
 
 
 class TimelineSimulator:
@@ -83,21 +112,19 @@ class TimelineSimulator:
         self._fetch_beats = COMMAND_BYTES // config.bus_bytes
         self._load = LoadTiming(config)
         self._execute = ExecuteTiming(config)
-        depth = config.command_queue_depth
-        self._loads = _Queue(Engine.LOAD, self._load, depth)
-        self._queues = {
-            int(queue.engine): queue
-            for queue in (
-                self._loads,
-                _Queue(Engine.EXECUTE, self._execute, depth),
-                _Queue(Engine.POST, PostTiming(config), depth),
-                _Queue(Engine.STORE, StoreTiming(config), depth),
-            )
+        timings: dict[Engine, EngineTiming] = {
+            Engine.LOAD: self._load,
+            Engine.EXECUTE: self._execute,
+            Engine.POST: PostTiming(config),
+            Engine.STORE: StoreTiming(config),
         }
+        depth = config.command_queue_depth
+        self._queues = {engine: _Queue(engine, timings[engine], depth) for engine in Engine}
+        for queue in self._queues.values():
+            queue.meet(self._queues.values())
         # Queues whose first command may have become free to go.
         self._stirred: list[_Queue] = []
         self._loading = -1
-        self._ended = 0
         # Fetch: cycle of each command's last beat, and of its dispatch.
         self._arrived: list[int] = []
         self._dispatched: list[int] = []
@@ -106,26 +133,33 @@ class TimelineSimulator:
     def run(self, commands: Sequence[Command]) -> Timeline:
         """The timeline of ``commands``. Raises ``RunError`` if they wait forever."""
         total = len(commands)
-        self._spans = [Span(engine=Engine.LOAD, start=0, done=0)] * total
+        self._starts, self._dones = [0] * total, [0] * total
         self._accesses: list[Accesses] = [{}] * total
-        while self._ended < total:
-            self._take()
-            while self._dispatch(commands):
-                self._take()
-            if self._ended < total and not self._grant(total):
-                raise RunError(
-                    f"a command must wait only for commands before it: command "
-                    f"{len(self._dispatched)} of {total} can never be dispatched"
-                )
-        cycles = max(
-            (queue.done[-1] + 2 for queue in self._queues.values() if queue.done), default=1
-        )
+        self._work_out(commands)
+        while self._grant(total):
+            self._work_out(commands)
+        queues = self._queues.values()
+        if sum(len(queue.done) for queue in queues) < total:
+            raise RunError(
+                f"a command must wait only for commands before it: command "
+                f"{len(self._dispatched)} of {total} can never be dispatched"
+            )
+        cycles = max((queue.done[-1] + 2 for queue in queues if queue.done), default=1)
         return Timeline(
             cycles=cycles,
-            spans=self._spans,
+            starts=self._starts,
+            dones=self._dones,
             accesses=self._accesses,
             counters=self._counters(cycles, total),
         )
+
+    def _work_out(self, commands: Sequence[Command]) -> None:
+        """All that can be known without another grant."""
+        progress = True
+        while progress:
+            while self._stirred:
+                self._take(self._stirred.pop())
+            progress = self._dispatch(commands)
 
     def _dispatch(self, commands: Sequence[Command]) -> bool:
         """Dispatch commands that have arrived, as far as queues are known to have room; whether
@@ -135,73 +169,58 @@ class TimelineSimulator:
         while index < len(arrived):
             command = commands[index]
             queue = self._queues[command.pattern.engine]
-            room = queue.room_from()
-            if room is None:
-                break
-            time = max(arrived[index] + 2, room)
-            if index:
-                time = max(time, dispatched[-1] + 2)
+            time = arrived[index] + 2
+            if index and time < dispatched[-1] + 2:
+                time = dispatched[-1] + 2
+            leaving = queue.dispatched - queue.depth
+            if leaving >= 0:
+                if leaving >= len(queue.taken):
+                    break
+                if time <= queue.taken[leaving]:
+                    time = queue.taken[leaving] + 1
             dispatched.append(time)
             if not queue.waiting:
                 self._stirred.append(queue)
-            queue.waiting.append((index, command, time, self._waits(queue, command)))
-            queue.dispatched += 1
+            queue.push(index, command, time)
             index += 1
         return index > first
 
-    def _waits(self, queue: _Queue, command: Command) -> _Waits:
-        """What ``command`` waits for: 16-bit counts, nearest to what has been dispatched.
+    def _take(self, queue: _Queue) -> None:
+        """Let an engine take commands whose waits are known to be met."""
+        waiting, taken, timing = queue.waiting, queue.taken, queue.timing
+        while waiting and timing.ready is not None:
+            index, command, pushed, waits = waiting[0]
+            time = pushed + 1
+            if taken and taken[-1] >= time:
+                time = taken[-1] + 1
+            if waits:
+                met = queue.met(waits)
+                if met is None:
+                    return
+                if timing is self._execute:
+                    self._execute.note_wait(time, met)
+                time = max(time, *[cycle for _, cycle in met])
+            if time < timing.ready:
+                time = timing.ready
+            waiting.popleft()
+            taken.append(time)
+            self._starts[index] = time
+            done, self._accesses[index] = timing.take(time, command)
+            if done is None:
+                self._loading = index
+            else:
+                self._end(queue, index, done)
 
-        What a command before it in the queue waits for as well is met before its turn.
-        """
-        waits = []
-        counts, waited = command.waits, queue.waited
-        for other in queue.others:
-            dispatched = self._queues[other].dispatched
-            behind = (dispatched - counts[other - 1]) % _COUNTS
-            number = dispatched - behind if behind < _COUNTS // 2 else dispatched - behind + _COUNTS
-            if number > waited[other]:
-                waited[other] = number
-                waits.append((other, number))
-        return waits
-
-    def _take(self) -> None:
-        """Let engines take commands whose waits are known to be met."""
-        stirred = self._stirred
-        while stirred:
-            queue = stirred.pop()
-            while queue.waiting and queue.timing.ready is not None and self._take_first(queue):
-                pass
-
-    def _take_first(self, queue: _Queue) -> bool:
-        """Let an engine take its queue's first command, if its waits are known to be met."""
-        index, command, pushed, waits = queue.waiting[0]
-        timing, taken = queue.timing, queue.taken
-        head = max(pushed, taken[-1]) + 1 if taken else pushed + 1
-        time = max(head, timing.ready or 0)
-        if waits:
-            met = []
-            for other, count in waits:
-                done = self._queues[other].done
-                if count > len(done):
-                    if queue not in self._queues[other].followers:
-                        self._queues[other].followers.append(queue)
-                    return False
-                met.append((other, done[count - 1] + 1))
-            if timing is self._execute:
-                self._execute.note_wait(head, met)
-            time = max(time, *[cycle for _, cycle in met])
-        queue.waiting.popleft()
-        taken.append(time)
-        done_in, self._accesses[index] = timing.take(time, command)
-        if done_in is None:
-            self._loading = index
-        else:
-            self._end(queue, index, time, done_in)
-        return True
+    def _end(self, queue: _Queue, index: int, done: int) -> None:
+        queue.done.append(done)
+        self._dones[index] = done
+        if queue.followers:
+            self._stirred += queue.followers
+            queue.followers.clear()
 
     def _grant(self, total: int) -> bool:
-        """Grant the earliest address on the read bus; all else that can be known is known."""
+        """Grant the earliest address on the read bus, if there is one; all else that can be known
+        is known."""
         fetch, load = self._fetch_offer(total), self._load.offer
         if fetch is not None and (load is None or fetch <= load):
             self._requested = fetch
@@ -215,28 +234,20 @@ class TimelineSimulator:
         # Until its command is done, a load makes nothing known.
         done = self._load.accept(self._bus, stop=fetch)
         if done is not None:
-            self._end(self._loads, self._loading, self._loads.taken[-1], done)
-            self._stirred.append(self._loads)
+            queue = self._queues[Engine.LOAD]
+            self._end(queue, self._loading, done)
+            self._stirred.append(queue)
         return True
 
     def _fetch_offer(self, total: int) -> int | None:
         """Cycle in which the next command's address is offered; None if not known or at the end."""
         index = len(self._arrived)
-        if index == total:
-            return None
         slot = index - FETCH_AHEAD
-        if slot >= len(self._dispatched):
+        if index == total or slot >= len(self._dispatched):
             return None
-        freed = self._dispatched[slot] if slot >= 0 else -1
-        return max(self._requested, freed) + 1
-
-    def _end(self, queue: _Queue, index: int, start: int, done: int) -> None:
-        queue.done.append(done)
-        if queue.followers:
-            self._stirred += queue.followers
-            queue.followers.clear()
-        self._spans[index] = Span(queue.engine, start, done)
-        self._ended += 1
+        if slot >= 0 and self._dispatched[slot] > self._requested:
+            return self._dispatched[slot] + 1
+        return self._requested + 1
 
     def _counters(self, cycles: int, total: int) -> dict[str, int]:
         found = sum_accesses(self._accesses)

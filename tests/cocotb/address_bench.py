@@ -60,10 +60,8 @@ class AddressModel:
         return Command.of(self._engine, values)
 
     def _walk(self, command: Command) -> Iterator[Place]:
-        at, counts = (
-            positions(command, self._loops),
-            loop_counts(command.pattern.fields, self._loops),
-        )
+        at = positions(command, self._loops)
+        counts = loop_counts(command.pattern.fields, self._loops)
         for indices in np.ndindex(*counts):
             y = to_signed(int(at.y[indices]) % (1 << Y_BITS), Y_BITS)
             x = to_signed(int(at.x[indices]) % (1 << X_BITS), X_BITS)
