@@ -244,14 +244,16 @@ class StoreTiming:
         """Take ``command`` in cycle ``time``."""
         bursts = burst_beats(command, self._config)
         begun, earliest = self._begun, time + 2
+        responses, latency = self._responses, self._latency
         for beats in bursts:
             # The address before this one is taken in the cycle after its burst began.
-            begun = max(earliest, self._last_request, begun + 1, self._responses[0] + 1)
-            self._write(begun, beats)
+            begun = max(earliest, self._last_request, begun + 1, responses[0] + 1)
             earliest = begun + 2
-            self._responses.append(max(self._last_write + self._latency, self._responses[-1] + 1))
+            self._write(begun, beats)
+            answer, last_answer = self._last_write + latency, responses[-1]
+            responses.append(answer if answer > last_answer else last_answer + 1)
         self._begun, self.ready = begun, begun + 1
-        return self._responses[-1] + 1, store_accesses(sum(bursts))
+        return responses[-1] + 1, store_accesses(sum(bursts))
 
     def _write(self, begun: int, beats: int) -> None:
         """Read requests and writes of a burst's beats, from cycle ``begun`` on.
@@ -263,10 +265,9 @@ class StoreTiming:
         writes, interval = self._writes, self._interval
         first = max(begun, writes[0]) + 1
         write = max(first + BUFFER_READ_LATENCY + 1, self._last_write + interval)
-        last_write = write + (beats - 1) * interval
         # The last beat's room is left by the one that comes so many before it.
         behind = beats - WRITE_FIFO_DEPTH
         freed = writes[beats - 1] if behind <= 0 else write + (behind - 1) * interval
-        writes.extend(range(write + max(behind, 0) * interval, last_write + 1, interval))
-        self._last_write = last_write
         self._last_request = max(first + beats - 1, freed + 1)
+        self._last_write = last_write = write + (beats - 1) * interval
+        writes.extend(range(write, last_write + 1, interval))

@@ -159,31 +159,28 @@ class TimelineSimulator:
         while progress:
             while self._stirred:
                 self._take(self._stirred.pop())
-            progress = self._dispatch(commands)
+            progress = len(self._dispatched) < len(self._arrived) and self._dispatch(commands)
 
     def _dispatch(self, commands: Sequence[Command]) -> bool:
-        """Dispatch commands that have arrived, as far as queues are known to have room; whether
-        there is one."""
-        dispatched, arrived = self._dispatched, self._arrived
-        first = index = len(dispatched)
-        while index < len(arrived):
-            command = commands[index]
-            queue = self._queues[command.pattern.engine]
-            time = arrived[index] + 2
-            if index and time < dispatched[-1] + 2:
-                time = dispatched[-1] + 2
-            leaving = queue.dispatched - queue.depth
-            if leaving >= 0:
-                if leaving >= len(queue.taken):
-                    break
-                if time <= queue.taken[leaving]:
-                    time = queue.taken[leaving] + 1
-            dispatched.append(time)
-            if not queue.waiting:
-                self._stirred.append(queue)
-            queue.push(index, command, time)
-            index += 1
-        return index > first
+        """Dispatch the next command, which has arrived; False if its queue is not known to have
+        room."""
+        index = len(self._dispatched)
+        command = commands[index]
+        queue = self._queues[command.pattern.engine]
+        time = self._arrived[index] + 2
+        if index and time < self._dispatched[-1] + 2:
+            time = self._dispatched[-1] + 2
+        leaving = queue.dispatched - queue.depth
+        if leaving >= 0:
+            if leaving >= len(queue.taken):
+                return False
+            if time <= queue.taken[leaving]:
+                time = queue.taken[leaving] + 1
+        self._dispatched.append(time)
+        if not queue.waiting:
+            self._stirred.append(queue)
+        queue.push(index, command, time)
+        return True
 
     def _take(self, queue: _Queue) -> None:
         """Let an engine take commands whose waits are known to be met."""
@@ -219,24 +216,32 @@ class TimelineSimulator:
             queue.followers.clear()
 
     def _grant(self, total: int) -> bool:
-        """Grant the earliest address on the read bus, if there is one; all else that can be known
-        is known."""
+        """Grant the earliest addresses on the read bus, if there are any, until something more may
+        be known; all else that can be known is known."""
         fetch, load = self._fetch_offer(total), self._load.offer
-        if fetch is not None and (load is None or fetch <= load):
-            self._requested = fetch
-            self._arrived.append(self._bus.read(fetch, self._fetch_beats))
-            # A load that wanted the same cycle comes one later.
-            if load == fetch:
-                self._load.postpone()
-            return True
-        if load is None:
+        if fetch is None and load is None:
             return False
-        # Until its command is done, a load makes nothing known.
-        done = self._load.accept(self._bus, stop=fetch)
-        if done is not None:
+        if load is not None and (fetch is None or load < fetch):
+            # Until its command is done, a load makes nothing known.
+            done = self._load.accept(self._bus, stop=fetch)
+            if done is None:
+                return self._grant(total)
             queue = self._queues[Engine.LOAD]
             self._end(queue, self._loading, done)
             self._stirred.append(queue)
+            return True
+        arrived, first = self._arrived, len(self._arrived)
+        # What fetched commands ask for comes later than they do.
+        while fetch is not None and (len(arrived) == first or fetch < arrived[first]):
+            load = self._load.offer
+            if load is not None and load < fetch:
+                break
+            self._requested = fetch
+            arrived.append(self._bus.read(fetch, self._fetch_beats))
+            # A load that wanted the same cycle comes one later.
+            if load == fetch:
+                self._load.postpone()
+            fetch = self._fetch_offer(total)
         return True
 
     def _fetch_offer(self, total: int) -> int | None:
