@@ -100,7 +100,7 @@ class PostEmitter:
         addresses = (
             (place.address + offset) % size,
             parameters,
-            out.at(part.y, part.x, channel).address,
+            out.address(part.y, part.x, channel),
             0 if operand is None else self._operand_address(operand, part, channel),
         )
         pattern = self._pattern(source, part, first, channels, operand, out)
@@ -114,7 +114,7 @@ class PostEmitter:
 
     def _operand_address(self, operand: OnChip, part: Span2D, channel: int) -> int:
         where = _ONE_PIXEL if self._other_is_pixel else part
-        return operand.at(where.y, where.x, channel).address
+        return operand.address(where.y, where.x, channel)
 
     def _pattern(
         self,

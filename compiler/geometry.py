@@ -8,8 +8,7 @@ from arch.config import ceil_div
 from arch.layers import ConvShape, FeatureMap, Window
 
 
-@dataclass(frozen=True, kw_only=True)
-class Columns:
+class Columns(NamedTuple):
     """The output channels that fill the array's columns once, and the input channels they see."""
 
     channel: int
@@ -47,8 +46,7 @@ def column_groups(shape: ConvShape, cols: int) -> list[Columns]:
     ]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Reduction:
+class Reduction(NamedTuple):
     """The reduction's loops over some input channels: kernel rows x kernel columns x chunks of
     ``rows`` elements.
 

@@ -44,9 +44,15 @@ class OnChip:
         place = self.place
         self.row_bytes = (self.area.width - 1) * place.pixel_pitch + self.channels * place.element
 
+    def address(self, y: int, x: int, channel: int) -> int:
+        """The first byte of channel ``channel`` of pixel (``y``, ``x``) of the map."""
+        area, place = self.area, self.place
+        offset = (y - area.y) * place.row_pitch + (x - area.x) * place.pixel_pitch
+        return place.address + offset + (channel - self.channel) * place.element
+
     def at(self, y: int, x: int, channel: int) -> MapPlace:
         """The place of pixel (``y``, ``x``) of the map, channel ``channel``."""
-        return self.place.at(y - self.area.y, x - self.area.x, channel - self.channel)
+        return self.place._replace(address=self.address(y, x, channel))
 
     def region(self, part: Span2D, channel: int, channels: int) -> Region:
         """The bytes from the first to the last element of some channels of ``part``."""
@@ -58,11 +64,10 @@ class OnChip:
         return found
 
     def _region(self, part: Span2D, channel: int, channels: int) -> Region:
-        row, pixel, element = self.place.row_pitch, self.place.pixel_pitch, self.place.element
-        offset = (part.y - self.area.y) * row + (part.x - self.area.x) * pixel
-        first = self.place.address + offset + (channel - self.channel) * element
-        last = first + (part.height - 1) * row + (part.width - 1) * pixel
-        return Region("activation", first, last + channels * element)
+        place = self.place
+        first = self.address(part.y, part.x, channel)
+        last = first + (part.height - 1) * place.row_pitch + (part.width - 1) * place.pixel_pitch
+        return Region("activation", first, last + channels * place.element)
 
 
 def slot_bytes(slots: Slots, config: AcceleratorConfig) -> int:

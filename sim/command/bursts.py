@@ -4,19 +4,17 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from arch.commands import Command
-from arch.config import AcceleratorConfig
 from arch.timing import BURST_BOUNDARY_BYTES
 
 
-def burst_beats(command: Command, config: AcceleratorConfig) -> Sequence[int]:
-    """Beats of each burst of a load or store command, in order."""
+def burst_beats(command: Command, bus: int, limit: int) -> Sequence[int]:
+    """Beats of ``bus`` bytes, at most ``limit``, of each burst of a load or store command, in
+    order."""
     fields, address = command.pattern.fields, command.addresses[0]
     rows, size = fields["rows"] + 1, fields["row_bytes"]
     if rows == 1:
-        return _row_bursts(
-            address % BURST_BOUNDARY_BYTES, size, config.bus_bytes, config.burst_beats
-        )
-    bus, limit, pitch = config.bus_bytes, config.burst_beats, fields["dram_pitch"]
+        return _row_bursts(address % BURST_BOUNDARY_BYTES, size, bus, limit)
+    pitch = fields["dram_pitch"]
     beats: list[int] = []
     for _ in range(rows):
         start = address % BURST_BOUNDARY_BYTES

@@ -42,28 +42,24 @@ class ReadBus:
     """The simulated memory's read side: bursts in the order of their addresses."""
 
     def __init__(self, config: AcceleratorConfig) -> None:
-        self._latency = config.memory_latency + 1
-        self._interval = config.beat_interval
-        self._next = 0
+        # An address is on the bus a cycle after it has been granted.
+        self.latency = config.memory_latency + 1
+        self.interval = config.beat_interval
+        self.free_from = 0
+        """First cycle in which there may be a beat of the next burst."""
 
     def read(self, granted: int, beats: int) -> int:
-        """Cycle of the last beat of a burst whose address the arbiter takes in cycle ``granted``.
-
-        The address is on the bus one cycle later.
-        """
-        first = granted + self._latency
-        if first < self._next:
-            first = self._next
-        last = first + (beats - 1) * self._interval
-        self._next = last + self._interval
-        return last
+        """Cycle of the last beat of a burst whose address is granted in cycle ``granted``."""
+        first = max(granted + self.latency, self.free_from)
+        self.free_from = first + beats * self.interval
+        return self.free_from - self.interval
 
 
 class LoadTiming:
     """The load engine (``hw/load.py``): one burst's address after the other."""
 
     def __init__(self, config: AcceleratorConfig) -> None:
-        self._config = config
+        self._cut = config.bus_bytes, config.burst_beats
         self.ready: int | None = 0
         self.offer: int | None = None
         """Cycle in which the next address is offered, if there is one."""
@@ -74,7 +70,7 @@ class LoadTiming:
 
     def take(self, time: int, command: Command) -> Taken:
         """Begin to cut ``command`` into bursts."""
-        self._bursts = burst_beats(command, self._config)
+        self._bursts = burst_beats(command, *self._cut)
         self._next = 0
         self.ready = None
         self.offer = max(time + 2, self._ends[0] + 1)
@@ -90,19 +86,22 @@ class LoadTiming:
         ``stop``; gives the command's ``done`` if it has no more."""
         assert self.offer is not None
         granted = last = self.offer
-        ends, bursts, read = self._ends, self._bursts, bus.read
+        ends, bursts = self._ends, self._bursts
+        # As ``bus.read`` burst by burst, without its calls.
+        latency, interval, free = bus.latency, bus.interval, bus.free_from
         for number in range(self._next, len(bursts)):
             if stop is not None and granted >= stop:
-                self._next, self.offer = number, granted
+                self._next, self.offer, bus.free_from = number, granted, free
                 return None
-            ends.append(read(granted, bursts[number]))
+            first = granted + latency
+            free = (first if first > free else free) + bursts[number] * interval
+            ends.append(free - interval)
             last = granted
             granted += 2
             # The oldest one that is outstanding must have ended.
             if granted <= ends[0]:
                 granted = ends[0] + 1
-        self.offer = None
-        self.ready = last + 1
+        self.offer, self.ready, bus.free_from = None, last + 1, free
         return ends[-1] + BUFFER_WRITE_LATENCY
 
 
@@ -228,7 +227,7 @@ class StoreTiming:
     """
 
     def __init__(self, config: AcceleratorConfig) -> None:
-        self._config = config
+        self._cut = config.bus_bytes, config.burst_beats
         self._interval = config.beat_interval
         self._latency = config.memory_latency
         self.ready: int | None = 0
@@ -242,7 +241,7 @@ class StoreTiming:
 
     def take(self, time: int, command: Command) -> Taken:
         """Take ``command`` in cycle ``time``."""
-        bursts = burst_beats(command, self._config)
+        bursts = burst_beats(command, *self._cut)
         begun, earliest = self._begun, time + 2
         responses, latency = self._responses, self._latency
         for beats in bursts:

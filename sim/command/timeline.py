@@ -196,7 +196,9 @@ class TimelineSimulator:
                     return
                 if timing is self._execute:
                     self._execute.note_wait(time, met)
-                time = max(time, *[cycle for _, cycle in met])
+                for _, cycle in met:
+                    if cycle > time:
+                        time = cycle
             if time < timing.ready:
                 time = timing.ready
             waiting.popleft()
