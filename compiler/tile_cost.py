@@ -19,6 +19,11 @@ _COMMAND_CYCLES = 30
 _ROW_CYCLES = 4
 """Rough cost of a row that is not contiguous with the one before in memory: a burst of its own."""
 
+_WEIGHT_SLOTS = 4
+"""Boxes of weights that fit the weight buffer at once: with two, a load would have to wait for the
+end of an execute command, and the array for the load's latency; more and smaller ones would cost
+more commands."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Room:
@@ -205,15 +210,20 @@ class Work:
 
 
 def _split(reduction: Reduction, tiles: int, config: AcceleratorConfig) -> tuple[int, int, int]:
-    """The largest box of the reduction of which two fit the weight buffer; all of it if the
-    ``tiles`` tiles of the whole layer fit."""
-    limit = config.weight_buffer_bytes // (2 * config.weight_tile_bytes)
+    """Boxes of the reduction of equal size, of which ``_WEIGHT_SLOTS`` fit the weight buffer; all
+    of it in one box if the ``tiles`` tiles of the whole layer fit."""
+    limit = config.weight_buffer_bytes // (_WEIGHT_SLOTS * config.weight_tile_bytes)
     if tiles * config.weight_tile_bytes <= config.weight_buffer_bytes:
         limit = max(limit, reduction.tiles)
     limit = min(limit, LOOP_LIMIT)
     row = reduction.kx * reduction.kc
     if row <= limit:
-        return min(reduction.ky, limit // row), reduction.kx, reduction.kc
+        return _even(reduction.ky, limit // row), reduction.kx, reduction.kc
     if reduction.kc <= limit:
-        return 1, min(reduction.kx, limit // reduction.kc), reduction.kc
-    return 1, 1, min(reduction.kc, limit)
+        return 1, _even(reduction.kx, limit // reduction.kc), reduction.kc
+    return 1, 1, _even(reduction.kc, limit)
+
+
+def _even(total: int, limit: int) -> int:
+    """The size of the fewest nearly equal pieces of ``total`` that are at most ``limit``."""
+    return ceil_div(total, ceil_div(total, limit))
