@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import cache
+from math import prod
 from typing import NamedTuple
 
 from arch.commands import LOOP_LIMIT
@@ -108,6 +109,9 @@ class Work:
         self._weights = tuple(sum(each.tiles for each in group) for group in blocks)
         self._channels = sum(each.block_channels for group in blocks for each in group)
         self.split = _split(blocks[0][0], sum(self._weights), self._config)
+        self._boxes = tuple(sum(_boxes(each, self.split) for each in group) for group in blocks)
+        largest = prod(self.split) * self._config.weight_tile_bytes
+        self._weight_slots = self._config.weight_buffer_bytes // largest
 
     def sums(self, tile: Tile) -> tuple[int, int]:
         """Largest (height, width) of what the post-processor's window, or a part of it, slides
@@ -176,9 +180,9 @@ class Work:
         if conv is not None:
             whole = self.block >= conv.ifmap.channels
             total = sum(self._weights) * config.weight_tile_bytes
-            group = max(self._weights) * tile.groups * config.weight_tile_bytes
-            walked = total if tile.order is Order.PIXELS_OUTER else group
-            cycles += total * (1 if walked <= config.weight_buffer_bytes else tiles) / rate
+            group = max(self._boxes) * tile.groups
+            walked = sum(self._boxes) if tile.order is Order.PIXELS_OUTER else group
+            cycles += total * (1 if walked <= self._weight_slots else tiles) / rate
             if room.input_pitch is None:
                 inputs = pixels * (conv.ifmap.channels if whole else self._channels)
                 again = tile.order is Order.CHANNELS_OUTER and whole and tiles > counts.inputs
@@ -210,7 +214,7 @@ class Work:
 
 
 def _split(reduction: Reduction, tiles: int, config: AcceleratorConfig) -> tuple[int, int, int]:
-    """Boxes of the reduction of equal size, of which ``_WEIGHT_SLOTS`` fit the weight buffer; all
+    """Boxes of the reduction of nearly equal size, of which ``_WEIGHT_SLOTS`` fit the weight buffer; all
     of it in one box if the ``tiles`` tiles of the whole layer fit."""
     limit = config.weight_buffer_bytes // (_WEIGHT_SLOTS * config.weight_tile_bytes)
     if tiles * config.weight_tile_bytes <= config.weight_buffer_bytes:
@@ -224,6 +228,14 @@ def _split(reduction: Reduction, tiles: int, config: AcceleratorConfig) -> tuple
     return 1, 1, _even(reduction.kc, limit)
 
 
+def _boxes(reduction: Reduction, split: tuple[int, int, int]) -> int:
+    """How many boxes ``split`` cuts ``reduction`` into."""
+    loops = reduction.ky, reduction.kx, reduction.kc
+    return prod(ceil_div(count, size) for count, size in zip(loops, split, strict=True))
+
+
 def _even(total: int, limit: int) -> int:
-    """The size of the fewest nearly equal pieces of ``total`` that are at most ``limit``."""
-    return ceil_div(total, ceil_div(total, limit))
+    """At most ``limit``: the size of nearly equal pieces of ``total``, few and with little rest."""
+    fewest = ceil_div(total, limit)
+    sizes = [ceil_div(total, pieces) for pieces in range(fewest, 2 * fewest)]
+    return min(sizes, key=lambda size: ceil_div(total, size) * size)
