@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from arch.config import AcceleratorConfig
 from arch.errors import InputError
-from compiler.fuse import fuse_joins, fuse_pools, fuse_tables
+from compiler.fuse import fuse_depthwise, fuse_joins, fuse_pools, fuse_tables
 from compiler.pack_rows import pack_rows
 from compiler.plan import Plan
 from compiler.residence import keep_on_chip
@@ -43,6 +43,12 @@ PASSES = (
         name="pack-rows",
         reason="a first layer's few channels fill the array: the host packs its kernel rows",
         run=pack_rows,
+    ),
+    Pass(
+        name="fuse-depthwise",
+        reason="the post-processor computes a depthwise convolution while the array computes the "
+        "1x1 convolution behind it",
+        run=fuse_depthwise,
     ),
     Pass(
         name="fuse-pool",

@@ -166,7 +166,7 @@ def test_a_pass_that_is_none(command: tuple[str, ...]) -> None:
     assert (outcome.status, outcome.out) == (2, "")
     assert outcome.err == (
         "tilewright: a pass to leave out must be one of share-maps, skip-pixels, "
-        "pack-rows, fuse-pool, fuse-add, fuse-table, keep-on-chip, got 'fuse'\n"
+        "pack-rows, fuse-depthwise, fuse-pool, fuse-add, fuse-table, keep-on-chip, got 'fuse'\n"
     )
 
 
