@@ -6,7 +6,6 @@ from itertools import product
 from math import prod
 from typing import NamedTuple
 
-from arch.commands import LOOP_LIMIT
 from arch.config import AcceleratorConfig, ceil_div
 from arch.layers import ConvShape
 from arch.mapping import Order
@@ -14,9 +13,10 @@ from arch.post_timing import post_constant_words, post_cycles
 from arch.timing import step_cycles
 from compiler.depthwise_cost import DepthwiseWork
 from compiler.fusion import LayerShape, Operand
-from compiler.geometry import Columns, Reduction, column_groups, halo_size, reductions, spans
+from compiler.geometry import Columns, column_groups, halo_size, reductions, spans
+from compiler.weight_boxes import count_boxes, split_weights
 
-_COMMAND_CYCLES = 30
+_COMMAND_CYCLES = 24
 """Rough start-up cost of a command, which keeps tiles from becoming needlessly small."""
 
 _ROW_CYCLES = 4
@@ -28,11 +28,6 @@ _POST_GAP = 3
 _HIDDEN_TRAFFIC = 32
 """So many cycles of the memory count as one, even if they hide behind the array: they hold up the
 loads of the layers around, and take energy."""
-
-_WEIGHT_SLOTS = 4
-"""Boxes of weights that fit the weight buffer at once: with two, a load would have to wait for the
-end of an execute command, and the array for the load's latency; more and smaller ones would cost
-more commands."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,17 +71,23 @@ class Counts(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Areas:
-    """What a map cut into tiles sums up to: tiles, cycles in which one tile of weights meets all of
-    them, cycles of the post commands for one group of columns, pixels and rows of the inputs, and
-    cycles of post commands and loads of a depthwise convolution in front."""
+    """What a map cut into tiles sums up to."""
 
     tiles: int
     streamed: int
+    """Cycles in which one tile of weights meets all of them."""
+    post: int
+    """Cycles of the largest tile's post command, for one group of columns."""
     posted: int
+    """Of all tiles' together."""
     pixels: int
+    """Of the inputs."""
     rows: int
+    """Of the inputs."""
     ahead: float
+    """Cycles of the post commands of a depthwise convolution in front."""
     loaded_ahead: float
+    """Of its loads."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,7 +117,7 @@ class Work:
         self.block = block
         self._config = config
         self.split = 1, 1, 1
-        self._weights: tuple[int, ...] = ()
+        self._weights = 0
         self._box_cycles = 0.0
         self.depthwise: DepthwiseWork | None = None
         if shape.depthwise is not None:
@@ -131,6 +132,8 @@ class Work:
             self._count_weights(shape.conv, groups)
         self._halos = cache(self._find_halos)
         self._areas = cache(self._find_areas)
+        operand = shape.operand is not Operand.NONE
+        self._constants = post_constant_words(config, operand=operand, taps=0)
         window = shape.window.window
         self.taps = taps or window.kernel
         self._window = replace(window, kernel=self.taps)
@@ -145,12 +148,12 @@ class Work:
 
     def _count_weights(self, conv: ConvShape, groups: list[Columns]) -> None:
         blocks = [reductions(conv, columns, self.block, self._config.rows) for columns in groups]
-        # Of each group of columns: its tiles of weights, and the input channels that it loads if it
-        # finds nothing on chip.
-        self._weights = tuple(sum(each.tiles for each in group) for group in blocks)
+        # All tiles of weights, and the input channels that are loaded if nothing is on chip.
+        self._weights = sum(each.tiles for group in blocks for each in group)
         self._channels = sum(each.block_channels for group in blocks for each in group)
-        self.split = _split(blocks[0][0], sum(self._weights), self._config)
-        self._boxes = tuple(sum(_boxes(each, self.split) for each in group) for group in blocks)
+        self.split = split_weights(blocks[0][0], self._weights, self._config)
+        boxes = [sum(count_boxes(each, self.split) for each in group) for group in blocks]
+        self._boxes, self._most_boxes = sum(boxes), max(boxes)
         largest = prod(self.split) * self._config.weight_tile_bytes
         self._weight_slots = self._config.weight_buffer_bytes // largest
         self._box_cycles = largest / self._config.memory_bytes_per_cycle
@@ -189,6 +192,7 @@ class Work:
             tiles=tiles,
             streamed=streamed,
             posted=posted,
+            post=self._post(height, width),
             pixels=pixels * self._parts,
             rows=rows,
             ahead=ahead,
@@ -197,10 +201,8 @@ class Work:
 
     def _post(self, height: int, width: int) -> int:
         """Cycles of a post command for a tile of ``height`` x ``width``."""
-        operand = self.shape.operand is not Operand.NONE
-        constants = post_constant_words(self._config, operand=operand, taps=0)
         taps = self.taps[0] * self.taps[1]
-        return post_cycles(self._config, height * width, taps, constants)
+        return post_cycles(self._config, height * width, taps, self._constants)
 
     @property
     def takes_inputs(self) -> bool:
@@ -235,14 +237,14 @@ class Work:
         loads = self._loads(tile, areas, groups, counts)
         load = loads.weights + loads.inputs
         store = self._store_cycles(tile, groups) if self.room.output_in_memory else 0.0
-        execute = sum(self._weights) * areas.streamed
+        execute = self._weights * areas.streamed
         posts = columns * self._parts * areas.posted + areas.ahead
         hidden = max(execute, load, store, posts)
         # What nothing hides: the first loads, or all where a tile has to go before the next comes;
         # a first tile made ahead, the last one's post commands and stores.
         exposed = min(loads.weights, self._box_cycles)
         exposed += loads.inputs / (1 if counts.inputs == 1 else loads.count)
-        exposed += areas.ahead / areas.tiles + self._post(tile.height, tile.width)
+        exposed += areas.ahead / areas.tiles + areas.post
         exposed += store / (1 if counts.outputs == 1 else areas.tiles * groups)
         traffic = (load + store) / _HIDDEN_TRAFFIC
         return hidden + exposed + traffic + steps * _COMMAND_CYCLES
@@ -258,9 +260,9 @@ class Work:
         count = tiles * groups * self._parts
         if conv is not None:
             whole = self.block >= conv.ifmap.channels
-            total = sum(self._weights) * config.weight_tile_bytes
-            group = max(self._boxes) * tile.groups
-            walked = sum(self._boxes) if tile.order is Order.PIXELS_OUTER else group
+            total = self._weights * config.weight_tile_bytes
+            group = self._most_boxes * tile.groups
+            walked = self._boxes if tile.order is Order.PIXELS_OUTER else group
             weights = total * (1 if walked <= self._weight_slots else tiles) / rate
             if self.depthwise is not None:
                 cycles += areas.loaded_ahead
@@ -298,35 +300,7 @@ class Work:
         return cycles
 
 
-def _split(reduction: Reduction, tiles: int, config: AcceleratorConfig) -> tuple[int, int, int]:
-    """Boxes of the reduction of nearly equal size, of which ``_WEIGHT_SLOTS`` fit the weight
-    buffer; all of it in one box if the ``tiles`` tiles of the whole layer fit."""
-    limit = config.weight_buffer_bytes // (_WEIGHT_SLOTS * config.weight_tile_bytes)
-    if tiles * config.weight_tile_bytes <= config.weight_buffer_bytes:
-        limit = max(limit, reduction.tiles)
-    limit = min(limit, LOOP_LIMIT)
-    row = reduction.kx * reduction.kc
-    if row <= limit:
-        return _even(reduction.ky, limit // row), reduction.kx, reduction.kc
-    if reduction.kc <= limit:
-        return 1, _even(reduction.kx, limit // reduction.kc), reduction.kc
-    return 1, 1, _even(reduction.kc, limit)
-
-
 def _cuts(total: int, size: int) -> list[tuple[int, int]]:
     """The sizes of consecutive pieces of at most ``size``, and how many there are of each."""
     whole, rest = divmod(total, size)
     return [(size, whole), (rest, 1)] if rest else [(size, whole)]
-
-
-def _boxes(reduction: Reduction, split: tuple[int, int, int]) -> int:
-    """How many boxes ``split`` cuts ``reduction`` into."""
-    loops = reduction.ky, reduction.kx, reduction.kc
-    return prod(ceil_div(count, size) for count, size in zip(loops, split, strict=True))
-
-
-def _even(total: int, limit: int) -> int:
-    """At most ``limit``: the size of nearly equal pieces of ``total``, few and with little rest."""
-    fewest = ceil_div(total, limit)
-    sizes = [ceil_div(total, pieces) for pieces in range(fewest, 2 * fewest)]
-    return min(sizes, key=lambda size: ceil_div(total, size) * size)
