@@ -133,7 +133,7 @@ class Work:
         self._halos = cache(self._find_halos)
         self._areas = cache(self._find_areas)
         operand = shape.operand is not Operand.NONE
-        self._constants = post_constant_words(config, operand=operand, taps=0)
+        self._constants = post_constant_words(config, operand=operand, kernel_rows=0)
         window = shape.window.window
         self.taps = taps or window.kernel
         self._window = replace(window, kernel=self.taps)
