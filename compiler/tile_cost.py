@@ -10,7 +10,7 @@ from arch.config import AcceleratorConfig, ceil_div
 from arch.layers import ConvShape
 from arch.mapping import Order
 from arch.post_timing import post_constant_words, post_cycles
-from arch.timing import step_cycles
+from arch.timing import execute_latency, step_cycles
 from compiler.depthwise_cost import DepthwiseWork
 from compiler.fusion import LayerShape, Operand
 from compiler.geometry import Columns, column_groups, halo_size, reductions, spans
@@ -238,8 +238,12 @@ class Work:
         load = loads.weights + loads.inputs
         store = self._store_cycles(tile, groups) if self.room.output_in_memory else 0.0
         execute = self._weights * areas.streamed
-        posts = columns * self._parts * areas.posted + areas.ahead
-        hidden = max(execute, load, store, posts)
+        posts = columns * self._parts * areas.posted
+        hidden = max(execute, load, store, posts + areas.ahead)
+        if execute:
+            # A half of the accumulators is filled, then drained, then filled again.
+            waits = columns * areas.tiles * execute_latency(self._config)
+            hidden = max(hidden, (execute + waits + posts) / 2)
         # What nothing hides: the first loads, or all where a tile has to go before the next comes;
         # a first tile made ahead, the last one's post commands and stores.
         exposed = min(loads.weights, self._box_cycles)

@@ -9,11 +9,10 @@ from arch.commands import EXECUTE_LOOPS, POST_LOOPS, Command, Engine
 from arch.config import AcceleratorConfig
 from arch.post_timing import post_cycles
 from arch.timing import (
-    ACCUMULATE_LATENCY,
     BUFFER_READ_LATENCY,
     BUFFER_WRITE_LATENCY,
     WRITE_FIFO_DEPTH,
-    array_latency,
+    execute_latency,
     step_cycles,
 )
 from sim.command.accesses import (
@@ -128,7 +127,7 @@ class ExecuteTiming:
     def __init__(self, config: AcceleratorConfig) -> None:
         self._config = config
         self._counts = AccessCounts(config)
-        self._latency = BUFFER_READ_LATENCY + array_latency(config) + ACCUMULATE_LATENCY
+        self._latency = execute_latency(config)
         self.ready: int | None = 0
         self._stalls: Counter[str] = Counter()
         # Of the command before: cycle of the last step's first vector, and where that step ends.
