@@ -160,6 +160,7 @@ def quantise(
         ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="ONNX file to write, in QDQ form.")],
+    config: Config = "small",
     images: Annotated[
         Path | None,
         typer.Option(
@@ -172,14 +173,17 @@ def quantise(
     shape: Shape = None,
     as_json: Json = False,
 ) -> None:
-    """Quantise a float network, and compare it with what the machine computes, layer by layer."""
+    """Quantise a float network to a machine's words, and compare both layer by layer.
+
+    What is compared with the float network are the bytes that the machine computes.
+    """
     # Imported where a model is quantised: ONNX takes longer than starting up.
     from compiler.frontend import read_network
     from tilewright.fidelity import Comparison
 
     with (
         whole_file(out, "--out") as file,
-        calibrated(model, calibrate, parse_shape(shape)) as files,
+        calibrated(model, calibrate, parse_shape(shape), load_config(config)) as files,
     ):
         compared = load_images(images or calibrate, count)
         comparison = Comparison(files.float_file, files.file, read_network(files.file), compared)
