@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from arch.config import AcceleratorConfig
 from arch.errors import InputError
 from compiler.fuse import fuse_depthwise, fuse_joins, fuse_pools, fuse_tables
+from compiler.join_functions import join_functions
 from compiler.pack_rows import pack_rows
 from compiler.plan import Plan
 from compiler.residence import keep_on_chip
@@ -33,6 +34,11 @@ PASSES = (
         name="share-maps",
         reason="concatenations and slices are views of one map, not copies",
         run=share_maps,
+    ),
+    Pass(
+        name="join-functions",
+        reason="layers that are a function of one byte, such as x * sigmoid(x), are one table",
+        run=join_functions,
     ),
     Pass(
         name="skip-pixels",
