@@ -138,11 +138,12 @@ def _check_all(graph: onnx.GraphProto) -> None:
             )
         dims = infos[name].type.tensor_type.shape.dim
         sizes = [dim.dim_value if dim.HasField("dim_value") else 0 for dim in dims]
+        nothing_left = 0 in sizes and all(dim.HasField("dim_value") for dim in dims)
         if len(sizes) > MAX_RANK or any(not 1 <= size <= MAX_DIMENSION for size in sizes):
             raise ModelError(
                 f"tensor '{printable(name)}' must have at most {MAX_RANK} fixed dimensions of 1 to "
                 f"{MAX_DIMENSION}, got [{', '.join(_shown(dim) for dim in dims)}]; "
-                "export the model with fixed shapes"
+                f"{'use larger images' if nothing_left else 'export the model with fixed shapes'}"
             )
         if prod(sizes) > MAX_ELEMENTS:
             raise ModelError(
