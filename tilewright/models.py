@@ -11,9 +11,8 @@ from compiler.driver import CompiledModel, compile_file
 from compiler.input_shape import InputShape
 from compiler.ports import check_images
 from tilewright.files import shown
-from tilewright.images import load_images
 from tilewright.networks.registry import NETWORKS
-from tilewright.show import working
+from tilewright.progress import working
 
 # Far beyond every cap, and still quick to read.
 _LONGEST_NUMBER = 9
@@ -61,6 +60,7 @@ def calibrated(
     _check_no_name(path)
     # Imported where a model is calibrated: ONNX takes longer than starting up.
     from compiler.float_model import input_shape, read_float
+    from tilewright.images import load_images
     from tilewright.quantise import MAX_IMAGES, prepared, quantise
 
     model = read_float(path, shape)

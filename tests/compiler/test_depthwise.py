@@ -135,7 +135,7 @@ def work_of(program: Program) -> list[str]:
         if step.engine is Engine.EXECUTE:
             names.append("sums")
         elif step.engine is Engine.POST:
-            names.append("products" if is_depthwise(step.values) else "drain")
+            names.append("products" if is_depthwise(step.pattern.fields) else "drain")
     return names
 
 
