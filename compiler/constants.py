@@ -151,14 +151,31 @@ def depthwise_blocks(layer: Conv, config: AcceleratorConfig) -> NDArray[np.uint8
 
 def block_numbers(layer: AveragePool) -> NDArray[np.int64]:
     """For each output pixel [height, width], the number of its parameter block."""
-    _, numbers = np.unique(_tap_counts(layer), axis=0, return_inverse=True)
-    return numbers.reshape(layer.taps.shape)
+    (rows, row_kinds), (columns, column_kinds) = (_kinds_along(layer, axis) for axis in (0, 1))
+    _, numbers = np.unique(_products(rows, columns), axis=0, return_inverse=True)
+    by_kind = numbers.reshape(len(rows), len(columns))
+    return np.asarray(by_kind[np.ix_(row_kinds, column_kinds)])
 
 
 def _tap_counts(layer: AveragePool) -> NDArray[np.int64]:
-    """For each output pixel, how many taps lie inside the map, and how many count: [pixels, 2]."""
-    inside = replace(layer, include_padding=False).taps
-    return np.stack([inside.ravel(), layer.taps.ravel()], axis=1)
+    """How many taps lie inside the map, and how many count, wherever that differs: [blocks, 2]."""
+    (rows, _), (columns, _) = (_kinds_along(layer, axis) for axis in (0, 1))
+    return np.unique(_products(rows, columns), axis=0)
+
+
+def _kinds_along(layer: AveragePool, axis: int) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
+    """The same of rows or columns of taps, [kinds, 2], and which kind each of the outputs is.
+
+    There are few kinds, as only windows at the map's edges differ.
+    """
+    inside = replace(layer, include_padding=False).taps_along(axis)
+    pairs = np.stack([inside, layer.taps_along(axis)], axis=1)
+    kinds, numbers = np.unique(pairs, axis=0, return_inverse=True)
+    return kinds, numbers.reshape(-1)
+
+
+def _products(rows: NDArray[np.int64], columns: NDArray[np.int64]) -> NDArray[np.int64]:
+    return (rows[:, None] * columns).reshape(-1, 2)
 
 
 def raw_zero_point(layer: FusedLayer | Conv) -> int:
@@ -209,7 +226,7 @@ def _uniform(layer: FusedLayer, config: AcceleratorConfig) -> Iterator[_Pair]:
     if isinstance(pool, AveragePool):
         kernel = pool.shape.window.kernel
         _check_bound(layer, 2 * _magnitude(layer) * kernel[0] * kernel[1])
-        for inside, taps in np.unique(_tap_counts(pool), axis=0):
+        for inside, taps in _tap_counts(pool):
             yield bias * inside, pool.multiplier(int(taps)) * columns.astype(np.float32)
     else:
         multiplier = np.float32(1) if pool is None else pool.multiplier
