@@ -12,8 +12,7 @@ from arch.layers import Window
 from compiler.depthwise_cost import fits_post_processor
 from compiler.fusion import FusedLayer
 from compiler.plan import Plan
-from compiler.tile_cost import Room
-from compiler.tiling import find_mapping
+from compiler.tiling import cycles_alone
 from sim.network import Add, Conv, MaxPool, Multiply, Table
 
 
@@ -99,11 +98,6 @@ def _fuse(plan: Plan, takes: Callable[[FusedLayer, FusedLayer], bool]) -> Plan:
 
 
 def _pays(plan: Plan, former: FusedLayer, latter: FusedLayer, both: FusedLayer) -> bool:
-    fused = _cycles(plan, both)
-    return isfinite(fused) and fused <= _cycles(plan, former) + _cycles(plan, latter)
-
-
-def _cycles(plan: Plan, layer: FusedLayer) -> float:
-    """Rough cycles with all maps in memory; infinite if nothing fits."""
-    choice = find_mapping(layer.shape, Room.whole(plan.config), plan.config)
-    return float("inf") if choice is None else choice.cycles
+    fused = cycles_alone(both.shape, plan.config)
+    apart = sum(cycles_alone(layer.shape, plan.config) for layer in (former, latter))
+    return isfinite(fused) and fused <= apart

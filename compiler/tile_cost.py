@@ -1,4 +1,5 @@
-"""What a tiling costs, roughly: the cycles of the busiest of array, memory and post-processor."""
+"""What a tiling costs, roughly: the cycles of the busiest of array, memory and post-processor, and
+what nothing hides."""
 
 from dataclasses import dataclass, replace
 from functools import cache

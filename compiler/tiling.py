@@ -37,6 +37,12 @@ def map_layer(name: str, shape: LayerShape, config: AcceleratorConfig) -> Choice
     return find_mapping(shape, Room.whole(config), config) or _refuse(name, shape, config)
 
 
+def cycles_alone(shape: LayerShape, config: AcceleratorConfig) -> float:
+    """Rough cycles of a layer that finds nothing on chip; infinite if no mapping fits."""
+    choice = find_mapping(shape, Room.whole(config), config)
+    return float("inf") if choice is None else choice.cycles
+
+
 def find_mapping(shape: LayerShape, room: Room, config: AcceleratorConfig) -> Choice | None:
     """The cheapest mapping of a layer, if one fits.
 
