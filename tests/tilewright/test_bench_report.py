@@ -2,8 +2,8 @@
 
 from rich.console import Console
 
-from tilewright.bench_networks import network_ratios
-from tilewright.bench_report import (
+from tilewright.bench.networks import network_ratios
+from tilewright.bench.report import (
     Measurement,
     NetworkTime,
     Ratio,

@@ -90,6 +90,14 @@ def environment(seed: int) -> dict[str, str]:
     }
 
 
+def environment_markdown(where: dict[str, str]) -> Iterator[str]:
+    """The lines of a table."""
+    yield "| where | |"
+    yield "|---|---|"
+    for name, value in where.items():
+        yield f"| {name} | {value} |"
+
+
 def report_tables(report: Report) -> list[Table]:
     """Environment, figures, ratios and networks."""
     where = Table(show_header=False, box=None)
@@ -105,7 +113,7 @@ def report_tables(report: Report) -> list[Table]:
     ratios.add_column("", justify="right")
     ratios.add_column("target")
     for ratio in report.ratios:
-        ratios.add_row(ratio.what, _number(ratio.value), _verdict(ratio))
+        ratios.add_row(ratio.what, number(ratio.value), _verdict(ratio))
     networks = Table("network", "machine", title=_NETWORKS, title_justify="left")
     for column in _NETWORK_COLUMNS:
         networks.add_column(column, justify="right")
@@ -127,10 +135,7 @@ def _markdown_lines(report: Report, command: str) -> Iterator[str]:
         "wall-clock times, speeds are per second of CPU time."
     )
     yield ""
-    yield "| where | |"
-    yield "|---|---|"
-    for name, value in report.environment.items():
-        yield f"| {name} | {value} |"
+    yield from environment_markdown(report.environment)
     yield ""
     yield "| what | median | lowest | highest | runs | unit |"
     yield "|---|---:|---:|---:|---:|---|"
@@ -140,7 +145,7 @@ def _markdown_lines(report: Report, command: str) -> Iterator[str]:
     yield "| ratio of medians | | target |"
     yield "|---|---:|---|"
     for ratio in report.ratios:
-        yield f"| {ratio.what} | {_number(ratio.value)} | {_verdict(ratio)} |"
+        yield f"| {ratio.what} | {number(ratio.value)} | {_verdict(ratio)} |"
     yield ""
     yield f"## {_NETWORKS}"
     yield ""
@@ -156,21 +161,26 @@ def _markdown_lines(report: Report, command: str) -> Iterator[str]:
 
 
 def _network_cells(time: NetworkTime) -> tuple[str, ...]:
-    return f"{time.commands:,}", f"{time.cycles:,}", _number(time.seconds)
+    return f"{time.commands:,}", f"{time.cycles:,}", number(time.seconds)
 
 
 def _cells(each: Measurement) -> tuple[str, ...]:
     numbers = (each.median, min(each.values), max(each.values))
-    return (*map(_number, numbers), str(len(each.values)), each.unit)
+    return (*map(number, numbers), str(len(each.values)), each.unit)
 
 
 def _verdict(ratio: Ratio) -> str:
     if ratio.target is None:
         return ""
-    return f"at least {_number(ratio.target)}: {'met' if ratio.met else 'NOT MET'}"
+    return f"at least {number(ratio.target)}: {verdict(ratio.met)}"
 
 
-def _number(value: float) -> str:
+def verdict(met: bool) -> str:
+    """What is said of a target."""
+    return "met" if met else "NOT MET"
+
+
+def number(value: float) -> str:
     """Three digits or more."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 

@@ -23,8 +23,8 @@ from compiler.driver import CompiledModel, compile_file
 from hw.verilog import to_verilog
 from sim.network import Bytes
 from sim.rtl.build import build_library
-from tilewright.bench_networks import network_ratios, time_networks
-from tilewright.bench_report import (
+from tilewright.bench.networks import network_ratios, time_networks
+from tilewright.bench.report import (
     Measurement,
     Ratio,
     Report,
@@ -40,7 +40,7 @@ from tilewright.machines import CommandMachine, GoldenMachine, ImageRun, Machine
 from tilewright.networks import registry
 from tilewright.show import print_table, working
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ("small", "gemmini16")
 NETWORKS = tuple(registry.NETWORKS)
 SEED = 1
