@@ -134,7 +134,7 @@ def _lines(report: RtlReport, command: str) -> Iterator[str]:
     )
     yield (
         "- layer by layer, each layer's commands as a program of their own, on what the RTL left "
-        "in memory and on chip: every counter is compared, and every output. A map that lies on chip "
+        "in memory and on chip: every counter is compared, and every output. A map that is on chip "
         "alone is stored by one more command of the machine and compared as well. Maps between "
         "layers that run as one (`Conv+Add`) exist nowhere."
     )
@@ -147,7 +147,7 @@ def _lines(report: RtlReport, command: str) -> Iterator[str]:
         yield f"| {each.network} | {' | '.join(_cells(each))} |"
     yield ""
     yield (
-        "*RTL seconds* and *cycles/s* are of the one run by the clock, with the other run beside it; "
+        "*RTL seconds* and *cycles/s* are of the one run by the clock, the other run beside it; "
         "*all seconds* hold everything, from making the weights to the last comparison, but "
         "building the RTL, which is cached."
     )
