@@ -17,7 +17,8 @@ from compiler.program import Program
 class Bounds:
     """Of one layer.
 
-    ``compute`` is ceil(MACs / PEs). ``memory`` is the busier direction's bytes over the memory's
+    ``compute`` is ceil(MACs on the array / PEs): a depthwise convolution in front, which the
+    post-processor multiplies, takes none of it. ``memory`` is the busier direction's bytes over the memory's
     bytes per cycle, each direction having all of them: read are each weight, each channel's bias
     and multiplier, a second operand's constants and a table once, and of maps in memory each
     element that the layer looks at once; written is the output once, if it goes to memory. Maps on
@@ -41,28 +42,34 @@ def layer_bounds(program: Program, index: int) -> Bounds:
     config, placed = program.config, program.layers[index]
     layer, mapping = placed.layer, placed.mapping
     read = _constant_bytes(layer, config)
-    if mapping.inputs is not None:
+    tiles = mapping.inputs if layer.depthwise is None else mapping.depthwise
+    if tiles is not None:
         read += _input_elements(layer) * layer.input.bytes
     if layer.other is not None and mapping.operands is not None:
         read += layer.other.shape.elements * layer.other.bytes
     stored = mapping.outputs is not None or layer.output.name in program.maps
     written = layer.output.shape.elements * layer.output.bytes if stored else 0
     return Bounds(
-        compute=ceil_div(layer.macs, config.rows * config.cols),
+        compute=ceil_div(array_macs(layer), config.rows * config.cols),
         memory=ceil_div(max(read, written), config.memory_bytes_per_cycle),
         read_bytes=read,
         written_bytes=written,
     )
 
 
+def array_macs(layer: FusedLayer) -> int:
+    """Multiply-accumulates of ``layer`` on the array."""
+    return 0 if layer.conv is None else layer.conv.shape.macs
+
+
 def _constant_bytes(layer: FusedLayer, config: AcceleratorConfig) -> int:
     """Weights, parameters, table; the one bias and multiplier of a layer without weights are left
     out."""
     size = 0
-    if layer.conv is not None:
-        shape = layer.conv.shape
-        size += shape.weights * config.weight_bytes
-        size += shape.out_channels * config.parameter_column_bytes
+    for conv in (layer.depthwise, layer.conv):
+        if conv is not None:
+            size += conv.shape.weights * config.weight_bytes
+            size += conv.shape.out_channels * config.parameter_column_bytes
     if layer.join is not None:
         size += config.operand_block_bytes
     if layer.table is not None:
@@ -77,9 +84,9 @@ def _input_elements(layer: FusedLayer) -> int:
         window = layer.shape.window
         size = (window.ofmap.height, window.ofmap.width)[axis]
         positions = under(range(size), window.window, axis, window.ifmap)
-        if layer.conv is not None:
-            conv = layer.conv.shape
-            positions = under(positions, conv.window, axis, conv.ifmap)
+        for conv in (layer.conv, layer.depthwise):
+            if conv is not None:
+                positions = under(positions, conv.shape.window, axis, conv.shape.ifmap)
         pixels *= len(positions)
     return pixels * layer.input.shape.channels
 

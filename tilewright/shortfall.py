@@ -24,9 +24,6 @@ _LEAST = 0.005
 _CAUSES = 3
 """So many are named at most."""
 
-_WORKING = ("compute", "shape", "recomputed", "weights", "drain")
-"""Causes in which array or post-processor are at work."""
-
 _WAITS = {
     Engine.EXECUTE: (Engine.LOAD, Engine.POST, Engine.STORE),
     Engine.POST: (Engine.LOAD, Engine.EXECUTE, Engine.STORE),
@@ -150,6 +147,8 @@ class Account:
     cycles: int
     array: dict[str, int]
     memory: dict[str, int]
+    memory_led: bool
+    """Whether the memory moved data in more cycles than array or post-processor worked."""
     rows: tuple[int, int]
     """Rows of the array that one sum uses and takes, over all of its tiles; 0, 0 without any."""
     columns: tuple[int, int]
@@ -161,9 +160,7 @@ class Account:
 
         They are the memory's if it moved data in more cycles than array or post-processor worked.
         """
-        moving = self.memory["bound"] + self.memory["traffic"]
-        working = sum(self.array.get(name, 0) for name in _WORKING)
-        parts = dict(self.memory if moving > working else self.array)
+        parts = dict(self.memory if self.memory_led else self.array)
         for name in ("bound", "compute"):
             parts.pop(name, None)
         largest = sorted(parts, key=lambda name: -parts[name])[:_CAUSES]
@@ -225,6 +222,7 @@ def account(
             "traffic": moving - bounds.memory,
             "gaps": len(time) - moving,
         },
+        memory_led=moving > max(work.busy + work.gaps, works[Engine.POST].busy),
         rows=rows,
         columns=columns,
     )
