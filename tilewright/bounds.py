@@ -18,12 +18,12 @@ class Bounds:
     """Of one layer.
 
     ``compute`` is ceil(MACs on the array / PEs): a depthwise convolution in front, which the
-    post-processor multiplies, takes none of it. ``memory`` is the busier direction's bytes over the memory's
-    bytes per cycle, each direction having all of them: read are each weight, each channel's bias
-    and multiplier, a second operand's constants and a table once, and of maps in memory each
-    element that the layer looks at once; written is the output once, if it goes to memory. Maps on
-    chip cost nothing. Neither padding of weights to whole tiles counts, nor halos that are loaded
-    twice, nor the program.
+    post-processor multiplies, takes none of it. ``memory`` is the busier direction's bytes over
+    the memory's bytes per cycle, each direction having all of them: read are each weight, each
+    channel's bias and multiplier, a second operand's constants and a table once, and of maps in
+    memory each element that the layer looks at once; written is the output once, if it goes to
+    memory. Maps on chip cost nothing. Neither padding of weights to whole tiles counts, nor halos
+    that are loaded twice, nor the program.
     """
 
     compute: int

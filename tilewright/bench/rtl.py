@@ -5,7 +5,6 @@ with every layer beside it, and ends with status 1 if anything differs.
 """
 
 import json
-import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,28 +13,22 @@ from pathlib import Path
 from threading import Event
 from typing import Annotated
 
-import onnx
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from arch.errors import RunError
 from arch.presets import PRESETS
-from compiler.driver import compile_file
-from compiler.program import Program
 from hw.verilog import to_verilog
 from sim.command.timeline import TimelineSimulator
 from sim.golden.run import run_network
-from sim.network import Bytes
 from sim.rtl.machine import RtlMachine
 from tilewright.bench.report import environment
 from tilewright.bench.rtl_layers import Follow, memory_bytes, run_layers, run_whole
 from tilewright.bench.rtl_report import NetworkRun, RtlReport, rtl_markdown, rtl_table
+from tilewright.bench.seeded import compiled
 from tilewright.entry import run_app
 from tilewright.files import whole_file
-from tilewright.networks.emit_onnx import quantised_model
-from tilewright.networks.registry import build
-from tilewright.networks.synthetic import seeded_image, synthesise
 from tilewright.show import print_table, working
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -79,7 +72,7 @@ def _run(name: str, verilog: str) -> NetworkRun:
     """Both runs of one network, side by side."""
     began = time.perf_counter()
     with working(f"{name}: weights, program, golden model"):
-        program, image = _compiled(name)
+        program, image = compiled(name, CONFIG, SEED)
         golden = run_network(program.network, image)
         cycles = TimelineSimulator(program.config).run(program.commands).cycles
     size = memory_bytes(program)
@@ -98,16 +91,6 @@ def _run(name: str, verilog: str) -> NetworkRun:
             layers=tuple(layers.result()),
             seconds=time.perf_counter() - began,
         )
-
-
-def _compiled(name: str) -> tuple[Program, Bytes]:
-    """The network with seeded weights, compiled from an ONNX file, and a seeded image."""
-    graph = build(name)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.onnx"
-        onnx.save(quantised_model(synthesise(graph, SEED)), path)
-        program = compile_file(path, PRESETS[CONFIG]).program
-    return program, seeded_image(graph.input.shape, SEED)
 
 
 def _machine(verilog: str, size: int) -> RtlMachine:

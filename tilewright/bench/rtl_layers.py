@@ -108,7 +108,7 @@ def run_whole(
 ) -> WholeRun:
     """Run ``program`` once. Raises ``RunError`` if it ends in an error status."""
     timeline = TimelineSimulator(program.config).run(program.commands)
-    _fill(machine, program, image)
+    fill(machine, program, image)
     writes, expected = _last_writes(program, [span.done - 1 for span in timeline.spans])
     began = time.thread_time()
     result = machine.run(
@@ -142,21 +142,25 @@ def run_layers(
     follow: Follow,
 ) -> list[LayerRun]:
     """Run each layer's program by itself, in order. Raises ``RunError`` as ``run_whole`` does."""
-    _fill(machine, program, image)
+    fill(machine, program, image)
     found, done = [], 0
     for index in range(len(program.layers)):
 
         def follow_layer(cycles: int, before: int = done) -> None:
             follow(before + cycles)
 
-        found.append(_run_layer(machine, program, index, golden, follow_layer))
+        found.append(run_layer(machine, program, index, golden, follow_layer))
         done += found[-1].cycles
     return found
 
 
-def _run_layer(
+def run_layer(
     machine: RtlMachine, program: Program, index: int, golden: Golden, follow: Follow
 ) -> LayerRun:
+    """Run layer ``index`` by itself, on what is in memory and on chip.
+
+    Raises ``RunError`` as ``run_whole`` does.
+    """
     layer, commands = program.layers[index].layer, program.isolated(index)
     expected = TimelineSimulator(program.config).run(commands).counters
     result = _run_commands(machine, program, commands, expected["cycles"], layer.name, follow)
@@ -168,7 +172,8 @@ def _run_layer(
     if resident is not None:
         places.append("chip")
         stored = _stored(machine, program, resident, layer.name)
-        compared += _compare(golden[output.name], _elements(stored, place, output))
+        data = stored[element_bytes(place, output)].view(output.dtype)[..., 0]
+        compared += _compare(golden[output.name], data)
     return LayerRun(
         name=layer.name,
         kind=layer.kind,
@@ -191,31 +196,43 @@ def _stored(
     machine: RtlMachine, program: Program, resident: Resident, what: str
 ) -> NDArray[np.uint8]:
     """The bytes of a map on chip, as the machine stores them to memory."""
-    target = machine.memory.size - resident.size
-    fields = dict.fromkeys((field.name for field in FORMATS[Engine.STORE].fields[1:]), 0)
+    _move(machine, program, Engine.STORE, resident, f"storing {what}")
+    return machine.memory[-resident.size :]
+
+
+def load_map(
+    machine: RtlMachine, program: Program, resident: Resident, data: NDArray[np.uint8]
+) -> None:
+    """Let the machine load ``data`` to where ``resident`` lies on chip."""
+    machine.memory[-resident.size :] = data
+    _move(machine, program, Engine.LOAD, resident, f"loading {resident.root}")
+
+
+def _move(
+    machine: RtlMachine, program: Program, engine: Engine, resident: Resident, what: str
+) -> None:
+    """One command that moves a map between the chip and the end of memory."""
+    fields = dict.fromkeys((field.name for field in FORMATS[engine].fields[1:]), 0)
     values = {
-        "dram_address": target,
+        "dram_address": machine.memory.size - resident.size,
         "row_bytes": resident.size,
         "buffer_address": resident.address,
     }
-    command = Command(Engine.STORE, fields | values)
+    command = Command(engine, fields | values)
     cycles = TimelineSimulator(program.config).run([command]).cycles
-    _run_commands(machine, program, [command], cycles, f"storing {what}", lambda _: None)
-    return machine.memory[target:]
+    _run_commands(machine, program, [command], cycles, what, lambda _: None)
 
 
-def _elements(root: NDArray[np.uint8], place: MapPlace, spec: TensorSpec) -> NDArray[np.generic]:
-    """The elements of a map [height, width, channels] that lies at ``place`` of ``root``."""
+def element_bytes(place: MapPlace, spec: TensorSpec) -> NDArray[np.int64]:
+    """Addresses [height, width, channels, bytes] of the elements of a map at ``place``."""
     shape = spec.shape
-    offsets = (
+    return np.asarray(
         place.address
         + np.arange(shape.height)[:, None, None, None] * place.row_pitch
         + np.arange(shape.width)[:, None, None] * place.pixel_pitch
         + np.arange(shape.channels)[:, None] * spec.bytes
         + np.arange(spec.bytes)
     )
-    elements: NDArray[np.generic] = root[offsets].view(spec.dtype)
-    return elements[..., 0]
 
 
 def _run_commands(
@@ -240,7 +257,8 @@ def _scratch(program: Program) -> int:
     return -(-program.image.size // _PAGE) * _PAGE
 
 
-def _fill(machine: RtlMachine, program: Program, image: Bytes) -> None:
+def fill(machine: RtlMachine, program: Program, image: Bytes) -> None:
+    """Memory as it is before a run: the program's image, and the network's input."""
     machine.memory[:] = 0
     machine.memory[: program.image.size] = program.image
     program.write_map(machine.memory, program.network.input, image)
