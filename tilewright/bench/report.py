@@ -3,7 +3,7 @@
 import os
 import platform
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -11,9 +11,9 @@ from pathlib import Path
 from rich.table import Table
 
 from sim.toolchain import tool_versions
+from tilewright.bench.sampled import Sample
+from tilewright.bench.targets import Target
 
-_NETWORKS = "Timing whole networks"
-_NETWORK_COLUMNS = ("commands", "cycles", "CPU seconds")
 _PACKAGES = ("tilewright", "amaranth", "numpy", "verilator")
 
 
@@ -60,9 +60,12 @@ class NetworkTime:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """All figures, and where they are from."""
+    """All figures, and where they are from; ``pictures`` are file names beside it by caption."""
 
     environment: dict[str, str]
+    targets: tuple[Target, ...]
+    pictures: dict[str, str]
+    samples: tuple[Sample, ...]
     measurements: tuple[Measurement, ...]
     ratios: tuple[Ratio, ...]
     networks: tuple[NetworkTime, ...]
@@ -71,6 +74,8 @@ class Report:
         """For JSON."""
         return {
             "environment": self.environment,
+            "targets": [{**asdict(each), "met": each.met} for each in self.targets],
+            "samples": [{**asdict(each), "agrees": each.run.agrees} for each in self.samples],
             "measurements": [{**asdict(each), "median": each.median} for each in self.measurements],
             "ratios": [{**asdict(each), "met": each.met} for each in self.ratios],
             "networks": [asdict(each) for each in self.networks],
@@ -90,89 +95,184 @@ def environment(seed: int) -> dict[str, str]:
     }
 
 
-def environment_markdown(where: dict[str, str]) -> Iterator[str]:
-    """The lines of a table."""
-    yield "| where | |"
-    yield "|---|---|"
-    for name, value in where.items():
-        yield f"| {name} | {value} |"
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """A table for eyes and for Markdown; the first ``texts`` columns hold text, others numbers."""
+
+    title: str
+    note: str = ""
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    texts: int = 1
+
+    def table(self) -> Table:
+        """For a terminal."""
+        table = Table(title=self.title, title_justify="left")
+        for number, column in enumerate(self.head):
+            table.add_column(column, justify="left" if number < self.texts else "right")
+        for row in self.rows:
+            table.add_row(*row)
+        return table
+
+    def markdown(self) -> Iterator[str]:
+        """Its lines, without the title."""
+        if self.note:
+            yield self.note
+            yield ""
+        kinds = ("---" if number < self.texts else "---:" for number in range(len(self.head)))
+        yield f"| {' | '.join(self.head)} |"
+        yield f"|{'|'.join(kinds)}|"
+        yield from (f"| {' | '.join(row)} |" for row in self.rows)
+
+
+def environment_grid(where: dict[str, str]) -> Grid:
+    """Where figures are from."""
+    return Grid(title="Where", head=("where", ""), rows=tuple(where.items()), texts=2)
 
 
 def report_tables(report: Report) -> list[Table]:
-    """Environment, figures, ratios and networks."""
-    where = Table(show_header=False, box=None)
-    for name, value in report.environment.items():
-        where.add_row(name, value)
-    figures = Table("what", title="Benchmarks", title_justify="left")
-    for column in ("median", "lowest", "highest", "runs"):
-        figures.add_column(column, justify="right")
-    figures.add_column("unit")
-    for each in report.measurements:
-        figures.add_row(each.what, *_cells(each))
-    ratios = Table("ratio of medians", title_justify="left")
-    ratios.add_column("", justify="right")
-    ratios.add_column("target")
-    for ratio in report.ratios:
-        ratios.add_row(ratio.what, number(ratio.value), _verdict(ratio))
-    networks = Table("network", "machine", title=_NETWORKS, title_justify="left")
-    for column in _NETWORK_COLUMNS:
-        networks.add_column(column, justify="right")
-    for time in report.networks:
-        networks.add_row(time.network, time.config, *_network_cells(time))
-    return [where, figures, ratios, networks]
+    """All but the pictures."""
+    return [grid.table() for grid in _grids(report)]
 
 
 def report_markdown(report: Report, command: str) -> str:
-    """The same as Markdown; ``command`` is what made it."""
-    return "\n".join(_markdown_lines(report, command)) + "\n"
+    """The same as Markdown, with the pictures; ``command`` is what made it."""
+    return "\n".join(_lines(report, command)) + "\n"
 
 
-def _markdown_lines(report: Report, command: str) -> Iterator[str]:
+def _lines(report: Report, command: str) -> Iterator[str]:
+    where, targets, *others = _grids(report)
     yield "# Benchmarks"
     yield ""
     yield (
-        f"Written by `{command}`, which runs the digits example (`examples/digits`). Durations are "
-        "wall-clock times, speeds are per second of CPU time."
+        f"Written by `{command}`. Durations are wall-clock times, speeds are per second of CPU "
+        "time. Whole networks on the RTL: [benchmarks-rtl.md](benchmarks-rtl.md)."
     )
     yield ""
-    yield from environment_markdown(report.environment)
-    yield ""
-    yield "| what | median | lowest | highest | runs | unit |"
-    yield "|---|---:|---:|---:|---:|---|"
-    for each in report.measurements:
-        yield f"| {each.what} | {' | '.join(_cells(each))} |"
-    yield ""
-    yield "| ratio of medians | | target |"
-    yield "|---|---:|---|"
-    for ratio in report.ratios:
-        yield f"| {ratio.what} | {number(ratio.value)} | {_verdict(ratio)} |"
-    yield ""
-    yield f"## {_NETWORKS}"
-    yield ""
-    yield (
-        "CPU time of `tilewright run NETWORK --on command --timing-only --json --config MACHINE`, "
-        "start-up included, on one core."
+    yield from where.markdown()
+    yield from _section(targets)
+    for caption, name in report.pictures.items():
+        yield ""
+        yield f"![{caption}]({name})"
+    for grid in others:
+        yield from _section(grid)
+
+
+def _section(grid: Grid) -> Iterator[str]:
+    yield from ("", f"## {grid.title}", "")
+    yield from grid.markdown()
+
+
+def _grids(report: Report) -> list[Grid]:
+    return [
+        environment_grid(report.environment),
+        _target_grid(report.targets),
+        _sample_grid(report),
+        _measurement_grid(report.measurements),
+        Grid(
+            title="How they compare",
+            head=("ratio of medians", "", "target"),
+            rows=tuple((each.what, _number(each.value), _of_ratio(each)) for each in report.ratios),
+        ),
+        _network_grid(report.networks),
+    ]
+
+
+def _target_grid(targets: Iterable[Target]) -> Grid:
+    return Grid(
+        title="Targets",
+        note="On `gemmini16`: 16x16 PEs, one image, everything included. Cycles are those of "
+        "`tilewright run NETWORK --timing-only --config gemmini16`, where each layer has its own "
+        "bounds ([what they are](architecture.md#the-timing-report)).",
+        head=("what", "published for the same work", "reached", "target", ""),
+        texts=2,
+        rows=tuple(
+            (
+                each.what,
+                each.marks,
+                f"{each.value:.4g} {each.unit}".strip(),
+                f"at {'most' if each.at_most else 'least'} {each.target:g} {each.unit}".strip(),
+                verdict(each.met),
+            )
+            for each in targets
+        ),
     )
-    yield ""
-    yield f"| network | machine | {' | '.join(_NETWORK_COLUMNS)} |"
-    yield "|---|---|---:|---:|---:|"
-    for time in report.networks:
-        yield f"| {time.network} | {time.config} | {' | '.join(_network_cells(time))} |"
 
 
-def _network_cells(time: NetworkTime) -> tuple[str, ...]:
-    return f"{time.commands:,}", f"{time.cycles:,}", number(time.seconds)
+def _sample_grid(report: Report) -> Grid:
+    return Grid(
+        title="Command level = RTL, on sampled layers",
+        note=f"Layers chosen by seed {report.environment.get('seed')}, each on the RTL by itself, "
+        "on what the golden model gives for the layers before it: cycles and all other counters "
+        "against the command-level simulator, the output's bytes against the golden model.",
+        head=(
+            "network",
+            "layer",
+            "kind",
+            "cycles, RTL",
+            "command level",
+            "differing counters",
+            "bytes compared",
+            "mismatches",
+        ),
+        texts=3,
+        rows=tuple(
+            (
+                each.network,
+                each.run.name,
+                each.run.kind,
+                f"{each.run.cycles:,}",
+                f"{each.run.expected_cycles:,}",
+                f"{len(each.run.wrong_counters)}",
+                f"{each.run.compared.bytes:,}",
+                f"{each.run.compared.mismatches:,}",
+            )
+            for each in report.samples
+        ),
+    )
 
 
-def _cells(each: Measurement) -> tuple[str, ...]:
-    numbers = (each.median, min(each.values), max(each.values))
-    return (*map(number, numbers), str(len(each.values)), each.unit)
+def _measurement_grid(measurements: Iterable[Measurement]) -> Grid:
+    return Grid(
+        title="Speed of the tools",
+        note="On the digits example (`examples/digits`) unless a network is named.",
+        head=("what", "median", "lowest", "highest", "runs", "unit"),
+        rows=tuple(
+            (
+                each.what,
+                *map(_number, (each.median, min(each.values), max(each.values))),
+                str(len(each.values)),
+                each.unit,
+            )
+            for each in measurements
+        ),
+    )
 
 
-def _verdict(ratio: Ratio) -> str:
+def _network_grid(networks: Iterable[NetworkTime]) -> Grid:
+    return Grid(
+        title="Timing whole networks",
+        note="CPU time of `tilewright run NETWORK --on command --timing-only --json --config "
+        "MACHINE`, start-up included, on one core.",
+        head=("network", "machine", "commands", "cycles", "CPU seconds"),
+        texts=2,
+        rows=tuple(
+            (
+                each.network,
+                each.config,
+                f"{each.commands:,}",
+                f"{each.cycles:,}",
+                _number(each.seconds),
+            )
+            for each in networks
+        ),
+    )
+
+
+def _of_ratio(ratio: Ratio) -> str:
     if ratio.target is None:
         return ""
-    return f"at least {number(ratio.target)}: {verdict(ratio.met)}"
+    return f"at least {_number(ratio.target)}: {verdict(ratio.met)}"
 
 
 def verdict(met: bool) -> str:
@@ -180,7 +280,7 @@ def verdict(met: bool) -> str:
     return "met" if met else "NOT MET"
 
 
-def number(value: float) -> str:
+def _number(value: float) -> str:
     """Three digits or more."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 

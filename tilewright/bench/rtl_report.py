@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from rich.table import Table
 
 from arch.counters import COUNTER_NAMES
-from tilewright.bench.report import environment_markdown, verdict
+from tilewright.bench.report import Grid, environment_grid, verdict
 from tilewright.bench.rtl_layers import Compared, LayerRun, WholeRun
 
 SPEED_TARGET = 200_000
@@ -92,12 +92,15 @@ class RtlReport:
 
 def rtl_table(report: RtlReport) -> Table:
     """A row a network."""
-    table = Table("network", title=f"Whole networks on the RTL of {report.config}")
-    for column in _COLUMNS:
-        table.add_column(column, justify="right")
-    for each in report.networks:
-        table.add_row(each.network, *_cells(each))
-    return table
+    return _network_grid(report).table()
+
+
+def _network_grid(report: RtlReport) -> Grid:
+    return Grid(
+        title=f"Whole networks on the RTL of {report.config}",
+        head=("network", *_COLUMNS),
+        rows=tuple((each.network, *_cells(each)) for each in report.networks),
+    )
 
 
 def _cells(each: NetworkRun) -> tuple[str, ...]:
@@ -139,12 +142,9 @@ def _lines(report: RtlReport, command: str) -> Iterator[str]:
         "layers that run as one (`Conv+Add`) exist nowhere."
     )
     yield ""
-    yield from environment_markdown(report.environment)
+    yield from environment_grid(report.environment).markdown()
     yield ""
-    yield f"| network | {' | '.join(_COLUMNS)} |"
-    yield f"|---|{'---:|' * len(_COLUMNS)}"
-    for each in report.networks:
-        yield f"| {each.network} | {' | '.join(_cells(each))} |"
+    yield from _network_grid(report).markdown()
     yield ""
     yield (
         "*RTL seconds* and *cycles/s* are of the one run by the clock, the other run beside it; "
@@ -152,27 +152,37 @@ def _lines(report: RtlReport, command: str) -> Iterator[str]:
         "building the RTL, which is cached."
     )
     yield ""
-    yield "| target | | |"
-    yield "|---|---:|---|"
+    yield from _target_grid(report).markdown()
+    for each in report.networks:
+        yield from ("", f"## {each.network}", "")
+        yield from _layer_grid(each).markdown()
+
+
+def _target_grid(report: RtlReport) -> Grid:
+    rows = []
     for each in report.networks:
         fast, soon = each.speed >= SPEED_TARGET, each.seconds <= TIME_TARGET
-        what = f"{each.network}: at least {SPEED_TARGET:,} cycles/s of CPU time"
-        yield f"| {what} | {each.speed:,.0f} | {verdict(fast)} |"
-        yield f"| {each.network}: at most {TIME_TARGET} s | {each.seconds:,.0f} | {verdict(soon)} |"
-        yield f"| {each.network}: everything equal | | {verdict(each.agrees)} |"
-    for each in report.networks:
-        yield from _layer_lines(each)
+        rows += [
+            (
+                f"{each.network}: at least {SPEED_TARGET:,} cycles/s of CPU time",
+                verdict(fast),
+                f"{each.speed:,.0f}",
+            ),
+            (
+                f"{each.network}: at most {TIME_TARGET} s",
+                verdict(soon),
+                f"{each.seconds:,.0f}",
+            ),
+            (f"{each.network}: everything equal", verdict(each.agrees), ""),
+        ]
+    return Grid(title="Targets", head=("target", "", "reached"), rows=tuple(rows), texts=2)
 
 
-def _layer_lines(run: NetworkRun) -> Iterator[str]:
-    yield ""
-    yield f"## {run.network}"
-    yield ""
-    yield f"| layer | kind | output in | {' | '.join(_LAYER_COLUMNS)} |"
-    yield f"|---|---|---|{'---:|' * len(_LAYER_COLUMNS)}"
+def _layer_grid(run: NetworkRun) -> Grid:
+    rows = []
     for index, layer in enumerate(run.layers):
         ends = (run.whole.ends.get(index), run.whole.expected_ends.get(index))
-        cells = (
+        numbers = (
             f"{layer.cycles:,}",
             f"{layer.expected_cycles:,}",
             *("-" if end is None else f"{end:,}" for end in ends),
@@ -180,4 +190,6 @@ def _layer_lines(run: NetworkRun) -> Iterator[str]:
             f"{layer.compared.mismatches:,}",
             f"{len(layer.wrong_counters)}",
         )
-        yield f"| {layer.name} | {layer.kind} | {layer.place} | {' | '.join(cells)} |"
+        rows.append((layer.name, layer.kind, layer.place, *numbers))
+    head = ("layer", "kind", "output in", *_LAYER_COLUMNS)
+    return Grid(title=run.network, head=head, rows=tuple(rows), texts=3)
