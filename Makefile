@@ -35,7 +35,7 @@ lint: $(STAMP) ## check style, format and types
 	$(PY) -m ruff format --check
 	$(PY) -m mypy
 
-bench: $(STAMP) ## measure the simulators' speed
+bench: $(STAMP) ## measure networks against their targets, and the tools' speed
 	$(PY) -m tilewright.bench
 
 bench-rtl: $(STAMP) ## run whole ImageNet networks on the RTL, compared layer by layer
