@@ -8,6 +8,7 @@ layers that run as one exist nowhere.
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -98,7 +99,7 @@ class LayerRun:
 
 def memory_bytes(program: Program) -> int:
     """Memory that the runs need: behind the image any layer's program, then any map on chip."""
-    largest = max(len(program.isolated(index)) for index in range(len(program.layers)))
+    largest = max(Counter(step.layer for step in program.steps).values())
     stored = max((each.size for each in program.residents), default=0)
     return _scratch(program) + largest * COMMAND_BYTES + _PAGE + stored
 
