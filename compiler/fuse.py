@@ -50,11 +50,8 @@ def _takes_pointwise(config: AcceleratorConfig, former: FusedLayer, latter: Fuse
     depthwise = former.layers[0]
     if len(former.layers) > 1 or not isinstance(depthwise, Conv) or not isinstance(pointwise, Conv):
         return False
-    return (
-        fits_post_processor(depthwise.shape, config)
-        and pointwise.shape.window == Window(kernel=(1, 1))
-        and pointwise.shape.groups == 1
-    )
+    plain = pointwise.shape.window == Window(kernel=(1, 1))
+    return plain and fits_post_processor(depthwise.shape, config)
 
 
 def _takes_pool(former: FusedLayer, latter: FusedLayer) -> bool:

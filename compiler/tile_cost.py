@@ -107,6 +107,7 @@ class Work:
         # Of each group of columns: its tiles of weights, and the input channels that it loads if it
         # finds nothing on chip.
         self._weights = tuple(sum(each.tiles for each in group) for group in blocks)
+        self._weight_tiles = sum(self._weights)
         self._channels = sum(each.block_channels for group in blocks for each in group)
         self.split = _split(blocks[0][0], sum(self._weights), self._config)
 
@@ -148,6 +149,16 @@ class Work:
             0 if room.output_on_chip else outputs,
             0 if self.depthwise is None else self.depthwise.slot_bytes(height, width),
         )
+
+    def least_cycles(self, tile: Tile) -> int:
+        """No more than ``cycles``, and sooner told."""
+        ofmap = self.shape.window.ofmap
+        tiles = ceil_div(ofmap.height, tile.height) * ceil_div(ofmap.width, tile.width)
+        cycles = tiles * ceil_div(len(self.sizes), tile.groups) * self._parts * _COMMAND_CYCLES
+        if self.shape.conv is not None:
+            height, width = self.sums(tile)
+            cycles += tiles * self._weight_tiles * step_cycles(self._config, height * width)
+        return cycles
 
     def cycles(self, tile: Tile, counts: Counts) -> float:
         """Rough cycles of the layer."""

@@ -5,7 +5,7 @@ did. Both come from the times of commands that the command-level simulator works
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from arch.commands import COUNT_BITS, Command, Engine
@@ -70,20 +70,25 @@ def layer_works(
     works = [{engine: Work() for engine in _WAITS} for _ in program.layers]
     dones: dict[Engine, list[int]] = {engine: [] for engine in Engine}
     first = [1, *(end + 1 for end in ends)]
-    rows = zip(program.steps, program.commands, timeline.spans, timeline.accesses, strict=True)
-    for step, command, span, counts in rows:
-        engine = command.engine
+    times = zip(timeline.starts, timeline.dones, timeline.accesses, strict=True)
+    rows = zip(program.steps, program.commands, times, strict=True)
+    for step, command, (taken, done, counts) in rows:
+        engine = command.pattern.engine
         if engine in _WAITS:
             work = works[step.layer][engine]
-            start, stop, busy = _stream(engine, span.start, span.done, counts, config)
+            start, stop, busy = _stream(engine, taken, done, counts, config)
             idle_from = work.stop if work.any else first[step.layer]
-            work.waits += _causes(command, dones, idle_from, start)
+            # What the post-processor waits for beside an array is the array's to tell.
+            told = engine is Engine.EXECUTE or program.layers[step.layer].layer.conv is None
+            if told and start > idle_from:
+                for cause, cycles in _causes(command, dones, idle_from, start):
+                    work.waits[cause] += cycles
             if not work.any:
                 work.start = start
             work.stop = stop
             work.busy += busy
             work.gaps += stop - start - busy
-        dones[engine].append(span.done)
+        dones[engine].append(done)
     return works
 
 
@@ -106,21 +111,17 @@ def _stream(
 
 def _causes(
     command: Command, dones: dict[Engine, list[int]], start: int, stop: int
-) -> Counter[str]:
+) -> Iterator[tuple[str, int]]:
     """What ``command`` waited for in the cycles ``start`` ... ``stop`` - 1 before its work."""
-    found: Counter[str] = Counter()
-    if start >= stop:
-        return found
-    for engine in _WAITS[command.engine]:
-        issued = len(dones[engine])
-        behind = (issued - command[f"wait_{engine.name.lower()}"]) % _COUNTS
-        met = dones[engine][issued - behind - 1] + 1 if behind < issued else 0
-        met = min(met, stop)
+    waits = dict(zip(Engine, command.waits, strict=True))
+    for engine in _WAITS[command.pattern.engine]:
+        done = dones[engine]
+        count = len(done) - (len(done) - waits[engine]) % _COUNTS
+        met = min(done[count - 1] + 1, stop) if count > 0 else 0
         if met > start:
-            found[_WAIT_NAMES[engine]] += met - start
+            yield _WAIT_NAMES[engine], met - start
             start = met
-    found["idle"] = stop - start
-    return found
+    yield "idle", stop - start
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,8 @@ from tilewright.bench.speed import SEED, measure_speeds
 from tilewright.entry import run_app
 from tilewright.files import whole_file
 from tilewright.pictures import Picture, draw
-from tilewright.show import print_table, working
+from tilewright.progress import working
+from tilewright.show import print_table
 
 ROOT = Path(__file__).resolve().parents[2]
 

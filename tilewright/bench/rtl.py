@@ -29,7 +29,8 @@ from tilewright.bench.rtl_report import NetworkRun, RtlReport, rtl_markdown, rtl
 from tilewright.bench.seeded import compiled
 from tilewright.entry import run_app
 from tilewright.files import whole_file
-from tilewright.show import print_table, working
+from tilewright.progress import working
+from tilewright.show import print_table
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = "gemmini16"

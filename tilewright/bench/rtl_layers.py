@@ -110,7 +110,7 @@ def run_whole(
     """Run ``program`` once. Raises ``RunError`` if it ends in an error status."""
     timeline = TimelineSimulator(program.config).run(program.commands)
     fill(machine, program, image)
-    writes, expected = _last_writes(program, [span.done - 1 for span in timeline.spans])
+    writes, expected = _last_writes(program, [done - 1 for done in timeline.dones])
     began = time.thread_time()
     result = machine.run(
         program.program_address,
@@ -219,7 +219,7 @@ def _move(
         "row_bytes": resident.size,
         "buffer_address": resident.address,
     }
-    command = Command(engine, fields | values)
+    command = Command.of(engine, fields | values)
     cycles = TimelineSimulator(program.config).run([command]).cycles
     _run_commands(machine, program, [command], cycles, what, lambda _: None)
 
@@ -273,10 +273,11 @@ def _last_writes(
     ``answered`` has for each store command the cycle of its last response.
     """
     counts, cycles, count = dict[int, int](), dict[int, int](), 0
+    config = program.config
     rows = zip(program.steps, program.commands, answered, strict=True)
     for step, command, cycle in rows:
         if command.engine is Engine.STORE:
-            count += len(burst_beats(command, program.config))
+            count += len(burst_beats(command, config.bus_bytes, config.burst_beats))
             counts[step.layer], cycles[step.layer] = count, cycle
     return counts, cycles
 

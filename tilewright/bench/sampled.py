@@ -24,7 +24,7 @@ from tilewright.bench.rtl_layers import (
     run_layer,
 )
 from tilewright.bench.seeded import compiled
-from tilewright.show import working
+from tilewright.progress import working
 
 
 @dataclass(frozen=True, kw_only=True)

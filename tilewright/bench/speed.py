@@ -28,7 +28,7 @@ from tilewright.evaluate import Inputs, prepare, run_images
 from tilewright.images import load_images
 from tilewright.machines import CommandMachine, GoldenMachine, ImageRun, Machine, VerilogMachine
 from tilewright.networks import registry
-from tilewright.show import working
+from tilewright.progress import working
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ("small", "gemmini16")

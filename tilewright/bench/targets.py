@@ -14,7 +14,7 @@ from compiler.schedule import Schedule, schedule_network
 from sim.command.timeline import TimelineSimulator
 from tilewright.networks.registry import build
 from tilewright.networks.shapes_only import shape_network
-from tilewright.show import working
+from tilewright.progress import working
 from tilewright.timing import LayerTiming, time_schedule
 
 CONFIG = "gemmini16"
