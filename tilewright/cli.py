@@ -139,6 +139,7 @@ def compile_(
             ],
             "image_bytes": schedule.image.size,
             "maps": {key: place._asdict() for key, place in schedule.maps.items()},
+            "packed_input": schedule.packing and schedule.packing.as_dict(),
             "on_chip": [
                 {"program": number, **asdict(resident)}
                 for number, each in enumerate(schedule.programs)

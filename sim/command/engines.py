@@ -8,11 +8,10 @@ from arch.commands import EXECUTE_LOOPS, POST_LOOPS, Command, Engine, Pattern
 from arch.config import AcceleratorConfig
 from arch.post_timing import post_cycles
 from arch.timing import (
-    ACCUMULATE_LATENCY,
     BUFFER_READ_LATENCY,
     BUFFER_WRITE_LATENCY,
     WRITE_FIFO_DEPTH,
-    array_latency,
+    execute_latency,
     step_cycles,
 )
 from sim.command.accesses import (
@@ -133,7 +132,7 @@ class ExecuteTiming:
         self._rows = config.rows
         self._counts = AccessCounts(config)
         self._streams: dict[Pattern, _Stream] = {}
-        self._latency = BUFFER_READ_LATENCY + array_latency(config) + ACCUMULATE_LATENCY
+        self._latency = execute_latency(config)
         self.ready: int | None = 0
         self._stalls: Counter[str] = Counter()
         # Of the command before: cycle of the last step's first vector, and where that step ends.

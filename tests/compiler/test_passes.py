@@ -270,6 +270,6 @@ def test_an_unknown_pass_is_refused() -> None:
     with pytest.raises(InputError) as caught:
         place_network(followed(), SMALL, without=["fuse-add", "fuse-conv"])
     assert str(caught.value) == (
-        "a pass to leave out must be one of share-maps, skip-pixels, fuse-depthwise, fuse-pool, "
-        "fuse-add, fuse-table, keep-on-chip, got 'fuse-conv'"
+        "a pass to leave out must be one of share-maps, skip-pixels, pack-rows, fuse-depthwise, "
+        "fuse-pool, fuse-add, fuse-table, keep-on-chip, got 'fuse-conv'"
     )

@@ -54,6 +54,7 @@ _TITLES = {
     Family.DENSE: "Dense",
     Family.RESIDUAL: "Residual",
     Family.SEARCHED: "Found by search",
+    Family.PRODUCT: "Matrix products",
     Family.OTHER: "Others",
 }
 
