@@ -60,7 +60,9 @@ def _find_from_bank_0(shape: LayerShape, room: Room, config: AcceleratorConfig) 
     """Whichever banks are free, only their number matters."""
     conv = shape.conv
     if conv is None:
-        return _cheapest(Work(shape, room, 0, config), config) or _in_parts(shape, room, config)
+        whole = _cheapest(Work(shape, room, 0, config), config)
+        # A window of products is taken whole.
+        return whole if shape.depthwise else whole or _in_parts(shape, room, config)
     if shape.depthwise is not None:
         # It makes all channels of a tile.
         return _cheapest(Work(shape, room, conv.ifmap.channels, config), config)

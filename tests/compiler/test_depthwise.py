@@ -10,7 +10,7 @@ from arch.commands import Engine, PostMode
 from arch.config import AcceleratorConfig
 from arch.layers import FeatureMap
 from arch.presets import PRESETS
-from compiler.constants import depthwise_blocks, depthwise_words
+from compiler.constants import alone, block_words, parameter_blocks
 from compiler.program import Program
 from sim.network import Conv, Network
 from tests.support.machines import CONFIGS
@@ -144,9 +144,9 @@ def test_constants(name: str) -> None:
     """Columns as in every block, then what padding reads as, then the kernel row by row, of each
     the rightmost weights of all columns first."""
     config, layer = CONFIGS[name], depthwise()
-    blocks = depthwise_blocks(layer, config)
+    blocks = parameter_blocks(alone(layer), config)
     groups = -(-CHANNELS // config.cols)
-    words = depthwise_words(layer.shape, config)
+    words = block_words(alone(layer), config)
     assert blocks.shape == (groups, words * config.bus_bytes)
     assert words == config.parameter_block_words + 1 + 3 * config.tap_words
     start = config.parameter_block_words * config.bus_bytes
