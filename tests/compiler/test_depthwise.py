@@ -14,7 +14,17 @@ from compiler.constants import alone, block_words, parameter_blocks
 from compiler.program import Program
 from sim.network import Conv, Network
 from tests.support.machines import CONFIGS
-from tests.support.pass_networks import NAMES, add, compiled, conv, cost, kinds, network, spec
+from tests.support.pass_networks import (
+    NAMES,
+    add,
+    compiled,
+    conv,
+    cost,
+    kinds,
+    network,
+    spec,
+    table,
+)
 
 GEMMINI16 = PRESETS["gemmini16"]
 UNEVEN = CONFIGS["uneven"]
@@ -101,6 +111,22 @@ def test_a_sum_behind_it_is_fused_as_well() -> None:
     second = conv("p", first.output, 8 * CHANNELS, kernel=1)
     made = network(first, second, add("a", source, second.output))
     assert kinds(compiled(made, config=GEMMINI16)) == ["Conv+Conv+Add"]
+
+
+def test_alone_it_is_faster_in_the_post_processor() -> None:
+    """With what the post-processor does behind it: a second operand, a table."""
+    source = spec("image", FeatureMap(height=28, width=28, channels=CHANNELS))
+    first = conv("d", source, CHANNELS, groups=CHANNELS)
+    both = add("a", source, first.output)
+    last = table("t", both.output)
+    for layers in ((first,), (first, both), (first, both, last)):
+        made = network(*layers)
+        fast = compiled(made, config=GEMMINI16)
+        (placed,) = fast.layers
+        assert placed.layer.in_post
+        assert work_of(fast) == ["products"] * len(work_of(fast))
+        slow = compiled(made, "fuse-depthwise", config=GEMMINI16)
+        assert cost(fast)[0] < 0.7 * cost(slow)[0]
 
 
 def test_the_next_tile_is_made_while_the_array_sums_the_present_one() -> None:
