@@ -52,7 +52,7 @@ PASSES = (
     ),
     Pass(
         name="fuse-depthwise",
-        reason="the post-processor computes depthwise convolutions, beside the 1x1 ones behind them",
+        reason="the post-processor computes depthwise convolutions beside the 1x1 ones behind them",
         run=fuse_depthwise,
     ),
     Pass(
