@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from arch.config import AcceleratorConfig, ceil_div
 from arch.layers import FeatureMap, Window
 from compiler.fusion import FusedLayer
+from compiler.packed_input import PackedInput
 from compiler.program import Program
 
 
@@ -23,7 +24,7 @@ class Bounds:
     channel's bias and multiplier, a second operand's constants and a table once, and of maps in
     memory each element that the layer looks at once; written is the output once, if it goes to
     memory. Maps on chip cost nothing. Neither padding of weights to whole tiles counts, nor halos
-    that are loaded twice, nor the program.
+    that are loaded twice, nor elements that packing repeats, nor the program.
     """
 
     compute: int
@@ -44,7 +45,7 @@ def layer_bounds(program: Program, index: int) -> Bounds:
     read = _constant_bytes(layer, config)
     tiles = mapping.inputs if layer.depthwise is None else mapping.depthwise
     if tiles is not None:
-        read += _input_elements(layer) * layer.input.bytes
+        read += _input_elements(layer, program.packing) * layer.input.bytes
     if layer.other is not None and mapping.operands is not None:
         read += layer.other.shape.elements * layer.other.bytes
     stored = mapping.outputs is not None or layer.output.name in program.maps
@@ -77,8 +78,11 @@ def _constant_bytes(layer: FusedLayer, config: AcceleratorConfig) -> int:
     return size
 
 
-def _input_elements(layer: FusedLayer) -> int:
-    """Elements of the input under any window of any output."""
+def _input_elements(layer: FusedLayer, packing: PackedInput | None) -> int:
+    """Elements of the input under any window of any output; of a packed one, those that it was
+    packed from."""
+    if packing is not None and packing.packed.name != layer.input.name:
+        packing = None
     pixels = 1
     for axis in (0, 1):
         window = layer.shape.window
@@ -87,8 +91,11 @@ def _input_elements(layer: FusedLayer) -> int:
         for conv in (layer.conv, layer.depthwise):
             if conv is not None:
                 positions = under(positions, conv.shape.window, axis, conv.shape.ifmap)
+        if packing is not None and axis == 0:
+            positions = under(positions, packing.window, axis, packing.source.shape)
         pixels *= len(positions)
-    return pixels * layer.input.shape.channels
+    source = layer.input if packing is None else packing.source
+    return pixels * source.shape.channels
 
 
 def under(outputs: Iterable[int], window: Window, axis: int, ifmap: FeatureMap) -> set[int]:

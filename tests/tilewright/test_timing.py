@@ -236,8 +236,8 @@ def test_bounds_by_hand() -> None:
         written_bytes=0,
     )
     assert conv.ratio == conv.cycles / conv.bounds.compute
-    # 5 x 5 taps in tiles of 5 x 16 rows, 6 of 16 columns.
-    assert conv.why.split(",")[0].endswith("% rows 25/80 columns 6/16")
+    # 5 x 5 taps, packed into two tiles of 16 rows, and 6 of 16 columns.
+    assert conv.why.split(",")[0].endswith("% rows 25/32 columns 6/16")
     assert (pool.bounds.cycles, pool.ratio) == (0, None)
     assert "drain" in pool.why
 
