@@ -1,0 +1,114 @@
+"""Finds the mapping of least energy, and proves it."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from arch.architecture import Architecture
+from arch.errors import MappingError
+from sim.analytical.choices import FREE, Dataflow
+from sim.analytical.descent import CLOSE, Descent, OutOfTimeError, Progress
+from sim.analytical.mapping import Mapping
+from sim.analytical.mapspace import Mapspace
+from sim.analytical.problem import Problem
+
+_SEEDS = 8
+"""Pairs of loop orders that are first tried without care, for a mapping to beat."""
+_SEED_WIDTH = 256
+"""Partial choices that such a trial keeps."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effort:
+    """What a search did: a certificate's small print.
+
+    Of ``orders`` pairs of loop orders that can matter, ``searched`` were searched; no mapping of
+    the others can be better. ``bounded`` partial choices were compared with the best mapping, and
+    ``priced`` mappings priced exactly.
+    """
+
+    orders: int
+    searched: int
+    bounded: int
+    priced: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """The best mapping found, and a lower bound of all mappings."""
+
+    mapping: Mapping
+    value: float
+    bound: float
+    effort: Effort
+
+    @property
+    def optimal(self) -> bool:
+        """Whether no mapping of the space is better by more than 1e-9 of the value."""
+        return self.bound >= self.value * (1 - CLOSE)
+
+    @property
+    def gap(self) -> float:
+        """How far the value may lie above the optimum, as a part of the bound."""
+        return 0.0 if self.optimal else self.value / self.bound - 1
+
+
+def search(
+    architecture: Architecture,
+    problem: Problem,
+    dataflow: Dataflow = FREE,
+    *,
+    seconds: float | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Found:
+    """The mapping of least energy among those that ``dataflow`` allows.
+
+    Without a limit of ``seconds`` it is optimal. ``progress`` is told how many pairs of loop orders
+    are done, and of how many. The result does not depend on the machine, unless time runs out.
+
+    Raises:
+        MappingError: no mapping fits, or none was found in time.
+    """
+    started = time.monotonic()
+    state = Progress() if seconds is None else Progress(deadline=started + seconds)
+    space = Mapspace(architecture, problem, dataflow)
+    descents = sorted(
+        (Descent(space, pattern) for pattern in space.patterns()), key=lambda each: each.least
+    )
+    bound = float("inf")
+    searched = 0
+    try:
+        for descent in descents[:_SEEDS]:
+            bound = descents[0].least
+            descent.run(state, _SEED_WIDTH)
+        for descent in descents:
+            bound = descent.least
+            if descent.least >= state.limit:
+                break
+            if progress is not None:
+                progress(searched, len(descents))
+            descent.run(state)
+            searched += 1
+        bound = float("inf")
+    except OutOfTimeError:
+        pass
+    if state.mapping is None:
+        raise MappingError(
+            f"{problem.name}: no mapping was found in {seconds} s; allow more time"
+            if bound < float("inf")
+            else f"{problem.name}: no mapping of {dataflow.name} fits {architecture.name}; "
+            "enlarge its buffers or scratchpads"
+        )
+    return Found(
+        mapping=state.mapping,
+        value=state.value,
+        bound=min(bound, state.value),
+        effort=Effort(
+            orders=len(descents),
+            searched=searched,
+            bounded=state.bounded,
+            priced=state.priced,
+            seconds=time.monotonic() - started,
+        ),
+    )
