@@ -91,6 +91,9 @@ class Architecture(TomlModel):
     """What all PEs share; each data type is in at most one."""
     spads: tuple[Storage, ...] = ()
     """What each PE has; each data type is in at most one."""
+    forwards: bool = False
+    """Count as equations (3) and (4) of Eyeriss, ISCA 2016, do: what a storage passes on is neither
+    written to it nor read from it. Without it, every access counts."""
     energy: EnergyTable
     """A table, or the name or file of one."""
 

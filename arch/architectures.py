@@ -64,6 +64,7 @@ def _isca16() -> Iterator[Architecture]:
                 array=Array(rows=rows, cols=cols),
                 buffers=(Storage(name="glb", bytes=glb, holds=_EVERYTHING),),
                 spads=(Storage(name="rf", bytes=size, holds=keeps),) if keeps else (),
+                forwards=True,
                 energy=TABLES["eyeriss"],
             )
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arch.architecture import Architecture, DataType
+from arch.errors import MappingError
 from sim.analytical.cost import Cost, price
 from sim.analytical.counts import Traffic, accesses_of
 from sim.analytical.mapping import Order
@@ -150,18 +151,25 @@ class Bounds:
         self.fixed = float(nothing.energy)
         self.energy = np.array([float(self._cost(term).energy) for term in TERMS]) - self.fixed
         """Energy of a word of each term; what no term changes costs ``fixed``."""
+        if (self.energy < 0).any():
+            raise MappingError(
+                f"{architecture.name}: no word more may cost less energy, as "
+                f"{' and '.join(TERMS[index][0] for index in np.flatnonzero(self.energy < 0))} "
+                "does; raise the energy of storages or hops"
+            )
         self.scale = np.array([self._scale(data) for data, _ in TERMS])
         """Words of a term whose factors are all 1."""
 
     def _cost(self, term: tuple[DataType, str] | None) -> Cost:
-        """Cost with one word of ``term`` and no others, as far as they vary."""
+        """Cost with one word of ``term`` and none of the others that vary."""
         # Every multiply-accumulate takes its word, or hands its sum on, where PEs keep none.
         traffic = {
             data: Traffic(delivered=0 if data in self._kept else self.problem.macs)
             for data in DataType
         }
         if term is not None:
-            traffic[term[0]] = replace(traffic[term[0]], **{term[1]: 1})
+            data, kind = term
+            traffic[data] = replace(traffic[data], **{kind: getattr(traffic[data], kind) + 1})
         counts = accesses_of(self.architecture, self.problem, traffic, 0)
         return price(self.architecture, self.problem, counts)
 

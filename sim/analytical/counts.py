@@ -127,12 +127,13 @@ def accesses_of(
 def _operand_accesses(
     architecture: Architecture, problem: Problem, data: DataType, moved: Traffic
 ) -> dict[Level, Accesses]:
+    stored = 0 if architecture.forwards else 1
     found = {Level.MEMORY: Accesses(reads=moved.sent)}
     if architecture.buffer_of(data) is not None:
         found[Level.MEMORY] = Accesses(reads=moved.filled)
-        found[Level.BUFFER] = Accesses(reads=moved.sent, writes=moved.filled)
+        found[Level.BUFFER] = Accesses(reads=moved.sent, writes=stored * moved.filled)
     if architecture.spad_of(data) is not None:
-        found[Level.SPAD] = Accesses(reads=problem.macs, writes=moved.delivered)
+        found[Level.SPAD] = Accesses(reads=problem.macs, writes=stored * moved.delivered)
     return found
 
 
@@ -141,13 +142,24 @@ def _psum_accesses(
 ) -> dict[Level, Accesses]:
     """Every visit leaves a sum, every visit but the first takes up what the one before it left."""
     outputs = problem.words(DataType.PSUM)
-    resumed = moved.sent - outputs
+    resumed, refilled = moved.sent - outputs, moved.filled - outputs
     found = {Level.MEMORY: Accesses(reads=resumed, writes=moved.sent)}
-    if architecture.buffer_of(DataType.PSUM) is not None:
-        refilled = moved.filled - outputs
+    buffered = architecture.buffer_of(DataType.PSUM) is not None
+    kept = architecture.spad_of(DataType.PSUM) is not None
+    if buffered:
         found[Level.MEMORY] = Accesses(reads=refilled, writes=moved.filled)
+    if architecture.forwards:
+        # The first sum of a visit comes from outside, the last one goes there.
+        if buffered:
+            within = moved.sent - moved.filled
+            found[Level.BUFFER] = Accesses(reads=within, writes=within)
+        if kept:
+            within = problem.macs - moved.delivered
+            found[Level.SPAD] = Accesses(reads=within, writes=within)
+        return found
+    if buffered:
         found[Level.BUFFER] = Accesses(reads=resumed + moved.filled, writes=moved.sent + refilled)
-    if architecture.spad_of(DataType.PSUM) is not None:
+    if kept:
         found[Level.SPAD] = Accesses(
             reads=problem.macs + moved.delivered, writes=problem.macs + resumed
         )
