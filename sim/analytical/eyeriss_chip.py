@@ -30,7 +30,7 @@ class RowStationary:
     """The paper's parameters (Table I of JSSC 2017).
 
     ``m`` output channels and ``n`` images in the buffer, ``e`` output rows in the array; ``p``
-    filters and ``q`` channels in a PE; ``r`` sets of PEs for other channels, ``t`` for other filters.
+    filters and ``q`` channels in a PE; ``r`` sets of PEs for more channels, ``t`` for more filters.
     """
 
     m: int
@@ -104,11 +104,11 @@ def run_layer(architecture: Architecture, problem: Problem, parameters: RowStati
         active_pes=prod(mapping.lanes),
         buffer_bytes=word * (_whole(ifmaps) + 2 * passes * outputs),
         memory_bytes=word * _whole(memory),
-        processing_cycles=_passes(problem, mapping) * _pass_cycles(batch),
+        processing_cycles=_passes(mapping) * _pass_cycles(batch),
     )
 
 
-def _passes(problem: Problem, mapping: Mapping) -> int:
+def _passes(mapping: Mapping) -> int:
     """Passes in all: one takes all images of the buffer and all output columns."""
     return prod(mapping.outer) * mapping.inner[Dim.M]
 
