@@ -153,9 +153,9 @@ class Bounds:
         """Energy of a word of each term; what no term changes costs ``fixed``."""
         if (self.energy < 0).any():
             raise MappingError(
-                f"{architecture.name}: no word more may cost less energy, as "
-                f"{' and '.join(TERMS[index][0] for index in np.flatnonzero(self.energy < 0))} "
-                "does; raise the energy of storages or hops"
+                f"{architecture.name}: a hop must cost at most what a sum's way to the storage "
+                "above and back costs, and with forwards at least what it costs to the "
+                f"scratchpad, got {architecture.energy.hop:g}"
             )
         self.scale = np.array([self._scale(data) for data, _ in TERMS])
         """Words of a term whose factors are all 1."""

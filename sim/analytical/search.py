@@ -76,27 +76,25 @@ def search(
     descents = sorted(
         (Descent(space, pattern) for pattern in space.patterns()), key=lambda each: each.least
     )
-    bound = float("inf")
+    left = list(descents)
     searched = 0
     try:
         for descent in descents[:_SEEDS]:
-            bound = descents[0].least
             descent.run(state, _SEED_WIDTH)
-        for descent in descents:
-            bound = descent.least
-            if descent.least >= state.limit:
-                break
-            if progress is not None:
-                progress(searched, len(descents))
-            descent.run(state)
-            searched += 1
-        bound = float("inf")
+        while left:
+            if left[0].least < state.limit:
+                if progress is not None:
+                    progress(len(descents) - len(left), len(descents))
+                left[0].run(state)
+                searched += 1
+            left.pop(0)
     except OutOfTimeError:
         pass
+    bound = min((descent.least for descent in left), default=float("inf"))
     if state.mapping is None:
         raise MappingError(
             f"{problem.name}: no mapping was found in {seconds} s; allow more time"
-            if bound < float("inf")
+            if left
             else f"{problem.name}: no mapping of {dataflow.name} fits {architecture.name}; "
             "enlarge its buffers or scratchpads"
         )

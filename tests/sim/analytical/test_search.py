@@ -4,14 +4,17 @@ import os
 from dataclasses import replace
 from itertools import permutations, product
 from math import prod
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from arch.architecture import Architecture, Array, DataType, Storage
+from arch.architectures import ARCHITECTURES
 from arch.energy import TABLES
 from arch.errors import MappingError
+from arch.layers import ConvShape, FeatureMap, Window
 from sim.analytical.choices import FREE, pe_dims
 from sim.analytical.cost import bits_needed, check, evaluate, needs
 from sim.analytical.mapping import Batch, Order
@@ -54,14 +57,14 @@ def random_architecture(rng: np.random.Generator) -> Architecture:
                 name=f"{name}{index}",
                 bytes=2 * len(group) * int(rng.integers(least, most)),
                 holds=group,
-                read=float(rng.integers(0, 9)),
-                write=float(rng.integers(0, 9)),
+                read=float(rng.integers(1, 9)),
+                write=float(rng.integers(1, 9)),
             )
             for index, group in enumerate(groups)
         )
 
     table = TABLES["eyeriss"].model_copy(
-        update={"hop": float(rng.integers(0, 4)), "memory": float(rng.integers(1, 30))}
+        update={"hop": float(rng.integers(0, 3)), "memory": float(rng.integers(1, 30))}
     )
     return Architecture(
         name="small",
@@ -165,3 +168,47 @@ def test_no_mapping_is_better(seed: int) -> None:
 def test_no_mapping_is_better_in_many_spaces() -> None:
     for seed in range(1000, 1000 + CASES):
         check_optimal(seed)
+
+
+def test_energies_under_which_more_traffic_costs_less_are_refused() -> None:
+    chip = ARCHITECTURES["eyeriss"]
+    dear = chip.model_copy(update={"energy": chip.energy.model_copy(update={"hop": 14.0})})
+    problem = Problem.matmul("product", 4, 4, 4)
+    with pytest.raises(MappingError) as caught:
+        search(dear, problem)
+    assert str(caught.value) == (
+        "eyeriss: a hop must cost at most what a sum's way to the storage above and back costs, "
+        "and with forwards at least what it costs to the scratchpad, got 14"
+    )
+
+
+def test_a_time_limit_says_how_far_the_result_may_be_from_the_best() -> None:
+    shape = ConvShape(
+        ifmap=FeatureMap(height=56, width=56, channels=64),
+        out_channels=64,
+        window=Window(kernel=(3, 3), padding=(1, 1, 1, 1)),
+    )
+    problem = Problem.conv("large", shape)
+    done: list[tuple[int, int]] = []
+
+    class Clock:
+        """A second for each look at it: the same on every machine."""
+
+        now = 0.0
+
+        def monotonic(self) -> float:
+            self.now += 1
+            return self.now
+
+    with (
+        patch("sim.analytical.descent.time", Clock()),
+        patch("sim.analytical.search.time", Clock()),
+    ):
+        found = search(
+            ARCHITECTURES["eyeriss"], problem, seconds=400, progress=lambda *at: done.append(at)
+        )
+    assert not found.optimal
+    assert 0 < found.gap < 1
+    assert found.bound < found.value
+    assert done[0] == (0, found.effort.orders)
+    assert found.effort.searched < found.effort.orders
