@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from arch.architecture import Architecture, DataType
 from arch.errors import MappingError
-from sim.analytical.cost import Cost, price
+from sim.analytical.cost import price
 from sim.analytical.counts import Traffic, accesses_of
 from sim.analytical.mapping import Order
 from sim.analytical.problem import RELEVANT, Axis, Dim, Problem
-from sim.analytical.tiles import Whole, ceil_div, common, excess, filled, first_filled
+from sim.analytical.tiles import Whole, ceil_div, common, excess, filled, first_filled, steps
 
 GROUPS: tuple[tuple[Dim, ...], ...] = (
     (Dim.M,),
@@ -36,7 +36,7 @@ KINDS = ("filled", "sent", "delivered")
 TERMS = tuple((data, kind) for data in DataType for kind in KINDS)
 """What costs are linear in: the traffic of each type."""
 
-DELIVERED = slice(2, None, len(KINDS))
+DELIVERED = slice(2, len(TERMS), len(KINDS))
 """The terms of what is delivered."""
 
 
@@ -147,21 +147,22 @@ class Bounds:
         self._most_lanes, self._largest = most_lanes, largest
         self._kept = {data for data in DataType if architecture.spad_of(data)}
         self._buffered = {data for data in DataType if architecture.buffer_of(data)}
-        nothing = self._cost(None)
-        self.fixed = float(nothing.energy)
-        self.energy = np.array([float(self._cost(term).energy) for term in TERMS]) - self.fixed
-        """Energy of a word of each term; what no term changes costs ``fixed``."""
-        if (self.energy < 0).any():
+        self.scale = np.array([*(self._scale(data) for data, _ in TERMS), 1])
+        """Words of a term whose factors are all 1; the last term is the array's steps."""
+        self.fixed = self._costs(None)
+        """Energy, then what bounds the cycles: what no term changes."""
+        terms = [self._costs(term) - self.fixed for term in TERMS]
+        self.weights = np.array([*terms, [0.0, 1.0, *[0.0] * (len(self.fixed) - 2)]]).T
+        """The same for a word of each term, [cost, term]."""
+        if (self.weights < 0).any():
             raise MappingError(
                 f"{architecture.name}: a hop must cost at most what a sum's way to the storage "
                 "above and back costs, and with forwards at least what it costs to the "
                 f"scratchpad, got {architecture.energy.hop:g}"
             )
-        self.scale = np.array([self._scale(data) for data, _ in TERMS])
-        """Words of a term whose factors are all 1."""
 
-    def _cost(self, term: tuple[DataType, str] | None) -> Cost:
-        """Cost with one word of ``term`` and none of the others that vary."""
+    def _costs(self, term: tuple[DataType, str] | None) -> Whole:
+        """Energy and cycles with one word of ``term`` and none of the others that vary."""
         # Every multiply-accumulate takes its word, or hands its sum on, where PEs keep none.
         traffic = {
             data: Traffic(delivered=0 if data in self._kept else self.problem.macs)
@@ -171,7 +172,8 @@ class Bounds:
             data, kind = term
             traffic[data] = replace(traffic[data], **{kind: getattr(traffic[data], kind) + 1})
         counts = accesses_of(self.architecture, self.problem, traffic, 0)
-        return price(self.architecture, self.problem, counts)
+        cost = price(self.architecture, self.problem, counts)
+        return np.array([float(cost.energy), *(float(each) for each in cost.bounds.values())])
 
     def _scale(self, data: DataType) -> int:
         if data is not DataType.IFMAP:
@@ -182,7 +184,7 @@ class Bounds:
 
     def factors(self, pattern: Pattern, choices: Choices) -> Whole:
         """Factors [term, choice] of the group that ``choices`` splits."""
-        found = np.ones((len(TERMS), len(choices)))
+        found = np.ones((len(TERMS) + 1, len(choices)))
         pe_tile = np.array([self._largest]).T.astype(np.float64)
         found[DELIVERED] = self.delivered(pattern, choices, pe_tile)[:, :, 0]
         for row, data in enumerate(DataType):
@@ -201,7 +203,18 @@ class Bounds:
                 sent *= self._rows(axis, choices.tiles, slides)
             if data not in self._buffered:
                 filled_[:] = 0
+        for dim, tiles in zip(choices.dims, choices.tiles, strict=True):
+            found[-1] *= np.maximum(
+                tiles, ceil_div(self.problem.bounds[dim], self._most_lanes[dim])
+            )
         return found
+
+    def steps(self, choices: Choices, lanes: Whole) -> Whole:
+        """Steps [choice, tile] along the group's dimensions, shared by ``lanes``."""
+        product = np.ones(lanes.shape[1:])
+        for dim, tiles, shared in zip(choices.dims, choices.tiles, lanes, strict=True):
+            product *= steps(self.problem.bounds[dim], tiles[:, None], shared)
+        return product
 
     def lanes(self, choices: Choices, pe_tiles: Whole) -> Whole:
         """PEs that share each dimension of the group, if each takes a tile of ``pe_tiles``

@@ -88,12 +88,14 @@ def pe_dims(architecture: Architecture, dataflow: Dataflow) -> frozenset[Dim]:
     return frozenset(dim for dim in kept - {Dim.G} if dataflow.rule(dim).pe)
 
 
-def pe_tiles(architecture: Architecture, problem: Problem, dims: frozenset[Dim]) -> Whole:
+def pe_tiles(
+    architecture: Architecture, problem: Problem, dims: frozenset[Dim], energy_alone: bool
+) -> Whole:
     """Tiles [dimension, tile] that fit a PE's scratchpads.
 
-    If PEs keep all types, only those that cannot grow: a larger tile takes fewer PEs and loads less
-    often. A type that they do not keep is sent again in every step, so that fewer steps of more
-    PEs may be better.
+    If PEs keep all types and only energy counts, only those that cannot grow: a larger tile takes
+    fewer PEs and loads less often. A type that they do not keep is sent again in every step, so
+    that fewer steps of more PEs may be better.
     """
     tiles = np.ones((len(Dim), 1))
     for dim in sorted(dims, key=lambda dim: problem.bounds[dim]):
@@ -103,7 +105,7 @@ def pe_tiles(architecture: Architecture, problem: Problem, dims: frozenset[Dim])
         grown = np.repeat(tiles, len(sizes), axis=1)
         grown[dim] = np.tile(sizes, tiles.shape[1])
         tiles = grown[:, spads_hold(architecture, problem, grown)]
-    if not all(architecture.spad_of(data) for data in DataType):
+    if not (energy_alone and all(architecture.spad_of(data) for data in DataType)):
         return tiles
     largest = np.ones(tiles.shape[1], bool)
     for dim in dims:
@@ -123,6 +125,9 @@ def spads_hold(architecture: Architecture, problem: Problem, tiles: Whole) -> ND
 
 
 Pairs = frozenset[tuple[int, int]]
+
+_FEW_PES = 1024
+"""Arrays up to which all ways of sharing PEs are gone through."""
 
 
 class Packing:
@@ -152,6 +157,25 @@ class Packing:
         """PEs that ``dim`` may be spread over."""
         rows, cols = self._sides[dim]
         return (self._array.rows if rows else 1) * (self._array.cols if cols else 1)
+
+    def fewest_steps(self, bounds: tuple[int, ...], macs: int) -> float:
+        """Least product over the dimensions of ``bounds`` divided by the PEs that share it, rounded
+        up, of all numbers of PEs that fit; for large arrays only ``macs`` per PE, rounded up."""
+        if self._array.pes > _FEW_PES:
+            return float(-(-macs // self._array.pes))
+        fewest = {0: 1}
+        for dim, bound in zip(Dim, bounds, strict=True):
+            found: dict[int, int] = {}
+            for count in range(1, min(bound, self.most(dim)) + 1):
+                trips = -(-bound // count)
+                if count > 1 and trips == -(-bound // (count - 1)):
+                    continue
+                for state, product in fewest.items():
+                    number = self._step(dim, state * (self._array.pes + 1) + count)
+                    if number >= 0:
+                        found[number] = min(found.get(number, product * trips), product * trips)
+            fewest = found
+        return float(min(fewest.values()))
 
     def place(self, lanes: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Rows and columns of each dimension that make the first fit."""

@@ -82,12 +82,23 @@ class _State:
         )
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Share:
+    """What the choices of a group mean for PE tiles; arrays [choice, PE tile]."""
+
+    lanes: Whole
+    """PEs that share the group's dimensions."""
+    steps: Whole
+    delivered: Whole
+    """Factors [type, choice, PE tile] of what the PEs get."""
+
+
 class Descent:
     """The search under one pattern."""
 
     def __init__(self, space: Mapspace, pattern: Pattern) -> None:
         self._space, self._pattern = space, pattern
-        self._weights = space.bounds.energy * space.bounds.scale
+        self._weights = space.bounds.weights * space.bounds.scale
         self._set_choices([self._still(group) for group in space.choices])
 
     def _still(self, group: Choices) -> Choices:
@@ -108,8 +119,20 @@ class Descent:
         self._rest = _least_rest(self._factors)
         self._buffer_rest = _least_rest(self._buffer)
         self._array_rest = _least_rest(self._array)
-        self.least = float(bounds.fixed + self._weights @ self._rest[0])
+        least = self._bound(np.ones((len(self._rest[0]), 1)), self._rest[0][:, None])
+        self.least = float(least[0, 0])
         """Lower bound of all mappings under the pattern."""
+
+    def _bound(self, left: Whole, right: Whole) -> Whole:
+        """Lower bounds [column of left, column of right] of what the products of both leave."""
+        fixed, goal = self._space.bounds.fixed, self._space.goal
+        energy: Whole = fixed[0] + (left * self._weights[0][:, None]).T @ right
+        if goal.energy_alone:
+            return energy
+        cycles = np.full_like(energy, self._space.least_cycles)
+        for least, weights in zip(fixed[1:], self._weights[1:], strict=True):
+            np.maximum(cycles, least + (left * weights[:, None]).T @ right, out=cycles)
+        return goal.value(energy, cycles)
 
     def _narrow(self, limit: float) -> None:
         """Drop choices that are above ``limit`` with the best of all other groups, again and again:
@@ -122,8 +145,7 @@ class Descent:
                 zip(self._choices, self._factors, strict=True)
             ):
                 others = np.delete(least, place, axis=0).prod(axis=0)
-                bound = self._space.bounds.fixed + (self._weights * others) @ factors
-                kept.append(group.only(bound < limit))
+                kept.append(group.only(self._bound(others[:, None], factors)[0] < limit))
             if not all(map(len, kept)):
                 self.least = np.inf
                 return
@@ -135,7 +157,7 @@ class Descent:
         if self.least >= progress.limit:
             return
         start = _State(
-            np.ones((len(self._weights), 1)),
+            np.ones((len(self._rest[0]), 1)),
             np.ones((len(DataType), 1)),
             np.ones((len(DataType) + 1, 1)),
             np.zeros((0, 1), np.int64),
@@ -162,8 +184,7 @@ class Descent:
     def _extend(self, state: _State, level: int, progress: Progress) -> _State:
         """``state`` with every choice of the next group that may be part of a better mapping."""
         factors = self._factors[level]
-        weights = self._weights * self._rest[level + 1]
-        bound = self._space.bounds.fixed + (state.products * weights[:, None]).T @ factors
+        bound = self._bound(state.products * self._rest[level + 1][:, None], factors)
         progress.bounded += bound.size
         rows, cols = np.nonzero(bound < progress.limit)
         buffer = state.buffer[:, rows] * self._buffer[level][:, cols]
@@ -217,29 +238,38 @@ class Descent:
 
     def _share_bounds(self, state: _State) -> Whole:
         """Lower bounds [split, PE tile]: those of the splits, with what is delivered to PEs that
-        take just this tile; infinite if they are too many."""
-        tiles = self._space.pe_tiles.shape[1]
-        delivered = np.ones((len(DataType), len(state), tiles))
-        lanes = np.ones(delivered.shape[1:])
-        for picks, (more, factors) in zip(state.picks, self._shares, strict=True):
-            lanes *= more[picks]
-            delivered *= factors[:, picks]
-        weights = self._weights[DELIVERED]
-        others = state.bound - weights @ state.products[DELIVERED]
-        bound = others[:, None] + np.tensordot(weights, delivered, 1)
-        return np.where(lanes <= self._space.architecture.array.pes, bound, np.inf)
+        take just this tile, and their steps; infinite if they are too many."""
+        space, fixed = self._space, self._space.bounds.fixed
+        delivered = np.ones((len(DataType), len(state), space.pe_tiles.shape[1]))
+        lanes, steps = (np.ones(delivered.shape[1:]) for _ in range(2))
+        for picks, share in zip(state.picks, self._shares, strict=True):
+            lanes *= share.lanes[picks]
+            steps *= share.steps[picks]
+            delivered *= share.delivered[:, picks]
+        others = state.products.copy()
+        others[DELIVERED] = 0
+        energy = fixed[0] + (self._weights[0] @ others)[:, None]
+        energy = energy + np.tensordot(self._weights[0, DELIVERED], delivered, 1)
+        for least, weights in zip(fixed[2:], self._weights[2:], strict=True):
+            np.maximum(steps, (least + weights @ others)[:, None], out=steps)
+        bound = space.goal.value(energy, steps)
+        return np.where(lanes <= space.architecture.array.pes, bound, np.inf)
 
     @cached_property
-    def _shares(self) -> list[tuple[Whole, Whole]]:
-        """For each group: the PEs [choice, PE tile] that share it, and what they get."""
+    def _shares(self) -> list["_Share"]:
+        """For each group: what its choices mean for each PE tile."""
         bounds, pe_tiles = self._space.bounds, self._space.pe_tiles
-        return [
-            (
-                bounds.lanes(group, pe_tiles).prod(axis=0),
-                bounds.delivered(self._pattern, group, pe_tiles),
+        found = []
+        for group in self._choices:
+            lanes = bounds.lanes(group, pe_tiles)
+            found.append(
+                _Share(
+                    lanes=lanes.prod(axis=0),
+                    steps=bounds.steps(group, lanes),
+                    delivered=bounds.delivered(self._pattern, group, pe_tiles),
+                )
             )
-            for group in self._choices
-        ]
+        return found
 
     def _price_shares(
         self,
@@ -267,11 +297,12 @@ class Descent:
             outer_order=self._pattern.outer.order,
             inner_order=self._pattern.inner.order,
         )
-        energy = evaluate(space.architecture, batch).energy
-        progress.priced += len(energy)
-        best = int(np.argmin(energy))
-        if energy[best] < progress.limit:
-            progress.value = float(energy[best])
+        cost = evaluate(space.architecture, batch)
+        value = space.goal.value(cost.energy, cost.cycles)
+        progress.priced += len(value)
+        best = int(np.lexsort((cost.energy, value))[0])
+        if value[best] < progress.limit:
+            progress.value = float(value[best])
             progress.mapping = self._mapping(batch, best)
 
     def _mapping(self, batch: Batch, index: int) -> Mapping:

@@ -1,4 +1,4 @@
-"""Finds the mapping of least energy, and proves it."""
+"""Finds the mapping of least energy, cycles or energy-delay product, and proves it."""
 
 import time
 from collections.abc import Callable
@@ -10,7 +10,11 @@ from sim.analytical.choices import FREE, Dataflow
 from sim.analytical.descent import CLOSE, Descent, OutOfTimeError, Progress
 from sim.analytical.mapping import Mapping
 from sim.analytical.mapspace import Mapspace
+from sim.analytical.objective import Goal
 from sim.analytical.problem import Problem
+
+LEAST_ENERGY = Goal()
+"""Least energy, however long it takes."""
 
 _SEEDS = 8
 """Pairs of loop orders that are first tried without care, for a mapping to beat."""
@@ -58,11 +62,12 @@ def search(
     architecture: Architecture,
     problem: Problem,
     dataflow: Dataflow = FREE,
+    goal: Goal = LEAST_ENERGY,
     *,
     seconds: float | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Found:
-    """The mapping of least energy among those that ``dataflow`` allows.
+    """The mapping that is best by ``goal`` among those that ``dataflow`` allows.
 
     Without a limit of ``seconds`` it is optimal. ``progress`` is told how many pairs of loop orders
     are done, and of how many. The result does not depend on the machine, unless time runs out.
@@ -72,7 +77,7 @@ def search(
     """
     started = time.monotonic()
     state = Progress() if seconds is None else Progress(deadline=started + seconds)
-    space = Mapspace(architecture, problem, dataflow)
+    space = Mapspace(architecture, problem, dataflow, goal)
     descents = sorted(
         (Descent(space, pattern) for pattern in space.patterns()), key=lambda each: each.least
     )

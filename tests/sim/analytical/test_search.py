@@ -18,6 +18,7 @@ from arch.layers import ConvShape, FeatureMap, Window
 from sim.analytical.choices import FREE, pe_dims
 from sim.analytical.cost import bits_needed, check, evaluate, needs
 from sim.analytical.mapping import Batch, Order
+from sim.analytical.objective import Goal, Objective
 from sim.analytical.problem import Axis, Dim, Problem
 from sim.analytical.search import search
 
@@ -69,12 +70,20 @@ def random_architecture(rng: np.random.Generator) -> Architecture:
     return Architecture(
         name="small",
         clock_mhz=1,
-        memory_bytes_per_cycle=1,
+        memory_bytes_per_cycle=float(rng.choice([1, 4, 16])),
         array=Array(rows=int(rng.integers(1, 4)), cols=int(rng.integers(1, 5))),
         buffers=some("buffer", 3, 40),
         spads=some("spad", 1, 8),
         energy=table,
     )
+
+
+def random_goal(rng: np.random.Generator, problem: Problem) -> Goal:
+    """Energy alone half the time; some limits that few mappings keep, or none."""
+    if rng.random() < 0.5:
+        return Goal()
+    limit = float(rng.integers(1, problem.macs + 1)) if rng.random() < 0.5 else np.inf
+    return Goal(objective=list(Objective)[rng.integers(0, 3)], most_cycles=limit)
 
 
 def factors(architecture: Architecture, problem: Problem) -> NDArray[np.int64]:
@@ -114,8 +123,8 @@ def placeable(array: Array, lanes: tuple[int, ...]) -> bool:
     )
 
 
-def exhaustive(architecture: Architecture, problem: Problem) -> float:
-    """Least energy of all mappings that fit, with every order of the loops that can move."""
+def exhaustive(architecture: Architecture, problem: Problem, goal: Goal) -> float:
+    """Best value of all mappings that fit, with every order of the loops that can move."""
     every = factors(architecture, problem)
     fits = [placeable(architecture.array, tuple(map(int, each[:, 2]))) for each in every]
     every = every[np.array(fits, bool)].transpose(2, 1, 0).astype(np.float64)
@@ -140,20 +149,22 @@ def exhaustive(architecture: Architecture, problem: Problem) -> float:
             if not fitting.any():
                 return best
             batch = replace(batch, outer=every[0], inner=every[1], lanes=every[2])
-        best = min(best, float(evaluate(architecture, batch).energy.min()))
+        cost = evaluate(architecture, batch)
+        best = min(best, float(goal.value(cost.energy, cost.cycles).min()))
     return best
 
 
 def check_optimal(seed: int) -> None:
     rng = np.random.default_rng(seed)
     problem, architecture = random_problem(rng), random_architecture(rng)
+    goal = random_goal(rng, problem)
     replay = f"replay: check_optimal({seed}) of {__name__}"
-    least = exhaustive(architecture, problem)
+    least = exhaustive(architecture, problem, goal)
     if least == np.inf:
         with pytest.raises(MappingError):
-            search(architecture, problem)
+            search(architecture, problem, goal=goal)
         return
-    found = search(architecture, problem)
+    found = search(architecture, problem, goal=goal)
     check(architecture, problem, found.mapping)
     assert found.optimal
     assert found.value == pytest.approx(least, rel=1e-9), f"{problem}\n{architecture}\n{replay}"
