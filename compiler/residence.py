@@ -30,9 +30,16 @@ class _Uses:
 
 def keep_on_chip(plan: Plan) -> Plan:
     """``plan`` with residents. The network's input is in memory and stays there."""
+    kept: list[Resident] = []
+    # Those that the next map may meet: it is made no earlier than the one before.
+    near: tuple[Resident, ...] = ()
     for uses in _all_uses(plan):
-        plan = _keep(plan, uses)
-    return plan
+        near = tuple(each for each in near if each.last >= uses.writers[0])
+        new = _resident(replace(plan, residents=near), uses)
+        if new is not None:
+            kept.append(new)
+            near = (*near, new)
+    return replace(plan, residents=tuple(kept))
 
 
 def _all_uses(plan: Plan) -> list[_Uses]:
@@ -59,13 +66,13 @@ def _all_uses(plan: Plan) -> list[_Uses]:
     ]
 
 
-def _keep(plan: Plan, uses: _Uses) -> Plan:
-    """``plan`` with the root of ``uses`` on chip for as many of its readers as pays."""
+def _resident(plan: Plan, uses: _Uses) -> Resident | None:
+    """The root of ``uses`` on chip for as many of its readers as pays, if any."""
     for count in range(len(uses.readers), 0, -1):
         last = uses.readers[count - 1]
         if last <= uses.writers[0]:
-            return plan
-        best: tuple[float, Plan] | None = None
+            return None
+        best: tuple[float, Resident] | None = None
         for address in _addresses(plan, uses.size):
             resident = Resident(
                 root=uses.root,
@@ -79,10 +86,10 @@ def _keep(plan: Plan, uses: _Uses) -> Plan:
             if _has_place(plan, resident) and _avoids_conflicts(kept, resident):
                 cycles = _cycles(kept, resident)
                 if best is None or cycles < best[0]:
-                    best = cycles, kept
-        if best is not None and best[0] <= _cycles(plan, best[1].residents[-1]):
+                    best = cycles, resident
+        if best is not None and best[0] <= _cycles(plan, best[1]):
             return best[1]
-    return plan
+    return None
 
 
 def _addresses(plan: Plan, size: int) -> list[int]:
