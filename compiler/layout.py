@@ -71,7 +71,9 @@ class Layout:
 
     @classmethod
     def with_channels(cls, shape: Shape, axis: int) -> "Layout":
-        """``axis`` innermost, the others outside it in their order."""
+        """``axis`` innermost, the others outside it in their order; a scalar has none."""
+        if not shape:
+            return cls(sizes=(), axes=())
         axis %= len(shape)
         order = [each for each in range(len(shape)) if each != axis and shape[each] > 1]
         order += [axis] if shape[axis] > 1 else []

@@ -56,6 +56,13 @@ def test_memory_and_back(shape: tuple[int, ...], images: int) -> None:
     assert np.array_equal(layout.from_memory(memory).reshape(values.shape), values)
 
 
+def test_a_scalar_has_no_axis() -> None:
+    scalar = Layout(sizes=(), axes=())
+    assert Layout.with_channels((), 1) == scalar
+    assert Layout.with_channels((1, 1), 1).reshaped(()) == scalar
+    assert scalar.shape == ()
+
+
 def test_equal_orders_are_equal_layouts() -> None:
     layout = Layout.with_channels((1, 6, 2, 3), 1)
     apart = layout.reshaped((1, 2, 3, 2, 3))
