@@ -19,6 +19,7 @@ from compiler.report import layer_reports
 from compiler.schedule import schedule_network
 from sim.analytical.dataflows import DATAFLOWS
 from sim.analytical.loopnest import loop_nest
+from sim.analytical.objective import Goal, Objective
 from tilewright.entry import run_app
 from tilewright.estimate import estimates, problems, targets
 from tilewright.evaluate import Evaluation, Target, open_machine, prepare, run_images, summarise
@@ -233,6 +234,14 @@ def estimate(
         str | None,
         typer.Option("--energy", help=f"Another energy table ({', '.join(TABLES)}) or TOML file."),
     ] = None,
+    objective: Annotated[
+        Objective,
+        typer.Option(
+            "--objective",
+            help="What each mapping makes small; edp is energy times cycles. All but energy may "
+            "take minutes for large layers: see --seconds.",
+        ),
+    ] = Objective.ENERGY,
     seconds: Annotated[
         float | None,
         typer.Option("--seconds", min=0, help="Stop each search then, and say how good it is."),
@@ -250,11 +259,13 @@ def estimate(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Price a network on any architecture, each layer by its mapping of least energy, proven."""
+    """Price a network on any architecture, each layer by its best mapping, proven to be it."""
     on = targets(arch, dataflow.split(","), energy)
     layers = problems(network, batch, layer or ())
     steps = tracked(
-        estimates(layers, on, seconds), len(layers) * len(on), "searching for the best mappings"
+        estimates(layers, on, seconds, Goal(objective=objective)),
+        len(layers) * len(on),
+        "searching for the best mappings",
     )
     found = list(steps)
     title = f"{network} on {arch}, batch of {batch}"

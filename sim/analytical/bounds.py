@@ -209,6 +209,22 @@ class Bounds:
             )
         return found
 
+    def least_delivered(self, pattern: Pattern, pe_tiles: Whole) -> float:
+        """Energy at least of all that is delivered, over the PE tiles.
+
+        Every word comes once, and what the PEs do not hold from one array tile to the next comes
+        again for each PE tile along the dimensions that reuse it.
+        """
+        energy = np.zeros(pe_tiles.shape[1])
+        for weight, data in zip(self.weights[0, DELIVERED], DataType, strict=True):
+            if data in self._kept:
+                again = set(Dim) - RELEVANT[data] if pattern.inner.owner is not data else set()
+                times = np.ones(pe_tiles.shape[1])
+                for dim in again:
+                    times *= self.problem.bounds[dim] / pe_tiles[dim]
+                energy += weight * self.problem.words(data) * times
+        return float(energy.min())
+
     def steps(self, choices: Choices, lanes: Whole) -> Whole:
         """Steps [choice, tile] along the group's dimensions, shared by ``lanes``."""
         product = np.ones(lanes.shape[1:])
