@@ -1,4 +1,4 @@
-"""How fast the analytical model and its search are on one core: `python -m tilewright.bench_search`.
+"""Speed of the analytical model and its search on one core: `python -m tilewright.bench_search`.
 
 Times are of the processor, not of the clock on the wall: other programs do not count.
 """
