@@ -75,6 +75,8 @@ class Pattern:
     outer: Level
     inner: Level
     through: bool
+    still: bool = False
+    """No loop within a buffer tile moves, so that PEs see the outer loops alone."""
 
 
 def patterns(architecture: Architecture, problem: Problem) -> Iterator[Pattern]:
@@ -86,6 +88,8 @@ def patterns(architecture: Architecture, problem: Problem) -> Iterator[Pattern]:
             yield Pattern(outer=outer, inner=inner, through=False)
             if outer.owner is inner.owner or inner.owner is DataType.IFMAP:
                 yield Pattern(outer=outer, inner=inner, through=True)
+    for outer in _levels(problem, outer_owners or list(DataType)[:1]):
+        yield Pattern(outer=outer, inner=outer, through=True, still=True)
 
 
 def _levels(problem: Problem, owners: list[DataType]) -> Iterator[Level]:
@@ -304,7 +308,7 @@ class Bounds:
         return self._slide(pattern.outer.slide, axis, choices.outer)
 
     def _inner_slide(self, pattern: Pattern, axis: Axis, choices: Choices) -> dict[Dim, Whole]:
-        if pattern.through and pattern.inner.owner is DataType.IFMAP:
+        if pattern.still or (pattern.through and pattern.inner.owner is DataType.IFMAP):
             return self._slide(pattern.outer.slide, axis, choices.tiles)
         return self._slide(pattern.inner.slide, axis, choices.tiles, choices.outer)
 

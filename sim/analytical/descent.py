@@ -109,7 +109,11 @@ class Descent:
         if not self._pattern.through:
             return group
         owner = self._pattern.inner.owner
-        places = [place for place, dim in enumerate(group.dims) if dim in RELEVANT[owner]]
+        places = [
+            place
+            for place, dim in enumerate(group.dims)
+            if self._pattern.still or dim in RELEVANT[owner]
+        ]
         return group.only((group.tiles[places] == group.outer[places]).all(axis=0))
 
     def _set_choices(self, choices: list[Choices]) -> None:

@@ -198,7 +198,8 @@ def check_optimal(seed: int) -> None:
     assert found.value == pytest.approx(least, rel=1e-9), f"{problem}\n{architecture}\n{replay}"
 
 
-@pytest.mark.parametrize("seed", range(12))
+# 1148: the best mapping moves no loop within a buffer tile, and slides in the PEs all the same.
+@pytest.mark.parametrize("seed", [*range(12), 1148])
 def test_no_mapping_is_better(seed: int) -> None:
     check_optimal(seed)
 
