@@ -16,10 +16,10 @@ MAKEOVERRIDES :=
 unexport MAKEFLAGS MFLAGS CONFIG OUT N
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench soak verilog docs clean
+.PHONY: help setup demo test lint bench bench-rtl soak verilog docs clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
 
 setup: $(STAMP) ## make the environment (the verbs below do it themselves)
 
@@ -35,8 +35,11 @@ lint: $(STAMP) ## check style, format and types
 	$(PY) -m ruff format --check
 	$(PY) -m mypy
 
-bench: $(STAMP) ## measure the simulators' speed
+bench: $(STAMP) ## measure networks against their targets, and the tools' speed
 	$(PY) -m tilewright.bench
+
+bench-rtl: $(STAMP) ## run whole ImageNet networks on the RTL, compared layer by layer
+	$(PY) -m tilewright.bench.rtl
 
 soak: $(STAMP) ## run N random layers (N=2000) and 50 N damaged models
 	@$(PY) -m pip install --quiet --no-input --no-build-isolation --editable '.[fuzz]' || \

@@ -9,7 +9,7 @@ reached if (count - wait) mod 2^16 < 2^15. A wait may only name commands that pr
 program, so no program can deadlock; the decoder refuses one that does not keep to this.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -24,6 +24,10 @@ _LOOP_BITS = 12
 
 LOOP_LIMIT = 1 << _LOOP_BITS
 """Most iterations of a loop of an execute or post command."""
+
+
+SKIP_LIMIT = 8
+"""Most windows from one output of a row to the next."""
 
 
 class Engine(IntEnum):
@@ -64,6 +68,8 @@ class PostMode(IntEnum):
 
     MAX = 0
     SUM = 1
+    PRODUCTS = 2
+    """Sums of products with weights, over several windows; only with ``depthwise_kernel``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -261,7 +267,13 @@ POST = CommandFormat(
     "with what the last output of the post command before was made of, so that a window may be "
     "taken in parts: each part writes an output, the last one the output of the whole window. Both "
     "commands must have the same `mode`, and this one no more `channels`; the first post command "
-    "of a program continues nothing.",
+    "of a program continues nothing. Products are for depthwise convolutions: a window is a column "
+    "of the kernel, positions of the activation buffer, and an output is made of it and of the "
+    "windows before it in its row, as many as the machine has weights for, `depthwise_kernel`. The "
+    "command finds behind all other parameters a word whose low bits are what padding reads as, "
+    "then for each of the `kernel_rows` these weights for each column, each row in words of its "
+    "own; the n-th weights are for the n-th window before the output's. A window's positions take "
+    "the rows in turn; padding is multiplied as well.",
     fields=(
         *_header(),
         *_origin(),
@@ -275,7 +287,30 @@ POST = CommandFormat(
             for field in _loop(name, doc)
         ),
         Field(name="source", bits=1, doc="0 accumulators, 1 activation buffer"),
-        Field(name="mode", bits=1, doc="0 maximum, 1 sum"),
+        Field(
+            name="mode",
+            bits=2,
+            doc="0 maximum, 1 sum, 2 products",
+            used=lambda config: 2 if config.depthwise_kernel else 1,
+        ),
+        Field(
+            name="kernel_rows",
+            bits=3,
+            doc="products: rows of weights - 1",
+            used=lambda config: max(config.tap_rows - 1, 0).bit_length(),
+        ),
+        Field(
+            name="lead",
+            bits=3,
+            doc="windows at the beginning of each row that give no output",
+            used=lambda config: 3 if config.depthwise_kernel else 0,
+        ),
+        Field(
+            name="skip",
+            bits=3,
+            doc="windows between one output of a row and the next",
+            used=lambda config: 3 if config.depthwise_kernel else 0,
+        ),
         Field(name="continues", bits=1, doc="1: the first window goes on from the one before"),
         Field(name="unsigned", bits=1, doc="1: source is unsigned, taken as q - 2^(bits-1)"),
         Field(
@@ -322,24 +357,77 @@ for _format in FORMATS.values():
         raise AssertionError(f"{_format.engine.name} needs {_format.bits} of {COMMAND_BITS} bits")
 
 
-@dataclass(frozen=True)
-class Command:
-    """One command: its engine and the values of all of its fields but the opcode."""
+WAITS = tuple(f"wait_{engine.name.lower()}" for engine in Engine)
+"""The fields by which a command waits, in the order of the engines."""
+
+
+def _address_fields(format_: CommandFormat) -> tuple[str, ...]:
+    return tuple(field.name for field in format_.fields if field.name.endswith("address"))
+
+
+ADDRESSES: dict[Engine, tuple[str, ...]] = {
+    engine: _address_fields(format_) for engine, format_ in FORMATS.items()
+}
+"""Of each engine's commands, the fields that say where they work."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Pattern:
+    """What a command does, wherever and whenever: its fields but addresses and waits.
+
+    The commands of a layer's tiles share few patterns. What follows from one is worked out once and
+    found by its identity; patterns of equal fields need not be the same.
+    """
 
     engine: Engine
-    values: dict[str, int]
+    fields: dict[str, int]
+
+
+# Not frozen, as programs have millions: freezing makes each take four times as long.
+@dataclass(eq=False, slots=True)
+class Command:
+    """One command: its pattern, its addresses in the order of ``ADDRESSES``, and what it waits for,
+    in that of ``WAITS``."""
+
+    pattern: Pattern
+    addresses: tuple[int, ...]
+    waits: tuple[int, ...]
+
+    @classmethod
+    def of(cls, engine: Engine, values: Mapping[str, int]) -> "Command":
+        """The command whose fields but the opcode are ``values``.
+
+        Raises ``CompileError`` if these are not all of them, or others.
+        """
+        fields = dict(values)
+        odd = sorted(set(fields) ^ set(FORMATS[engine].offsets) - {"opcode"})
+        if odd:
+            raise CompileError(f"{engine.name} command: missing or unknown fields {odd}")
+        addresses = tuple(fields.pop(name) for name in ADDRESSES[engine])
+        waits = tuple(fields.pop(name) for name in WAITS)
+        return cls(Pattern(engine, fields), addresses, waits)
+
+    @property
+    def engine(self) -> Engine:
+        """Where it goes."""
+        return self.pattern.engine
+
+    @property
+    def values(self) -> dict[str, int]:
+        """All of its fields but the opcode."""
+        addresses = zip(ADDRESSES[self.engine], self.addresses, strict=True)
+        waits = zip(WAITS, self.waits, strict=True)
+        return {**dict(waits), **self.pattern.fields, **dict(addresses)}
 
     def __getitem__(self, field: str) -> int:
-        return self.values[field]
+        fields = self.pattern.fields
+        return fields[field] if field in fields else self.values[field]
 
 
 def pack(command: Command, config: AcceleratorConfig) -> bytes:
     """The 64 bytes of ``command``. Raises ``CompileError`` for a value outside its field."""
     format_ = FORMATS[command.engine]
     word, values = 0, {"opcode": int(command.engine), **command.values}
-    if set(values) != set(format_.offsets):
-        odd = sorted(set(values) ^ set(format_.offsets))
-        raise CompileError(f"{command.engine.name} command: missing or unknown fields {odd}")
     for field in format_.fields:
         value, bits = values[field.name], field.used_bits(config)
         low, high = (
@@ -365,4 +453,4 @@ def unpack(data: bytes) -> Command:
         raw = word >> format_.offsets[field.name] & (1 << field.bits) - 1
         negative = field.signed and raw >> field.bits - 1
         values[field.name] = raw - (1 << field.bits) if negative else raw
-    return Command(Engine(opcode), values)
+    return Command.of(Engine(opcode), values)

@@ -67,7 +67,7 @@ class AcceleratorConfig(BaseModel):
     computed nowhere else.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
     """Lower-case identifier."""
@@ -101,6 +101,9 @@ class AcceleratorConfig(BaseModel):
     """How an accumulator becomes an output element: an exact float32 product."""
     requantiser_lanes: Annotated[int, Field(ge=1, le=64)]
     """Output channels requantised per cycle; divides ``cols``."""
+    depthwise_kernel: Annotated[int, Field(ge=0, le=7)] = 0
+    """Multipliers that the post-processor has for each column, for depthwise convolutions with
+    kernels of up to so many rows and columns; 0: none, the array's diagonal computes them."""
 
     bus_bits: Annotated[int, Field(ge=32, le=512)]
     """Width of the AXI4 memory bus."""
@@ -150,6 +153,7 @@ class AcceleratorConfig(BaseModel):
             f"must divide cols = {self.cols}",
             self,
         )
+        _require(self.depthwise_kernel != 1, "depthwise_kernel", "must be 0 or 2 to 7", self)
         _require(
             self.bus_bytes % self.memory_bytes_per_cycle == 0,
             "memory_bytes_per_cycle",
@@ -317,6 +321,17 @@ class AcceleratorConfig(BaseModel):
         """Words that hold the constants of a second operand."""
         return ceil_div(self.operand_block_bytes, self.bus_bytes)
 
+    @property
+    def tap_words(self) -> int:
+        """Words that hold one row of a depthwise kernel: ``depthwise_kernel`` weights for each
+        column."""
+        return ceil_div(self.depthwise_kernel * self.cols * self.weight_bytes, self.bus_bytes)
+
+    def product_words(self, rows: int) -> int:
+        """Words that hold what products with ``rows`` kernel rows need: what padding reads as, then
+        the rows."""
+        return 1 + rows * self.tap_words
+
     # Post-processor.
 
     @property
@@ -335,6 +350,16 @@ class AcceleratorConfig(BaseModel):
         return TABLE_ENTRIES * self.table_entry_bytes
 
     @property
+    def tap_rows(self) -> int:
+        """Rows of a depthwise kernel that the post-processor has room for."""
+        return ceil_power_of_two(self.depthwise_kernel) if self.depthwise_kernel else 0
+
+    @property
+    def product_bits(self) -> int:
+        """Signed width of the product of an activation and a weight."""
+        return self.activation_bits + self.weight_bits
+
+    @property
     def table_address_bits(self) -> int:
         """Width of a byte address into all tables, {table, byte}."""
         return (TABLES * self.table_bytes).bit_length() - 1
@@ -344,7 +369,7 @@ class AcceleratorConfig(BaseModel):
     @property
     def psum_bits(self) -> int:
         """Signed width of a column's sum of ``rows`` products of two signed operands."""
-        return self.activation_bits + self.weight_bits + (self.rows - 1).bit_length()
+        return self.product_bits + (self.rows - 1).bit_length()
 
     # Identity.
 

@@ -1,23 +1,27 @@
 """Post commands: what happens to results between window and activation buffer."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
-from arch.commands import Engine, PostMode, PostOperand, PostSource
+from arch.commands import Engine, Pattern, PostOperand, PostSource
 from arch.config import AcceleratorConfig
 from arch.mapping import Mapping
+from compiler.constants import block_words
 from compiler.emit_common import Emission, Placement, window_fields
 from compiler.fusion import FusedLayer
-from compiler.geometry import Span2D
+from compiler.geometry import Span2D, first_tap
 from compiler.homes import OnChip, Tiles
+from compiler.parameter_blocks import ParameterBlocks
+from compiler.post_walk import PostWalk
 from compiler.waits import Region, Step
-from sim.network import Add, AveragePool
+from sim.network import Add
 
 _ONE_PIXEL = Span2D(y=0, x=0, height=1, width=1)
+_NO_STEPS = {"operand_py": 0, "operand_px": 0}
+_NO_OPERAND = {"operand": PostOperand.NONE, "operand_unsigned": 0} | _NO_STEPS
 
 
-@dataclass(frozen=True, kw_only=True)
-class PostSourceTile:
+class PostSourceTile(NamedTuple):
     """What a post command reads: a tile of sums in the accumulators, or a tile of a map, and the
     window's taps that it reads there."""
 
@@ -28,7 +32,10 @@ class PostSourceTile:
 
 
 class PostEmitter:
-    """Makes the post commands of one layer, and the loads of what they need."""
+    """Makes the post commands of one layer, and the loads of what they need.
+
+    ``shared`` is that of ``ParameterBlocks``.
+    """
 
     def __init__(
         self,
@@ -37,18 +44,30 @@ class PostEmitter:
         place: Placement,
         emission: Emission,
         config: AcceleratorConfig,
+        shared: int | None = None,
     ) -> None:
         self._layer = layer
         self._place = place
         self._config = config
         self._emission = emission
-        self._window = layer.shape.window.window
+        self._walk = PostWalk.of(layer)
         self._entries = config.accumulator_entries
-        self._requantised = layer.requantised
-        self._parameters = emission.parameter_ring()
+        self._other_is_pixel = layer.other_is_pixel
+        self._patterns: dict[tuple[object, ...], Pattern] = {}
+        self._parameters = ParameterBlocks(
+            emission,
+            config,
+            memory=place.parameters,
+            words=block_words(layer, config),
+            shared=shared,
+        )
         self._others: Tiles | None = None
         if layer.other is not None and place.other is not None:
             self._others = Tiles(layer.other.shape, place.other, mapping.operands, config)
+        self._tables: tuple[Region, ...] = ()
+        if layer.table is not None:
+            table = place.table_number * config.table_bytes
+            self._tables = (Region("table", table, table + config.table_bytes),)
 
     def start(self) -> Iterator[Step]:
         """What the layer needs once."""
@@ -60,7 +79,7 @@ class PostEmitter:
         there; None without one."""
         if self._others is None or self._place.other is None:
             return None, []
-        part = _ONE_PIXEL if self._layer.other_is_pixel else out
+        part = _ONE_PIXEL if self._other_is_pixel else out
         tile, missing = self._others.take(part, channel, channels)
         loads = self._emission.load_map(self._place.other.memory, tile) if missing else ()
         return tile, list(loads)
@@ -80,66 +99,86 @@ class PostEmitter:
         If the source's taps are not the window's first, it is one output, and goes on from where
         the command before left it.
         """
-        parameters, missing = self._parameters.take(block)
-        if missing:
-            yield self._emission.load_parameters(block, parameters)
-        layer = self._layer
+        parameters, loads = self._parameters.take(block)
+        yield from loads
         channel, channels = span
         drains = source.source is PostSource.ACCUMULATOR
         size = self._entries if drains else self._config.activation_buffer_bytes
-        zero_point, (low, high) = self._requantised
-        target = out.at(part.y, part.x, channel)
-        reads = [source.reads, self._emission.parameter_region(parameters)]
-        values = {
-            **window_fields(
-                self._window, source.taps, part, source.tile, 0 if drains else channel, size
-            ),
+        tile, place = source.tile, source.tile.place
+        windows = self._walk.over(part)
+        y, x = first_tap(self._walk.window, windows, source.taps)
+        first = y - tile.area.y, x - tile.area.x
+        offset = first[0] * place.row_pitch
+        if not drains:
+            offset += (channel - tile.channel) * place.element
+        addresses = (
+            (place.address + offset) % size,
+            parameters.start,
+            out.address(part.y, part.x, channel),
+            0 if operand is None else self._operand_address(operand, part, channel),
+        )
+        pattern = self._pattern(source, windows, first, channels, operand, out)
+        reads = source.reads, parameters, *self._tables
+        if operand is not None:
+            where = _ONE_PIXEL if self._other_is_pixel else part
+            reads = *reads, operand.region(where, operand.channel, operand.channels)
+        # All channels that are there: fewer regions differ, and the last one ends them all.
+        writes = (out.region(part, out.channel, out.channels),)
+        yield self._emission.step(pattern, addresses, reads, writes)
+
+    def _operand_address(self, operand: OnChip, part: Span2D, channel: int) -> int:
+        where = _ONE_PIXEL if self._other_is_pixel else part
+        return operand.address(where.y, where.x, channel)
+
+    def _pattern(
+        self,
+        source: PostSourceTile,
+        windows: Span2D,
+        first: tuple[int, int],
+        channels: int,
+        operand: OnChip | None,
+        out: OnChip,
+    ) -> Pattern:
+        """The pattern of a post command whose first tap is at ``first`` (y, x) of the source."""
+        tile, place, target = source.tile, source.tile.place, out.place
+        key = (
+            *(*first, source.taps, windows.height, windows.width, channels),
+            *(tile.area.height, tile.row_bytes, place.row_pitch, place.pixel_pitch),
+            *(target.row_pitch, target.pixel_pitch),
+            *(() if operand is None else (operand.place.row_pitch, operand.place.pixel_pitch)),
+        )
+        pattern = self._patterns.get(key)
+        if pattern is not None:
+            return pattern
+        layer = self._layer
+        drains = source.source is PostSource.ACCUMULATOR
+        zero_point, (low, high) = layer.requantised
+        fields = {
+            **window_fields(self._walk.window, source.taps, windows, tile, first),
             "source": source.source,
-            "mode": PostMode.SUM if isinstance(layer.pool, AveragePool) else PostMode.MAX,
+            "mode": self._walk.mode,
+            **self._walk.products,
             "continues": int(source.taps.y > 0 or source.taps.x > 0),
             "unsigned": int(not drains and not layer.input.signed),
-            "parameter_address": parameters,
             "channels": channels - 1,
             "zero_point": zero_point,
             "low": low,
             "high": high,
-            "out_address": target.address,
             "out_py": target.row_pitch,
             "out_px": target.pixel_pitch,
-            **self._operand_fields(operand, part, channel),
+            **self._operand_fields(operand),
             "table": 0 if layer.table is None else self._place.table_number + 1,
         }
-        if operand is not None:
-            where = _ONE_PIXEL if layer.other_is_pixel else part
-            reads.append(operand.region(where, operand.channel, operand.channels))
-        if layer.table is not None:
-            first = self._place.table_number * self._config.table_bytes
-            reads.append(Region("table", first, first + self._config.table_bytes))
-        yield self._emission.step(
-            Engine.POST,
-            values,
-            reads=tuple(reads),
-            # All channels that are there: fewer regions differ, and the last one ends them all.
-            writes=(out.region(part, out.channel, out.channels),),
-        )
+        pattern = self._patterns[key] = Pattern(Engine.POST, fields)
+        return pattern
 
-    def _operand_fields(self, tile: OnChip | None, part: Span2D, channel: int) -> dict[str, int]:
-        layer = self._layer
-        join, other = layer.join, layer.other
+    def _operand_fields(self, tile: OnChip | None) -> dict[str, int]:
+        join, other = self._layer.join, self._layer.other
         if tile is None or join is None or other is None:
-            return {
-                "operand": PostOperand.NONE,
-                "operand_unsigned": 0,
-                "operand_address": 0,
-                "operand_py": 0,
-                "operand_px": 0,
-            }
-        pixel = layer.other_is_pixel
-        place = tile.at(0, 0, channel) if pixel else tile.at(part.y, part.x, channel)
+            return _NO_OPERAND
+        steps = {"operand_py": tile.place.row_pitch, "operand_px": tile.place.pixel_pitch}
         return {
             "operand": PostOperand.ADD if isinstance(join, Add) else PostOperand.MULTIPLY,
             "operand_unsigned": int(not other.signed),
-            "operand_address": place.address,
-            "operand_py": 0 if pixel else place.row_pitch,
-            "operand_px": 0 if pixel else place.pixel_pitch,
+            **(_NO_STEPS if self._other_is_pixel else steps),
         }

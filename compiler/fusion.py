@@ -28,19 +28,25 @@ class LayerShape:
     """All of a layer that its mapping depends on.
 
     ``window`` slides over what the convolution gives, or, without one, over the layer's input.
+    ``depthwise`` is a depthwise convolution for the post-processor: it makes the convolution's
+    input, or it is what ``window`` is of.
     """
 
     conv: ConvShape | None
     window: PoolShape
     operand: Operand
+    depthwise: ConvShape | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FusedLayer:
-    """One or more layers that run as one, in order: maybe a convolution, maybe a pooling, maybe a
-    sum or product with a second operand, maybe a table; at least one of them."""
+    """One or more layers that run as one, in order: maybe a convolution, and maybe a depthwise one
+    in front of it, maybe a pooling, maybe a sum or product with a second operand, maybe a table; at
+    least one of them."""
 
     layers: tuple[MapLayer, ...]
+    in_post: bool = False
+    """The convolution is a depthwise one, and the post-processor computes it, not the array."""
 
     @property
     def name(self) -> str:
@@ -64,8 +70,18 @@ class FusedLayer:
 
     @property
     def conv(self) -> Conv | None:
-        """The convolution, if there is one."""
-        return next((layer for layer in self.layers if isinstance(layer, Conv)), None)
+        """The convolution that the array computes, if there is one."""
+        return self._convs[-1] if self._convs and not self.in_post else None
+
+    @property
+    def depthwise(self) -> Conv | None:
+        """The depthwise convolution that the post-processor computes, if there is one."""
+        return self._convs[0] if len(self._convs) > 1 or self.in_post else None
+
+    @property
+    def front(self) -> Conv | None:
+        """The depthwise convolution in front of ``conv``, if there are both."""
+        return None if self.conv is None else self.depthwise
 
     @property
     def pool(self) -> MaxPool | AveragePool | None:
@@ -85,8 +101,8 @@ class FusedLayer:
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates of the convolution."""
-        return 0 if self.conv is None else self.conv.shape.macs
+        """Multiply-accumulates of the convolutions."""
+        return sum(conv.shape.macs for conv in self._convs)
 
     @property
     def other(self) -> TensorSpec | None:
@@ -128,18 +144,25 @@ class FusedLayer:
     @property
     def shape(self) -> LayerShape:
         """What the layer's mapping depends on."""
-        conv, pool = self.conv, self.pool
-        source = self.input.shape if conv is None else conv.output.shape
+        conv, pool, depthwise = self.conv, self.pool, self.depthwise
         operand = Operand.NONE
         if self.join is not None:
             operand = Operand.PIXEL if self.other_is_pixel else Operand.MAP
+        if conv is None and depthwise is not None:
+            window = depthwise.shape.window
+        else:
+            window = Window(kernel=(1, 1)) if pool is None else pool.shape.window
+        source = self.input.shape if conv is None else conv.output.shape
         return LayerShape(
             conv=None if conv is None else conv.shape,
-            window=PoolShape(ifmap=source, window=Window(kernel=(1, 1)))
-            if pool is None
-            else pool.shape,
+            window=PoolShape(ifmap=source, window=window),
             operand=operand,
+            depthwise=None if depthwise is None else depthwise.shape,
         )
+
+    @property
+    def _convs(self) -> list[Conv]:
+        return [layer for layer in self.layers if isinstance(layer, Conv)]
 
     def _swaps(self, join: Add | Multiply) -> bool:
         """Whether this layer's own operand is the second one of ``join``."""
@@ -147,7 +170,7 @@ class FusedLayer:
         return place > 0 and self.layers[place - 1].output.name != join.input.name
 
     def _requantised(self) -> tuple[int, tuple[int, int]]:
-        conv, pool = self.conv, self.pool
+        conv, pool = self.conv or self.depthwise, self.pool
         if conv is None and pool is None:
             return self.input.zero_point, self.input.limits
         if pool is None or conv is None:

@@ -4,9 +4,14 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from arch.commands import POST_LOOPS, Engine, PostOperand, PostSource
+from arch.commands import POST_LOOPS, Engine, PostMode, PostOperand, PostSource
 from arch.config import AcceleratorConfig
-from arch.post_timing import operand_to_write, position_to_write, post_groups
+from arch.post_timing import (
+    operand_to_write,
+    position_to_write,
+    post_groups,
+    product_latency,
+)
 from arch.timing import BUFFER_READ_LATENCY
 from hw.address import AffineGenerator
 from hw.delay import delayed
@@ -20,8 +25,12 @@ from hw.interfaces import (
 from hw.pool import Pool
 from hw.post_groups import GroupWalker
 from hw.post_parameters import OperandBlock, ParameterBlock
+from hw.products import KernelProducts
 from hw.result_lanes import ResultLanes
 from hw.table import table_port
+
+_ARRIVAL = 1 + BUFFER_READ_LATENCY
+"""From the issue of a position to its data."""
 
 _POOL_LATENCY = 2
 
@@ -49,9 +58,11 @@ class PostEngine(wiring.Component):
 
     One command at a time, and never stalls: every event has its cycle, as arch/post_timing.py
     states. A command taken in cycle p reads its constants from p + 1 on, then issues a position a
-    cycle, output after output, each output taking the larger of its window and its
-    groups of columns. Positions that are padding take their cycle, but are not requested. What the
+    cycle, window after window, each taking the larger of its positions and the groups of columns of
+    its output. Positions that are padding take their cycle, but are not requested. What the
     last output was made of stays in the pool unit, for a next command that continues its window.
+    With ``depthwise_kernel`` positions may be multiplied by weights on their way there, and each
+    window of a row then goes on from the one before.
 
     Members:
         commands: Post commands whose waits are over.
@@ -95,30 +106,52 @@ class PostEngine(wiring.Component):
             loops=POST_LOOPS,
             address_bits=max(config.activation_address_bits, config.accumulator_address_bits),
         )
-        m.submodules.pool = pool = Pool(columns=config.cols, bits=config.accumulator_bits)
+        m.submodules.pool = pool = Pool(
+            columns=config.cols,
+            bits=config.accumulator_bits,
+            depth=max(config.depthwise_kernel, 1),
+        )
         m.submodules.lanes = lanes = ResultLanes(config=config)
         command = Signal(command_layout(Engine.POST))
-        issue, output_end = Signal(), Signal()
-        # The word that is requested in this cycle belongs to the second operand.
-        for_operand = Signal()
+        issue, window_end = Signal(), Signal()
+        # What the word that is requested in this cycle belongs to; without either, the columns.
+        for_operand, for_products = Signal(), Signal()
 
         self._sequence(
-            m, positions, command, issue=issue, output_end=output_end, for_operand=for_operand
+            m,
+            positions,
+            command,
+            issue=issue,
+            window_end=window_end,
+            for_operand=for_operand,
+            for_products=for_products,
         )
         self._request(m, positions, command, issue=issue)
-        # The next position begins a window.
-        first = Signal()
+        row_end = window_end & positions.last[1]
+        output_end = self._choose_outputs(m, command, window_end=window_end, row_end=row_end)
+        # The next position begins a window; the next window begins a row.
+        first, row_begins = Signal(), Signal()
         with m.If(self.idle):
-            m.d.sync += first.eq(~self.commands.payload.continues)
+            m.d.sync += [first.eq(~self.commands.payload.continues), row_begins.eq(1)]
         with m.Elif(issue):
-            m.d.sync += first.eq(output_end)
-        begins = delayed(m, issue & first, stages=1 + BUFFER_READ_LATENCY)
-        self._pool(m, pool, command, first=begins)
-        take = delayed(m, output_end, stages=1 + BUFFER_READ_LATENCY + _POOL_LATENCY)
-        self._feed(m, pool, lanes, take=take, for_operand=for_operand)
+            m.d.sync += first.eq(window_end)
+            with m.If(window_end):
+                m.d.sync += row_begins.eq(row_end)
+        pooling = _ARRIVAL + product_latency(config)
+        m.d.comb += pool.first.eq(delayed(m, issue & first, stages=pooling))
+        self._pool(m, pool, command)
+        if config.depthwise_kernel:
+            goes_on = ~row_begins & (command.mode == PostMode.PRODUCTS)
+            m.d.comb += pool.chained.eq(delayed(m, goes_on, stages=pooling))
+            self._multiply(
+                m, pool, command, issue=issue, window_end=window_end, for_products=for_products
+            )
+        take = delayed(m, output_end, stages=pooling + _POOL_LATENCY)
+        columns_word = self.parameter.valid & ~for_operand & ~for_products
+        self._feed(m, pool, lanes, take=take, columns_word=columns_word, operand_word=for_operand)
         m.d.comb += lanes.command.eq(command)
         wiring.connect(m, wiring.flipped(self.tables), lanes.tables)
-        self._walk_groups(m, command, lanes, output_end=output_end, row_end=positions.last[1])
+        self._walk_groups(m, command, lanes, output_end=output_end, row_end=row_end)
         return m
 
     def _sequence(
@@ -128,20 +161,27 @@ class PostEngine(wiring.Component):
         command: data.View,
         *,
         issue: Signal,
-        output_end: Signal,
+        window_end: Signal,
         for_operand: Signal,
+        for_products: Signal,
     ) -> None:
-        """The life of a command; drives ``issue`` (a position goes out), ``output_end`` (the last
-        one of its window) and ``for_operand``."""
+        """The life of a command; drives ``issue`` (a position goes out), ``window_end`` (the last
+        one of its window), ``for_operand`` and ``for_products``."""
         config = self._config
         groups = post_groups(config)
         word = Signal(config.parameter_address_bits)
-        words_left = Signal(range(max(config.parameter_block_words, config.operand_block_words)))
-        # Cycle of the present output, up to the last that an output takes at least: left there
+        most_words = (
+            config.parameter_block_words,
+            config.operand_block_words,
+            config.product_words(config.tap_rows),
+        )
+        words_left = Signal(range(max(most_words)))
+        product_words = config.product_words(command.kernel_rows + 1)
+        # Cycle of the present window, up to the last that an output takes at least: left there
         # if windows take longer.
         slot = Signal(range(groups))
         slots_over = slot == groups - 1
-        # The window is over, its output's slots are not.
+        # The window is over, its slots are not.
         waiting = Signal()
         after_last = position_to_write(config) + groups
         tail = Signal(range(after_last + 1))
@@ -165,23 +205,34 @@ class PostEngine(wiring.Component):
                 m.d.comb += self.parameter.valid.eq(1)
                 m.d.sync += [word.eq(word + 1), words_left.eq(words_left - 1)]
                 with m.If(words_left == 0):
-                    m.d.sync += words_left.eq(config.operand_block_words - 1)
                     m.next = "POSITIONS"
                     with m.If(command.operand != PostOperand.NONE):
+                        m.d.sync += words_left.eq(config.operand_block_words - 1)
                         m.next = "OPERAND"
+                    with m.Elif(command.mode == PostMode.PRODUCTS):
+                        m.d.sync += words_left.eq(product_words - 1)
+                        m.next = "PRODUCTS"
             with m.State("OPERAND"):
                 m.d.comb += [self.parameter.valid.eq(1), for_operand.eq(1)]
+                m.d.sync += [word.eq(word + 1), words_left.eq(words_left - 1)]
+                with m.If(words_left == 0):
+                    m.next = "POSITIONS"
+                    with m.If(command.mode == PostMode.PRODUCTS):
+                        m.d.sync += words_left.eq(product_words - 1)
+                        m.next = "PRODUCTS"
+            with m.State("PRODUCTS"):
+                m.d.comb += [self.parameter.valid.eq(1), for_products.eq(1)]
                 m.d.sync += [word.eq(word + 1), words_left.eq(words_left - 1)]
                 with m.If(words_left == 0):
                     m.next = "POSITIONS"
             with m.State("POSITIONS"):
                 m.d.comb += [
                     issue.eq(~waiting),
-                    output_end.eq(issue & positions.last[-2:].all()),
+                    window_end.eq(issue & positions.last[-2:].all()),
                     positions.step.eq(issue),
                 ]
                 with m.If(~slots_over):
-                    m.d.sync += [slot.eq(slot + 1), waiting.eq(waiting | output_end)]
+                    m.d.sync += [slot.eq(slot + 1), waiting.eq(waiting | window_end)]
                 with m.Elif(waiting):
                     m.d.sync += [slot.eq(0), waiting.eq(0)]
                 with m.If(issue & positions.last.all()):
@@ -196,6 +247,22 @@ class PostEngine(wiring.Component):
             self.parameter.address.eq(Cat(Const(0, config.bus_bytes.bit_length() - 1), word)),
             self.parameter.mask.eq(~0),
         ]
+
+    def _choose_outputs(
+        self, m: Module, command: data.View, *, window_end: Value, row_end: Value
+    ) -> Value:
+        """Whether the window that ends gives an output."""
+        if not self._config.depthwise_kernel:
+            return window_end
+        # Windows until the next output.
+        left = Signal.like(command.lead)
+        with m.If(self.idle):
+            m.d.sync += left.eq(self.commands.payload.lead)
+        with m.Elif(row_end):
+            m.d.sync += left.eq(command.lead)
+        with m.Elif(window_end):
+            m.d.sync += left.eq(Mux(left == 0, command.skip, left - 1))
+        return window_end & (left == 0)
 
     def _request(
         self, m: Module, positions: AffineGenerator, command: data.View, *, issue: Value
@@ -214,23 +281,61 @@ class PostEngine(wiring.Component):
         ]
         m.d.comb += [self.drain.address.eq(address), self.activation.address.eq(address)]
 
-    def _pool(self, m: Module, pool: Pool, command: data.View, *, first: Value) -> None:
-        """Source data into the pool unit."""
-        bits = self._config.activation_bits
+    def _pool(self, m: Module, pool: Pool, command: data.View) -> None:
+        """Source data into the pool unit, behind the stage of the products if there is one."""
+        bits, stages = self._config.activation_bits, product_latency(self._config)
         flip = command.unsigned << bits - 1
-        for column, value in enumerate(pool.values):
+        for column, value in enumerate(pool.values[0]):
             element = (self.activation.data.word_select(column, bits) ^ flip).as_signed()
             drained = command.source == PostSource.ACCUMULATOR
-            m.d.comb += value.eq(Mux(drained, self.drain.data[column], element))
+            source = Mux(drained, self.drain.data[column], element)
+            m.d.comb += value.eq(delayed(m, source, stages=stages))
         requested = self.drain.valid | self.activation.valid
         m.d.comb += [
-            pool.mode.eq(command.mode),
-            pool.counts.eq(delayed(m, requested, stages=BUFFER_READ_LATENCY)),
-            pool.first.eq(first),
+            pool.summing.eq(command.mode != PostMode.MAX),
+            pool.counts.eq(delayed(m, requested, stages=BUFFER_READ_LATENCY + stages)),
         ]
 
+    def _multiply(
+        self,
+        m: Module,
+        pool: Pool,
+        command: data.View,
+        *,
+        issue: Value,
+        window_end: Value,
+        for_products: Value,
+    ) -> None:
+        """Products into the pool unit, where the command asks for them: padding counts as well."""
+        m.submodules.products = products = KernelProducts(config=self._config)
+        requested = delayed(m, self.activation.valid, stages=BUFFER_READ_LATENCY)
+        m.d.comb += [
+            products.clear.eq(self.idle),
+            products.load.eq(delayed(m, for_products, stages=BUFFER_READ_LATENCY)),
+            products.word.eq(self.parameter.data),
+            products.valid.eq(delayed(m, issue, stages=_ARRIVAL)),
+            products.last.eq(delayed(m, window_end, stages=_ARRIVAL)),
+            products.counts.eq(requested),
+            products.values.eq(self.activation.data),
+            products.unsigned.eq(command.unsigned),
+        ]
+        for values, row in zip(pool.values[1:], products.products[1:], strict=True):
+            for value, product in zip(values, row, strict=True):
+                m.d.comb += value.eq(product)
+        with m.If(command.mode == PostMode.PRODUCTS):
+            m.d.comb += pool.counts.eq(delayed(m, products.valid, stages=1))
+            for value, product in zip(pool.values[0], products.products[0], strict=True):
+                m.d.comb += value.eq(product)
+
     def _feed(
-        self, m: Module, pool: Pool, lanes: ResultLanes, *, take: Value, for_operand: Value
+        self,
+        m: Module,
+        pool: Pool,
+        lanes: ResultLanes,
+        *,
+        take: Value,
+        columns_word: Value,
+        operand_word: Value,
     ) -> None:
         """Pooled columns and their constants into the lanes, a group a cycle from the second cycle
         after ``take`` on."""
@@ -245,14 +350,12 @@ class PostEngine(wiring.Component):
             m.d.sync += groups_left.eq(groups)
         with m.Elif(groups_left != 0):
             m.d.sync += groups_left.eq(groups_left - 1)
-        arrived = delayed(m, self.parameter.valid, stages=BUFFER_READ_LATENCY)
-        arrived_for_operand = delayed(m, for_operand, stages=BUFFER_READ_LATENCY)
         m.d.comb += [
-            parameters.load.eq(arrived & ~arrived_for_operand),
+            parameters.load.eq(delayed(m, columns_word, stages=BUFFER_READ_LATENCY)),
             parameters.word.eq(self.parameter.data),
             parameters.rotate.eq(groups_left != 0),
             operand.clear.eq(self.idle),
-            operand.load.eq(arrived_for_operand),
+            operand.load.eq(delayed(m, operand_word, stages=BUFFER_READ_LATENCY)),
             operand.word.eq(self.parameter.data),
             lanes.constants.eq(operand.constants),
         ]

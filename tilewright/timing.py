@@ -1,17 +1,19 @@
 """The timing of a whole network on a machine, layer by layer."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
+from itertools import accumulate
 
 from arch.commands import COMMAND_BYTES, Engine
 from arch.config import AcceleratorConfig
 from compiler.program import Program
 from compiler.schedule import HostTraffic, Schedule
-from sim.command.accesses import Accesses
-from sim.command.engines import Span
-from sim.command.timeline import Timeline, TimelineSimulator, sum_accesses
+from sim.command.accesses import Accesses, sum_accesses
+from sim.command.timeline import Timeline, TimelineSimulator
+from tilewright.bounds import Bounds, layer_bounds
+from tilewright.shortfall import Work, account, layer_works
 from tilewright.storage import storage_bytes
 
 
@@ -32,6 +34,16 @@ class LayerTiming:
     """MACs / (PEs x cycles)."""
     read_bytes: int
     written_bytes: int
+    bounds: Bounds
+    """The least cycles that it could take, and the bytes that it must move."""
+    ratio: float | None
+    """Cycles / the higher bound; None if both are 0."""
+    array_parts: dict[str, int]
+    """What the array did in ``cycles``, see ``tilewright.shortfall``."""
+    memory_parts: dict[str, int]
+    """What the memory did in them."""
+    why: str
+    """The largest causes of more cycles than the higher bound, as parts of the cycles."""
     busy: dict[str, int]
     """By engine, the cycles in which it had a command of the layer, from taking it to its end."""
     bound: str
@@ -54,6 +66,10 @@ class NetworkTiming:
     macs: int
     cycles: int
     utilization: float
+    bound: int
+    """Sum of the layers' higher bounds."""
+    ratio: float | None
+    """Cycles / ``bound``."""
     memory_bytes: int
     counters: dict[str, int]
     layers: tuple[LayerTiming, ...]
@@ -76,6 +92,7 @@ def time_schedule(schedule: Schedule) -> NetworkTiming:
         counters.update(timeline.counters)
     macs, cycles = sum(layer.macs for layer in layers), counters["cycles"]
     beats = counters["memory_read_beats"] + counters["memory_write_beats"]
+    bound = sum(layer.bounds.cycles for layer in layers)
     return NetworkTiming(
         network=schedule.network.name,
         config=config.name,
@@ -84,6 +101,8 @@ def time_schedule(schedule: Schedule) -> NetworkTiming:
         macs=macs,
         cycles=cycles,
         utilization=_utilization(config, macs, cycles),
+        bound=bound,
+        ratio=_ratio(cycles, bound),
         memory_bytes=beats * config.bus_bytes,
         counters=dict(counters),
         layers=tuple(layers),
@@ -93,15 +112,16 @@ def time_schedule(schedule: Schedule) -> NetworkTiming:
 
 def _layers(program: Program, timeline: Timeline) -> list[LayerTiming]:
     shares = [_Share() for _ in program.layers]
-    for step, counts, span in zip(program.steps, timeline.accesses, timeline.spans, strict=True):
-        shares[step.layer].add(counts, span)
-    found, before = [], 0
-    for index, share in enumerate(shares):
-        # A later layer may end before an earlier one; it then took no time of its own.
-        end = max(before, share.end)
-        found.append(_layer(program, index, share, end - before))
-        before = end
-    return found
+    times = zip(timeline.accesses, timeline.starts, timeline.dones, strict=True)
+    for step, (counts, start, done) in zip(program.steps, times, strict=True):
+        shares[step.layer].add(step.pattern.engine, counts, start, done + 1)
+    # A later layer may end before an earlier one; it then takes no time of its own.
+    ends = list(accumulate((share.end for share in shares), max))
+    works = layer_works(program, timeline, ends)
+    return [
+        _layer(program, index, share, range(before + 1, end + 1), works[index])
+        for index, (share, before, end) in enumerate(zip(shares, [0, *ends], ends, strict=False))
+    ]
 
 
 class _Share:
@@ -109,29 +129,35 @@ class _Share:
 
     def __init__(self) -> None:
         self.accesses: list[Accesses] = []
-        self.busy: Counter[Engine] = Counter()
-        self._ends: Counter[Engine] = Counter()
+        self.busy = [0] * (max(Engine) + 1)
+        """Cycles by engine."""
+        self._stops = [0] * (max(Engine) + 1)
 
-    def add(self, counts: Accesses, span: Span) -> None:
-        """One more command, the latest of its engine."""
+    def add(self, engine: Engine, counts: Accesses, start: int, stop: int) -> None:
+        """One more command, the latest of its engine, in the cycles ``start`` to ``stop`` - 1."""
         self.accesses.append(counts)
         # Engines are pipelines: a command may be taken before the one before it is done.
-        before, after = self._ends[span.engine], span.done + 1
-        if after > before:
-            self.busy[span.engine] += after - max(before, span.start)
-            self._ends[span.engine] = after
+        before = self._stops[engine]
+        if stop > before:
+            self.busy[engine] += stop - (start if start > before else before)
+            self._stops[engine] = stop
 
     @property
     def end(self) -> int:
         """Cycle in which the last command is done."""
-        return max(self._ends.values(), default=1) - 1
+        return max(*self._stops, 1) - 1
 
 
-def _layer(program: Program, index: int, share: _Share, cycles: int) -> LayerTiming:
+def _layer(
+    program: Program, index: int, share: _Share, time: range, works: dict[Engine, Work]
+) -> LayerTiming:
+    """The layer that takes the cycles ``time``."""
     config, layer = program.config, program.layers[index].layer
     counts = sum_accesses(share.accesses)
     counts["memory_read_beats"] += len(share.accesses) * COMMAND_BYTES // config.bus_bytes
-    macs = layer.macs
+    macs, cycles = layer.macs, len(time)
+    bounds = layer_bounds(program, index)
+    spent = account(layer, config, time=time, bounds=bounds, counts=counts, works=works)
     fmap = layer.output.shape
     return LayerTiming(
         name=layer.name,
@@ -142,6 +168,11 @@ def _layer(program: Program, index: int, share: _Share, cycles: int) -> LayerTim
         utilization=_utilization(config, macs, cycles),
         read_bytes=counts["memory_read_beats"] * config.bus_bytes,
         written_bytes=counts["memory_write_beats"] * config.bus_bytes,
+        bounds=bounds,
+        ratio=_ratio(cycles, bounds.cycles),
+        array_parts=spent.array,
+        memory_parts=spent.memory,
+        why=spent.why,
         busy={engine.name.lower(): share.busy[engine] for engine in Engine},
         bound=_bound(share.busy),
         accesses=dict(sorted(counts.items())),
@@ -149,13 +180,17 @@ def _layer(program: Program, index: int, share: _Share, cycles: int) -> LayerTim
     )
 
 
-def _bound(busy: Mapping[Engine, int]) -> str:
+def _bound(busy: Sequence[int]) -> str:
     causes = {
         "compute": busy[Engine.EXECUTE],
         "memory": max(busy[Engine.LOAD], busy[Engine.STORE]),
         "drain": busy[Engine.POST],
     }
     return max(causes, key=lambda cause: causes[cause])
+
+
+def _ratio(cycles: int, bound: int) -> float | None:
+    return cycles / bound if bound else None
 
 
 def _utilization(config: AcceleratorConfig, macs: int, cycles: int) -> float:

@@ -80,8 +80,11 @@ class _Chain:
             self._pooled,
             self._residual,
             self._residual,
+            self._separable,
+            self._separable,
             self._gated,
             self._activated,
+            self._gated_by_itself,
             self._joined,
             self._averaged,
         )
@@ -133,6 +136,19 @@ class _Chain:
         if rng.random() < 0.3:
             self._last = self._table(self._last)
 
+    def _separable(self) -> None:
+        """A depthwise and a 1x1 convolution, half of the time added to what they started from."""
+        start = self._last
+        window = self._window(start)
+        if self._rng.random() < 0.5:
+            window = Window(kernel=(3, 3), padding=(1, 1, 1, 1))
+        inner = self._conv(start, window, depthwise=True)
+        adds = inner.shape == start.shape and self._rng.random() < 0.5
+        channels = start.shape.channels if adds else None
+        self._last = self._conv(inner, Window(kernel=(1, 1)), channels)
+        if adds:
+            self._last = self._join(self._last, start)
+
     def _gated(self) -> None:
         """A map times one pixel that is made from it."""
         wide = self._last
@@ -144,6 +160,15 @@ class _Chain:
 
     def _activated(self) -> None:
         self._last = self._table(self._last)
+
+    def _gated_by_itself(self) -> None:
+        """x times a function of x, as SiLU and hard-swish are exported, maybe with one more."""
+        if self._rng.random() < 0.5:
+            self._last = self._conv(self._last, Window(kernel=(1, 1)))
+        pair = self._last, self._table(self._last)
+        self._last = self._join(*(pair if self._rng.random() < 0.5 else pair[::-1]))
+        if self._rng.random() < 0.5:
+            self._last = self._table(self._last)
 
     def _averaged(self) -> None:
         """An average, with a shortcut of its size half of the time, maybe flat."""
@@ -197,6 +222,8 @@ class _Chain:
         window: Window,
         channels: int | None = None,
         like: TensorSpec | None = None,
+        *,
+        depthwise: bool = False,
     ) -> TensorSpec:
         rng = self._rng
         ofmap = ConvShape(ifmap=source.shape, out_channels=1, window=window).ofmap
@@ -205,7 +232,7 @@ class _Chain:
         groups = 1
         if channels is None:
             channels = up_to(rng, most)
-            if rng.random() < 0.15:
+            if depthwise or rng.random() < 0.15:
                 groups = channels = source.shape.channels
         shape = ConvShape(ifmap=source.shape, out_channels=channels, window=window, groups=groups)
         name = self._name("conv")

@@ -145,7 +145,9 @@ def test_compile_reports_and_writes_the_image(tmp_path: Path) -> None:
     ]
     assert report["layers"][2]["kind"] == "Conv+MaxPool"
     assert [layer["output_in"] for layer in report["layers"]] == ["chip"] * 3 + ["memory"]
-    assert set(report["maps"]) == {"images", "logits"}
+    assert set(report["maps"]) == {"conv1.input", "logits"}
+    packed = report["packed_input"]
+    assert (packed["input"], packed["map"], packed["kernel_rows"]) == ("images", "conv1.input", 3)
     assert [each["root"] for each in report["on_chip"]] == ["relu1_out", "relu2_out", "pool_out"]
 
 
@@ -163,8 +165,9 @@ def test_a_pass_that_is_none(command: tuple[str, ...]) -> None:
     outcome = tilewright(*command, "--without", "fuse-add", "--without", "fuse")
     assert (outcome.status, outcome.out) == (2, "")
     assert outcome.err == (
-        "tilewright: a pass to leave out must be one of share-maps, skip-pixels, "
-        "fuse-pool, fuse-add, fuse-table, keep-on-chip, got 'fuse'\n"
+        "tilewright: a pass to leave out must be one of share-maps, join-functions, "
+        "skip-pixels, pack-rows, fuse-depthwise, fuse-pool, fuse-add, fuse-table, keep-on-chip, "
+        "got 'fuse'\n"
     )
 
 
