@@ -28,7 +28,7 @@ _COLOURS = {
 }
 """Of what bars are made of."""
 _MARKERS = "osD^vPX"
-_CLOSE = 0.25
+_CLOSE = 0.15
 """Points nearer than this part of their place, either way, are named together."""
 _MARGIN = 1.8
 """Factor between the outermost points or roofs and the edge."""
