@@ -20,6 +20,7 @@ from compiler.driver import CompiledModel
 from compiler.passes import PASSES, check_names
 from compiler.schedule import schedule_network
 from sim.analytical.dataflows import DATAFLOWS
+from sim.analytical.objective import Goal, Objective
 from tilewright.entry import run_app
 from tilewright.files import whole_file
 from tilewright.models import ModelSource, calibrated, parse_shape
@@ -248,6 +249,14 @@ def estimate(
         str | None,
         typer.Option("--energy", help=f"Another energy table ({', '.join(TABLES)}) or TOML file."),
     ] = None,
+    objective: Annotated[
+        Objective,
+        typer.Option(
+            "--objective",
+            help="What each mapping makes small; edp is energy times cycles. All but energy may "
+            "take minutes for large layers: see --seconds.",
+        ),
+    ] = Objective.ENERGY,
     seconds: Annotated[
         float | None,
         typer.Option("--seconds", min=0, help="Stop each search then, and say how good it is."),
@@ -265,7 +274,7 @@ def estimate(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Price a network on any architecture, each layer by its mapping of least energy, proven."""
+    """Price a network on any architecture, each layer by its best mapping, proven to be it."""
     from sim.analytical.loopnest import loop_nest
     from tilewright.estimate import estimates, problems, targets
     from tilewright.show import print_table
@@ -274,7 +283,9 @@ def estimate(
     on = targets(arch, dataflow.split(","), energy)
     layers = problems(network, batch, layer or ())
     steps = tracked(
-        estimates(layers, on, seconds), len(layers) * len(on), "searching for the best mappings"
+        estimates(layers, on, seconds, Goal(objective=objective)),
+        len(layers) * len(on),
+        "searching for the best mappings",
     )
     found = list(steps)
     title = f"{network} on {arch}, batch of {batch}"

@@ -17,8 +17,9 @@ from sim.analytical.counts import Accesses, Counts, count
 from sim.analytical.dataflows import dataflow
 from sim.analytical.loopnest import loop_nest
 from sim.analytical.mapping import Batch
+from sim.analytical.objective import Goal
 from sim.analytical.problem import Problem
-from sim.analytical.search import Found, search
+from sim.analytical.search import LEAST_ENERGY, Found, search
 from tilewright.networks.nodes import Role, Weighted
 from tilewright.networks.registry import build
 
@@ -191,6 +192,7 @@ def estimates(
     layers: Sequence[tuple[str, Role, Problem]],
     on: Sequence[Target],
     seconds: float | None = None,
+    goal: Goal = LEAST_ENERGY,
 ) -> Iterator[LayerEstimate]:
     """Each layer on each target, one by one; equal layers are searched once.
 
@@ -202,7 +204,7 @@ def estimates(
             unnamed = replace(problem, name="")
             if unnamed not in known:
                 known[unnamed] = search(
-                    target.architecture, problem, target.dataflow, seconds=seconds
+                    target.architecture, problem, target.dataflow, goal, seconds=seconds
                 )
             yield LayerEstimate(
                 layer=name, role=role, target=target, problem=problem, found=known[unnamed]

@@ -1,6 +1,7 @@
 """Pictures of estimates: bars by layer and dataflow, and a roofline."""
 
 from collections.abc import Callable, Iterator, Sequence
+from math import log
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -13,8 +14,22 @@ from tilewright.show_estimate import LEVELS, by_dataflow
 
 _HEIGHT = 4.6
 """Inches."""
-_COLOURS = ("0.6", "tab:green", "tab:purple", "tab:orange", "tab:blue")
+_COLOURS = {
+    "mac": "0.6",
+    "spad": "tab:green",
+    "hops": "tab:purple",
+    "buffer": "tab:orange",
+    "memory": "tab:blue",
+    "multiply-accumulate": "0.6",
+    "ifmap": "tab:green",
+    "weight": "tab:purple",
+    "psum": "tab:orange",
+    "of the array's peak": "tab:blue",
+}
+"""Of what bars are made of."""
 _MARKERS = "osD^vPX"
+_CLOSE = 0.15
+"""Points nearer than this part of their place, either way, are named together."""
 _MARGIN = 1.8
 """Factor between the outermost points or roofs and the edge."""
 
@@ -97,15 +112,28 @@ def _roofline(figure: Figure, axes: Axes, estimates: Sequence[LayerEstimate]) ->
             label=dataflow,
             zorder=3,
         )
-    first = next(iter(by_dataflow(estimates).values()))
-    for each in first:
-        place = each.problem.macs / each.memory_bytes, each.problem.macs / each.cycles
-        axes.annotate(each.layer, place, (5, -9), textcoords="offset points", fontsize=7)
+    _name_points(axes, next(iter(by_dataflow(estimates).values())))
     axes.set_xlabel("MACs per byte of memory traffic")
     axes.set_ylabel("MACs per cycle")
     axes.grid(color="0.92", linewidth=0.6)
     axes.set_axisbelow(True)
     _legend(figure, axes)
+
+
+def _name_points(axes: Axes, group: Sequence[LayerEstimate]) -> None:
+    """Names beside points; those of points that lie close together share a line."""
+    names: dict[tuple[float, float], list[str]] = {}
+    for each in group:
+        point = each.problem.macs / each.memory_bytes, each.problem.macs / each.cycles
+        near = (
+            other
+            for other in names
+            if all(abs(log(a / b)) < _CLOSE for a, b in zip(point, other, strict=True))
+        )
+        names.setdefault(next(near, point), []).append(each.layer)
+    for point, layers in names.items():
+        text = ", ".join(layers)
+        axes.annotate(text, point, (5, -9), textcoords="offset points", fontsize=7)
 
 
 _PICTURES: dict[str, Callable[[Figure, Axes, Sequence[LayerEstimate]], None]] = {
@@ -128,10 +156,10 @@ def _bars(
     for index, (dataflow, group) in enumerate(groups.items()):
         places = [layers.index(each.layer) + (index + 0.5) * width - 0.4 for each in group]
         base = [0.0] * len(group)
-        for colour, (name, value) in zip(_COLOURS, parts.items(), strict=False):
+        for name, value in parts.items():
             heights = [value(each) for each in group]
             label = name if index == 0 else None
-            axes.bar(places, heights, 0.9 * width, base, color=colour, label=label)
+            axes.bar(places, heights, 0.9 * width, base, color=_COLOURS[name], label=label)
             base = [low + height for low, height in zip(base, heights, strict=True)]
         ticks += [(place, dataflow) for place in places]
     ticks.sort()

@@ -75,6 +75,8 @@ class Pattern:
     outer: Level
     inner: Level
     through: bool
+    still: bool = False
+    """No loop within a buffer tile moves, so that PEs see the outer loops alone."""
 
 
 def patterns(architecture: Architecture, problem: Problem) -> Iterator[Pattern]:
@@ -86,6 +88,8 @@ def patterns(architecture: Architecture, problem: Problem) -> Iterator[Pattern]:
             yield Pattern(outer=outer, inner=inner, through=False)
             if outer.owner is inner.owner or inner.owner is DataType.IFMAP:
                 yield Pattern(outer=outer, inner=inner, through=True)
+    for outer in _levels(problem, outer_owners or list(DataType)[:1]):
+        yield Pattern(outer=outer, inner=outer, through=True, still=True)
 
 
 def _levels(problem: Problem, owners: list[DataType]) -> Iterator[Level]:
@@ -209,6 +213,22 @@ class Bounds:
             )
         return found
 
+    def least_delivered(self, pattern: Pattern, pe_tiles: Whole) -> float:
+        """Energy at least of all that is delivered, over the PE tiles.
+
+        Every word comes once, and what the PEs do not hold from one array tile to the next comes
+        again for each PE tile along the dimensions that reuse it.
+        """
+        energy = np.zeros(pe_tiles.shape[1])
+        for weight, data in zip(self.weights[0, DELIVERED], DataType, strict=True):
+            if data in self._kept:
+                again = set(Dim) - RELEVANT[data] if pattern.inner.owner is not data else set()
+                times = np.ones(pe_tiles.shape[1])
+                for dim in again:
+                    times *= self.problem.bounds[dim] / pe_tiles[dim]
+                energy += weight * self.problem.words(data) * times
+        return float(energy.min())
+
     def steps(self, choices: Choices, lanes: Whole) -> Whole:
         """Steps [choice, tile] along the group's dimensions, shared by ``lanes``."""
         product = np.ones(lanes.shape[1:])
@@ -288,7 +308,7 @@ class Bounds:
         return self._slide(pattern.outer.slide, axis, choices.outer)
 
     def _inner_slide(self, pattern: Pattern, axis: Axis, choices: Choices) -> dict[Dim, Whole]:
-        if pattern.through and pattern.inner.owner is DataType.IFMAP:
+        if pattern.still or (pattern.through and pattern.inner.owner is DataType.IFMAP):
             return self._slide(pattern.outer.slide, axis, choices.tiles)
         return self._slide(pattern.inner.slide, axis, choices.tiles, choices.outer)
 

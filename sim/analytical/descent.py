@@ -99,6 +99,9 @@ class Descent:
     def __init__(self, space: Mapspace, pattern: Pattern) -> None:
         self._space, self._pattern = space, pattern
         self._weights = space.bounds.weights * space.bounds.scale
+        self._others = self._weights[0].copy()
+        self._others[DELIVERED] = 0
+        self._delivered = space.bounds.least_delivered(pattern, space.pe_tiles)
         self._set_choices([self._still(group) for group in space.choices])
 
     def _still(self, group: Choices) -> Choices:
@@ -106,7 +109,11 @@ class Descent:
         if not self._pattern.through:
             return group
         owner = self._pattern.inner.owner
-        places = [place for place, dim in enumerate(group.dims) if dim in RELEVANT[owner]]
+        places = [
+            place
+            for place, dim in enumerate(group.dims)
+            if self._pattern.still or dim in RELEVANT[owner]
+        ]
         return group.only((group.tiles[places] == group.outer[places]).all(axis=0))
 
     def _set_choices(self, choices: list[Choices]) -> None:
@@ -119,20 +126,25 @@ class Descent:
         self._rest = _least_rest(self._factors)
         self._buffer_rest = _least_rest(self._buffer)
         self._array_rest = _least_rest(self._array)
-        least = self._bound(np.ones((len(self._rest[0]), 1)), self._rest[0][:, None])
+        least, _ = self._bound(np.ones((len(self._rest[0]), 1)), self._rest[0][:, None])
         self.least = float(least[0, 0])
         """Lower bound of all mappings under the pattern."""
 
-    def _bound(self, left: Whole, right: Whole) -> Whole:
-        """Lower bounds [column of left, column of right] of what the products of both leave."""
+    def _bound(self, left: Whole, right: Whole) -> tuple[Whole, Whole]:
+        """Lower bounds [column of left, column of right] of the value, and of energy, that the
+        products of both leave."""
         fixed, goal = self._space.bounds.fixed, self._space.goal
-        energy: Whole = fixed[0] + (left * self._weights[0][:, None]).T @ right
+        energy: Whole = (left * self._weights[0][:, None]).T @ right
+        # What is delivered: the least of each type by itself, or of all types by one PE tile.
+        together = (left * self._others[:, None]).T @ right + self._delivered
+        np.maximum(energy, together, out=energy)
+        energy += fixed[0]
         if goal.energy_alone:
-            return energy
+            return energy, energy
         cycles = np.full_like(energy, self._space.least_cycles)
         for least, weights in zip(fixed[1:], self._weights[1:], strict=True):
             np.maximum(cycles, least + (left * weights[:, None]).T @ right, out=cycles)
-        return goal.value(energy, cycles)
+        return goal.value(energy, cycles), energy
 
     def _narrow(self, limit: float) -> None:
         """Drop choices that are above ``limit`` with the best of all other groups, again and again:
@@ -145,7 +157,7 @@ class Descent:
                 zip(self._choices, self._factors, strict=True)
             ):
                 others = np.delete(least, place, axis=0).prod(axis=0)
-                kept.append(group.only(self._bound(others[:, None], factors)[0] < limit))
+                kept.append(group.only(self._bound(others[:, None], factors)[0][0] < limit))
             if not all(map(len, kept)):
                 self.least = np.inf
                 return
@@ -184,7 +196,7 @@ class Descent:
     def _extend(self, state: _State, level: int, progress: Progress) -> _State:
         """``state`` with every choice of the next group that may be part of a better mapping."""
         factors = self._factors[level]
-        bound = self._bound(state.products * self._rest[level + 1][:, None], factors)
+        bound, energy = self._bound(state.products * self._rest[level + 1][:, None], factors)
         progress.bounded += bound.size
         rows, cols = np.nonzero(bound < progress.limit)
         buffer = state.buffer[:, rows] * self._buffer[level][:, cols]
@@ -200,7 +212,8 @@ class Descent:
             np.concatenate([state.picks[:, rows], cols[None]]),
             bound[rows, cols],
         )
-        return found.only(np.argsort(found.bound, kind="stable"))
+        # Of many that may be as fast, first those that move least.
+        return found.only(np.lexsort((energy[rows, cols], found.bound)))
 
     def _fits(self, words: Whole) -> NDArray[np.bool_]:
         architecture = self._space.architecture

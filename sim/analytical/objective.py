@@ -29,6 +29,11 @@ class Goal:
         """Whether cycles do not matter."""
         return self.objective is Objective.ENERGY and self.most_cycles == np.inf
 
+    @property
+    def limit_text(self) -> str:
+        """The limit, for messages; empty without one."""
+        return "" if self.most_cycles == np.inf else f" in {self.most_cycles:,.0f} cycles"
+
     def value(self, energy: Whole, cycles: Whole) -> Whole:
         """The objective; infinite above ``most_cycles``. Of lower bounds it is a lower bound."""
         values = {

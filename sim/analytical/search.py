@@ -4,11 +4,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
 from arch.architecture import Architecture
 from arch.errors import MappingError
 from sim.analytical.choices import FREE, Dataflow
+from sim.analytical.cost import evaluate
 from sim.analytical.descent import CLOSE, Descent, OutOfTimeError, Progress
-from sim.analytical.mapping import Mapping
+from sim.analytical.mapping import Batch, Mapping
 from sim.analytical.mapspace import Mapspace
 from sim.analytical.objective import Goal
 from sim.analytical.problem import Problem
@@ -76,8 +79,87 @@ def search(
         MappingError: no mapping fits, or none was found in time.
     """
     started = time.monotonic()
-    state = Progress() if seconds is None else Progress(deadline=started + seconds)
-    space = Mapspace(architecture, problem, dataflow, goal)
+    deadline = np.inf if seconds is None else started + seconds
+    state = Progress(deadline=deadline)
+    if not goal.energy_alone:
+        # The mapping of least energy is one to beat.
+        first = Progress(deadline=deadline)
+        _descend(Mapspace(architecture, problem, dataflow, LEAST_ENERGY), first, None)
+        state.bounded, state.priced = first.bounded, first.priced
+        if first.mapping is not None:
+            cost = evaluate(architecture, Batch.of(problem, first.mapping))
+            value = float(goal.value(cost.energy, cost.cycles)[0])
+            if value < np.inf:
+                state.value, state.mapping = value, first.mapping
+    all_, left, searched = _descend(
+        Mapspace(architecture, problem, dataflow, goal), state, progress
+    )
+    if state.mapping is None:
+        raise MappingError(
+            f"{problem.name}: no mapping was found in {seconds} s; allow more time"
+            if left
+            else f"{problem.name}: no mapping of {dataflow.name} fits {architecture.name}"
+            f"{goal.limit_text}; enlarge its buffers or scratchpads"
+        )
+    return Found(
+        mapping=state.mapping,
+        value=state.value,
+        bound=min([state.value, *(descent.least for descent in left)]),
+        effort=Effort(
+            orders=len(all_),
+            searched=searched,
+            bounded=state.bounded,
+            priced=state.priced,
+            seconds=time.monotonic() - started,
+        ),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """A mapping of the trade-off between energy and cycles."""
+
+    found: Found
+    energy: float
+    cycles: float
+
+
+def pareto(
+    architecture: Architecture,
+    problem: Problem,
+    dataflow: Dataflow = FREE,
+    *,
+    step: float = 0.05,
+) -> list[Point]:
+    """Mappings of least energy at falling limits of cycles, until there are none faster.
+
+    Each is the best at its limit, by proof; the next must be faster by the part ``step``. With a
+    step of 0 it is the whole Pareto set. Raises ``MappingError`` if nothing fits.
+    """
+    points = [_point(architecture, problem, search(architecture, problem, dataflow))]
+    while True:
+        most = points[-1].cycles * (1 - max(step, CLOSE))
+        try:
+            found = search(architecture, problem, dataflow, Goal(most_cycles=most))
+        except MappingError:
+            return points
+        point = _point(architecture, problem, found)
+        if point.energy <= points[-1].energy * (1 + CLOSE):
+            # As little energy in less time.
+            points.pop()
+        points.append(point)
+
+
+def _point(architecture: Architecture, problem: Problem, found: Found) -> Point:
+    cost = evaluate(architecture, Batch.of(problem, found.mapping))
+    return Point(found=found, energy=float(cost.energy[0]), cycles=float(cost.cycles[0]))
+
+
+def _descend(
+    space: Mapspace, state: Progress, progress: Callable[[int, int], None] | None
+) -> tuple[list[Descent], list[Descent], int]:
+    """Search all orders of ``space``, or until the deadline: all, those that are left, and how many
+    had to be searched."""
     descents = sorted(
         (Descent(space, pattern) for pattern in space.patterns()), key=lambda each: each.least
     )
@@ -95,23 +177,4 @@ def search(
             left.pop(0)
     except OutOfTimeError:
         pass
-    bound = min((descent.least for descent in left), default=float("inf"))
-    if state.mapping is None:
-        raise MappingError(
-            f"{problem.name}: no mapping was found in {seconds} s; allow more time"
-            if left
-            else f"{problem.name}: no mapping of {dataflow.name} fits {architecture.name}; "
-            "enlarge its buffers or scratchpads"
-        )
-    return Found(
-        mapping=state.mapping,
-        value=state.value,
-        bound=min(bound, state.value),
-        effort=Effort(
-            orders=len(descents),
-            searched=searched,
-            bounded=state.bounded,
-            priced=state.priced,
-            seconds=time.monotonic() - started,
-        ),
-    )
+    return descents, left, searched

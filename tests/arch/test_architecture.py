@@ -69,9 +69,9 @@ def error_of(path: tuple[str | int, ...], value: object) -> str:
             ("buffers", 0, "size"),
             4,
             "an architecture: buffers.0.size is not a key, got 4; the keys are name, clock_mhz, "
-            "memory_bytes_per_cycle, array, word_bits, buffers, spads, energy, rows, cols, unit, "
-            "source, mac, hop, memory, storage, bytes, holds, bytes_per_cycle, read, write, ifmap, "
-            "weight, psum",
+            "memory_bytes_per_cycle, array, word_bits, buffers, spads, forwards, energy, rows, "
+            "cols, unit, source, mac, hop, memory, storage, bytes, holds, bytes_per_cycle, read, "
+            "write, ifmap, weight, psum",
         ),
         (
             ("array", "colls"),

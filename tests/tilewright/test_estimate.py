@@ -35,6 +35,20 @@ def test_fewer_rules_never_cost_more() -> None:
         assert energy["free", name] <= energy["rs", name] * (1 + 1e-9)
 
 
+def test_other_objectives() -> None:
+    arguments = ("estimate", "lenet-5", "--layer", "fc2", "--json", "--objective")
+    energy, latency, product = (
+        json.loads(tilewright(*arguments, objective).out)[0]
+        for objective in ("energy", "latency", "edp")
+    )
+    assert all(each["optimal"] for each in (energy, latency, product))
+    assert energy["energy"] <= product["energy"]
+    assert latency["cycles"] <= product["cycles"]
+    assert product["energy"] * product["cycles"] <= min(
+        each["energy"] * each["cycles"] for each in (energy, latency)
+    )
+
+
 def test_table_mappings_and_pictures(tmp_path: Path) -> None:
     outcome = tilewright(*LENET, "--layer", "conv2", "--mappings", "--plots", tmp_path / "new")
     assert outcome.status == 0
