@@ -3,6 +3,7 @@
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
+SYNTH_STAMP := $(VENV)/.installed-synth
 # There while a set-up runs: found at the next start, it tells of an interrupted one.
 UNFINISHED := $(VENV)/.unfinished
 
@@ -16,7 +17,7 @@ MAKEOVERRIDES :=
 unexport MAKEFLAGS MFLAGS CONFIG OUT N
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench soak verilog docs clean
+.PHONY: help setup demo test lint bench synth soak verilog docs clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -37,6 +38,9 @@ lint: $(STAMP) ## check style, format and types
 
 bench: $(STAMP) ## measure the simulators' speed
 	$(PY) -m tilewright.bench
+
+synth: $(SYNTH_STAMP) ## synthesise, place and route: docs/synthesis.md, data of the resource model (hours)
+	$(PY) -m tilewright.synthesis
 
 soak: $(STAMP) ## run N random layers (N=2000) and 50 N damaged models
 	@$(PY) -m pip install --quiet --no-input --no-build-isolation --editable '.[fuzz]' || \
@@ -83,3 +87,9 @@ $(STAMP): requirements.lock pyproject.toml
 	  { echo "setup: pip failed: see the lines above, check the network, and run make again" >&2; exit 1; }
 	@$(PY) -m pip install --quiet --no-input --no-deps --no-build-isolation --editable .
 	@mv $(UNFINISHED) $@
+
+# Place and route, which only one verb needs.
+$(SYNTH_STAMP): $(STAMP) requirements-synth.lock
+	@$(PY) -m pip install --quiet --no-input --no-deps -r requirements-synth.lock || \
+	  { echo "setup: pip failed: see the lines above, check the network, and run make synth again" >&2; exit 1; }
+	@touch $@

@@ -1,8 +1,9 @@
 """The commands that wait at one engine, and the gate that holds them until it is their turn."""
 
-from amaranth.hdl import Module, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from arch.commands import COUNT_BITS, Engine
@@ -30,7 +31,7 @@ class EngineQueue(wiring.Component):
 
     Args:
         engine: whose commands.
-        depth: how many commands it holds.
+        depth: how many commands it holds; a power of two.
 
     Members:
         i: commands from the decoder.
@@ -65,10 +66,31 @@ class EngineQueue(wiring.Component):
             self.o.valid.eq(fifo.r_rdy & ~self.waits_for.as_value().any()),
             fifo.r_en.eq(self.o.valid & self.o.ready),
         ]
-        for other in Engine:
-            if other is not self.engine:
-                name = other.name.lower()
-                m.d.comb += self.waits_for[name].eq(
-                    fifo.r_rdy & behind(self.counts[name], head[f"wait_{name}"])
-                )
+        others = [other.name.lower() for other in Engine if other is not self.engine]
+        waits = self._first_waits(m, fifo, others)
+        for index, name in enumerate(others):
+            wait = waits.word_select(index, COUNT_BITS)
+            m.d.comb += self.waits_for[name].eq(fifo.r_rdy & behind(self.counts[name], wait))
         return m
+
+    def _first_waits(self, m: Module, fifo: SyncFIFO, others: list[str]) -> Value:
+        """The waits of the first command on ``others``, in a register: whether it may go is known
+        late in the cycle, and the memory would come before that."""
+        given = Cat(self.i.payload[f"wait_{name}"] for name in others)
+        m.submodules.waits = memory = Memory(shape=len(given), depth=self.depth, init=[])
+        write, read = memory.write_port(), memory.read_port(domain="comb")
+        pushed, popped = fifo.w_en & fifo.w_rdy, fifo.r_rdy & fifo.r_en
+        # Where the next command goes, and where the one after the first lies: the depth is a power
+        # of two, and they wrap.
+        produce, second = Signal(range(self.depth)), Signal(range(self.depth), init=1)
+        first = Signal(len(given), reset_less=True)
+        m.d.comb += [
+            write.addr.eq(produce),
+            write.data.eq(given),
+            write.en.eq(pushed),
+            read.addr.eq(second),
+        ]
+        m.d.sync += [produce.eq(produce + pushed), second.eq(second + popped)]
+        with m.If(popped | ~fifo.r_rdy):
+            m.d.sync += first.eq(Mux(fifo.level <= 1, given, read.data))
+        return first

@@ -20,6 +20,7 @@ from tilewright.entry import run_app
 from tilewright.evaluate import Evaluation, Target, open_machine, prepare, run_images, summarise
 from tilewright.files import whole_file
 from tilewright.generate import generate as write_generated
+from tilewright.generate import size_note
 from tilewright.images import Images, load_images
 from tilewright.models import ModelSource, calibrated, parse_shape
 from tilewright.networks.registry import NETWORKS, build
@@ -98,8 +99,10 @@ def generate(
     config: Config = "small",
 ) -> None:
     """Write a machine's Verilog, configuration, and register and command reference."""
-    for path in write_generated(load_config(config), out):
+    machine = load_config(config)
+    for path in write_generated(machine, out):
         typer.echo(path)
+    typer.echo(size_note(machine), err=True)
 
 
 @app.command("compile")

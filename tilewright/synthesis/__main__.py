@@ -1,0 +1,61 @@
+"""``python -m tilewright.synthesis`` writes docs/synthesis.md and the resource model's data."""
+
+from pathlib import Path
+
+import typer
+
+from arch.presets import PRESETS
+from sim.resources import DATA
+from tilewright.entry import run_app
+from tilewright.files import whole_file
+from tilewright.synthesis.page import Findings, Row, page
+from tilewright.synthesis.samples import csv_text, planned, sample
+from tilewright.synthesis.targets import ECP5, ICE40, ICE40_MACHINE, OTHERS
+from tilewright.synthesis.tools import place, synthesise, synthesise_pe, tool_version
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "synthesis.md"
+
+# More than the least that will do: nextpnr takes pains for paths that miss it.
+PLACED = (("small", 100, 80.0), ("ecp5_85f", 90, 70.0))
+"""Machine, MHz asked for, MHz to reach."""
+SEED = 1
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def synthesis() -> None:
+    """Synthesise, place and route, and write what was found."""
+    placements = [
+        (place(PRESETS[name], goal=goal, seed=SEED), least) for name, goal, least in PLACED
+    ]
+    machines = [(PRESETS[name], target) for target in (ECP5, *OTHERS) for name, *_ in PLACED]
+    rows = [
+        Row(
+            config=config,
+            target=target,
+            machine=synthesise(config, target),
+            pe=synthesise_pe(config, target),
+        )
+        for config, target in [*machines, (ICE40_MACHINE, ICE40)]
+    ]
+    samples = [sample(config, held_out=held_out) for config, held_out in planned()]
+    # The page shows what the model makes of these data.
+    with whole_file(DATA, "resources.csv") as part:
+        part.write_text(csv_text(samples), "utf-8")
+    found = Findings(
+        versions={
+            name: tool_version(f"yowasp-{package}")
+            for name, package in (("Yosys", "yosys"), ("nextpnr", "nextpnr-ecp5"))
+        },
+        placements=placements,
+        rows=rows,
+        samples=samples,
+    )
+    with whole_file(PAGE, "synthesis.md") as part:
+        part.write_text(page(found), "utf-8")
+    typer.echo(f"wrote {DATA} and {PAGE}")
+
+
+if __name__ == "__main__":
+    run_app(app, "make synth")
