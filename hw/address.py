@@ -1,5 +1,8 @@
 """Nested affine address generator: kernel, stride, dilation and padding as loop descriptors."""
 
+from functools import reduce
+from operator import or_
+
 from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
@@ -137,26 +140,33 @@ class AffineGenerator(wiring.Component):
 
         ``origins``: where it starts with a load, and where the present command started. The loop
         that goes on takes it further from where that loop stands, or, if it does not move it, back
-        to where the nearest of its outer loops that do stands. Gives what it will be.
+        to where the nearest of its outer loops that do stands. Gives what it will be, if one does.
         """
         moving = [loop for loop in self.loops if part in _steps(loop)]
-        following: Value = current
-        base: Value = origins[1]
+        following = Signal.like(current, name=f"{part}_following")
+        outer: Value = origins[1]
+        ways = []
         for k, loop in enumerate(self.loops):
-            target = base
+            ways.append(outer)
             if loop in moving:
                 # The innermost loop stands where the position is.
                 innermost = loop == moving[-1]
-                base = current if innermost else Signal.like(current, name=f"{loop}_{part}")
-                target = base + held[f"{loop}_{part}"]
-            moved = Signal.like(current, name=f"{loop}_{part}_next")
-            m.d.comb += moved.eq(Mux(goes_on[k], target, following))
-            following = moved
-            if loop in moving:
+                here = current if innermost else Signal.like(current, name=f"{loop}_{part}")
+                # Kept beside it: no step waits for a sum to find its way.
+                ahead = Signal.like(current, name=f"{loop}_{part}_ahead")
                 with m.If(self.load):
-                    m.d.sync += base.eq(origins[0])
+                    m.d.sync += [
+                        here.eq(origins[0]),
+                        ahead.eq(origins[0] + self.descriptor[f"{loop}_{part}"]),
+                    ]
                 with m.Elif(self.step & Cat(goes_on[: k + 1]).any()):
-                    m.d.sync += base.eq(moved)
+                    m.d.sync += [
+                        here.eq(following),
+                        ahead.eq(following + held[f"{loop}_{part}"]),
+                    ]
+                ways[k], outer = ahead, here
+        chosen = (Mux(goes, way, 0) for goes, way in zip(goes_on, ways, strict=True))
+        m.d.comb += following.eq(reduce(or_, chosen))
         return following
 
 

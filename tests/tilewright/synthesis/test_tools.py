@@ -1,5 +1,6 @@
 """Results are kept, and only whole ones."""
 
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,26 +24,31 @@ def test_a_pe_takes_one_multiplier(target: Target) -> None:
     assert synthesise_pe(PRESETS["tiny"], target)[MULTIPLIERS] == 1
 
 
+def kept(files: dict[str, str], work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    return tools._kept(tools._folder("it", files), files, work)
+
+
 def test_work_is_done_once_for_the_same_files() -> None:
     done = []
 
-    def work(folder: Path) -> dict[str, Any]:
-        done.append((folder / "in.txt").read_text())
+    def work(text: str) -> dict[str, Any]:
+        files = {"in.txt": text}
+        done.append((tools._folder("it", files) / "in.txt").read_text())
         return {"cells": len(done)}
 
-    first = tools._kept("it", {"in.txt": "a"}, work)
-    assert tools._kept("it", {"in.txt": "a"}, work) == first == {"cells": 1}
-    assert tools._kept("it", {"in.txt": "b"}, work) == {"cells": 2}
+    first = kept({"in.txt": "a"}, lambda: work("a"))
+    assert kept({"in.txt": "a"}, lambda: work("a")) == first == {"cells": 1}
+    assert kept({"in.txt": "b"}, lambda: work("b")) == {"cells": 2}
     assert done == ["a", "b"]
 
 
 def test_what_failed_is_not_kept() -> None:
-    def fail(_: Path) -> dict[str, Any]:
+    def fail() -> dict[str, Any]:
         raise ToolError("broken")
 
     with pytest.raises(ToolError, match="broken"):
-        tools._kept("it", {}, fail)
-    assert tools._kept("it", {}, lambda _: {"fine": 1}) == {"fine": 1}
+        kept({}, fail)
+    assert kept({}, lambda: {"fine": 1}) == {"fine": 1}
 
 
 def test_a_missing_tool_is_named() -> None:
