@@ -35,7 +35,7 @@ class EngineQueue(wiring.Component):
     Members:
         i: commands from the decoder.
         o: commands to the engine.
-        counts: how many commands each engine has completed.
+        next_counts: how many commands each engine will have completed in the next cycle.
         waits_for: the engines for which the first command waits; all 0 if there is no command.
     """
 
@@ -46,7 +46,7 @@ class EngineQueue(wiring.Component):
             {
                 "i": In(command_stream(engine)),
                 "o": Out(command_stream(engine)),
-                "counts": In(counts_layout),
+                "next_counts": In(counts_layout),
                 "waits_for": Out(engine_flags),
             }
         )
@@ -58,37 +58,42 @@ class EngineQueue(wiring.Component):
         pushed, popped = self.i.valid & self.i.ready, self.o.valid & self.o.ready
         m.d.comb += self.i.ready.eq(level != self.depth)
         m.d.sync += level.eq(level + pushed - popped)
-        first = self._first(m, level, pushed=pushed, popped=popped)
-        held = level != 0
+
+        # The first command is in a register, and so is whether it waits: its engine does much in
+        # the cycle in which it takes it, and memory and comparison would come before that.
+        first = Signal(command_layout(self.engine), reset_less=True)
+        second = self._behind_first(m, level, pushed=pushed, popped=popped)
+        moves_up = popped | (level == 0)
+        with m.If(moves_up):
+            m.d.sync += first.eq(second)
         for other in Engine:
             if other is not self.engine:
                 name = other.name.lower()
-                waits = behind(self.counts[name], first[f"wait_{name}"])
-                m.d.comb += self.waits_for[name].eq(held & waits)
+                count, waits = self.next_counts[name], Signal(name=f"waits_{name}")
+                stays, comes = (behind(count, each[f"wait_{name}"]) for each in (first, second))
+                m.d.sync += waits.eq(Mux(moves_up, comes, stays))
+                m.d.comb += self.waits_for[name].eq(waits & (level != 0))
         m.d.comb += [
             self.o.payload.eq(first),
-            self.o.valid.eq(held & ~self.waits_for.as_value().any()),
+            self.o.valid.eq((level != 0) & ~self.waits_for.as_value().any()),
         ]
         return m
 
-    def _first(self, m: Module, level: Signal, *, pushed: Value, popped: Value) -> data.View:
-        """The first command, in a register: whether it may go, and where it leads, is known late
-        in the cycle, and the memory of those behind it would come before that."""
-        first = Signal(command_layout(self.engine), reset_less=True)
-        m.submodules.behind = memory = Memory(
-            shape=first.as_value().shape(), depth=self.depth, init=[]
-        )
+    def _behind_first(self, m: Module, level: Signal, *, pushed: Value, popped: Value) -> data.View:
+        """The command after the first one: from the memory, or, if none is there, from outside."""
+        layout = command_layout(self.engine)
+        m.submodules.memory = memory = Memory(shape=layout.size, depth=self.depth, init=[])
         write, read = memory.write_port(), memory.read_port(domain="comb")
-        # Where the next command goes, and where the one after the first lies: the depth is a power
-        # of two, and they wrap.
-        produce, second = Signal(range(self.depth)), Signal(range(self.depth), init=1)
+        # Where the next command goes, and where the second one lies: the depth is a power of two,
+        # and they wrap.
+        produce, consume = Signal(range(self.depth)), Signal(range(self.depth), init=1)
         m.d.comb += [
             write.addr.eq(produce),
             write.data.eq(self.i.payload.as_value()),
             write.en.eq(pushed),
-            read.addr.eq(second),
+            read.addr.eq(consume),
         ]
-        m.d.sync += [produce.eq(produce + pushed), second.eq(second + popped)]
-        with m.If(popped | (level == 0)):
-            m.d.sync += first.eq(Mux(level <= 1, self.i.payload.as_value(), read.data))
-        return first
+        m.d.sync += [produce.eq(produce + pushed), consume.eq(consume + popped)]
+        second = Signal(layout)
+        m.d.comb += second.eq(Mux(level <= 1, self.i.payload.as_value(), read.data))
+        return second

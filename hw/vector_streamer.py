@@ -67,7 +67,7 @@ class VectorStreamer(wiring.Component):
         m.d.comb += [
             positions.load.eq(self.take),
             positions.step.eq(self.issue),
-            self.final.eq(vectors_end & positions.last.all()),
+            self.final.eq(self.issue & positions.last.all()),
             self.lanes.eq(Mux(self.issue & positions.row_valid, self._inside(positions), 0)),
             self.port.valid.eq(self.lanes.any()),
             self.port.address.eq(positions.address),
@@ -95,28 +95,30 @@ class VectorStreamer(wiring.Component):
     def _sequence(self, m: Module, vectors_end: Value) -> None:
         """Begin and end of steps and commands."""
         least = max(self.config.rows, MINIMUM_STEP)
-        # In a step, all of its vectors issued, and whether they were the command's last.
-        started, exhausted, was_final = Signal(), Signal(), Signal()
-        elapsed = Signal(range(least))
-        long_enough = elapsed == least - 1
-        step_end = long_enough & (exhausted | vectors_end)
-        command_end = step_end & Mux(exhausted, was_final, self.final)
+        # A command waits for a step's weights, or streams its vectors, or else all of them are
+        # issued and the step is not long enough yet; in the last step it is closing then.
+        waiting, streaming, closing = Signal(), Signal(), Signal()
+        elapsed, long_enough = Signal(range(least)), Signal()
+        step_end = long_enough & (vectors_end | self.active & ~waiting & ~streaming)
+        command_end = long_enough & (self.final | closing)
         m.d.comb += [
-            self.swap.eq(self.active & ~started & self.loaded),
-            self.issue.eq(self.swap | started & ~exhausted),
+            self.swap.eq(waiting & self.loaded),
+            self.issue.eq(self.swap | streaming),
             self.take.eq(self.pending_valid & (~self.active | command_end)),
         ]
-        with m.If(self.swap | started & ~long_enough):
-            m.d.sync += elapsed.eq(elapsed + 1)
-        m.d.sync += started.eq(started | self.swap)
-        with m.If(vectors_end):
-            m.d.sync += [exhausted.eq(1), was_final.eq(self.final)]
+        m.d.sync += streaming.eq(self.issue & ~vectors_end)
         with m.If(step_end):
-            m.d.sync += [started.eq(0), exhausted.eq(0), elapsed.eq(0)]
+            m.d.sync += [elapsed.eq(0), long_enough.eq(0), closing.eq(0)]
+        with m.Elif(self.swap | self.active & ~waiting & ~long_enough):
+            m.d.sync += [elapsed.eq(elapsed + 1), long_enough.eq(elapsed == least - 2)]
+        with m.If(self.final & ~step_end):
+            m.d.sync += closing.eq(1)
         with m.If(self.take):
-            m.d.sync += [self.active.eq(1), self.command.eq(self.pending)]
+            m.d.sync += [self.active.eq(1), waiting.eq(1), self.command.eq(self.pending)]
         with m.Elif(command_end):
-            m.d.sync += self.active.eq(0)
+            m.d.sync += [self.active.eq(0), waiting.eq(0)]
+        with m.Elif(step_end | self.swap):
+            m.d.sync += waiting.eq(step_end)
 
     def _aim(self, m: Module, vectors_end: Value) -> None:
         """Accumulator entries follow one another from the command's on, modulo the half."""

@@ -13,18 +13,23 @@ CYCLES = 1500
 
 
 class CounterModel:
-    """The counts of the events heard."""
+    """The counts of the events heard up to the cycle before the last."""
 
     def __init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
         self.counts = dict.fromkeys(COUNTER_NAMES, 0)
+        self._heard = dict.fromkeys(COUNTER_NAMES, 0)
 
     def hear(self, pins: Pins) -> None:
         if pins["restart"]:
-            self.counts = dict.fromkeys(COUNTER_NAMES, 0)
-        elif pins["enable"]:
-            events = fields(event_flags, pins["events"]) | {"cycles": 1}
-            for name, happens in events.items():
-                self.counts[name] += happens
+            self.restart()
+            return
+        for name, happens in self._heard.items():
+            self.counts[name] += happens
+        events = fields(event_flags, pins["events"]) | {"cycles": 1}
+        self._heard = {name: events[name] * pins["enable"] for name in COUNTER_NAMES}
 
 
 @bounded_test
