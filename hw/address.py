@@ -3,7 +3,7 @@
 from functools import reduce
 from operator import or_
 
-from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value, signed, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -41,7 +41,7 @@ class AffineGenerator(wiring.Component):
     2^``address_bits``.
 
     All outputs belong to the current position and are registers, new in the cycle after ``load`` or
-    ``step``. ``load`` goes before ``step``. A step at the end (all of ``last``) changes nothing.
+    ``step``. ``load`` goes before ``step``. A step at the ``end`` changes nothing.
 
     Args:
         loops: names of the loops as in the command's fields, outermost first.
@@ -54,7 +54,8 @@ class AffineGenerator(wiring.Component):
         y, x, address: the position.
         row_valid: 0 <= y < height.
         room: width - x: element l of a vector at x is left of the right bound if l < room.
-        last: bit k: this is the last iteration of loop k. All bits: the last position.
+        last: bit k: this is the last iteration of loop k.
+        end: all of ``last``: the last position.
     """
 
     def __init__(self, *, loops: tuple[str, ...], address_bits: int) -> None:
@@ -71,6 +72,7 @@ class AffineGenerator(wiring.Component):
                 "row_valid": Out(1),
                 "room": Out(signed(_SHAPES["x"].width + 2)),
                 "last": Out(len(loops)),
+                "end": Out(1),
             }
         )
 
@@ -92,18 +94,28 @@ class AffineGenerator(wiring.Component):
     def _count(self, m: Module, held: data.View) -> list[Value]:
         """Count each loop down; gives, for each, that the next step is its own (one-hot)."""
         goes_on = []
+        # Loops of one iteration.
+        single = Signal(len(self.loops))
+        ends: Value = Const(0)
         for k, loop in enumerate(self.loops):
             inner_done = self.last[k + 1 :].all()
             goes_on.append(inner_done & ~self.last[k])
-            restarts = self.step & inner_done & self.last[k] & ~self.last[:k].all()
+            restarts = self.step & inner_done & self.last[k] & ~self.end
             count, first_count = held[f"{loop}_count"], self.descriptor[f"{loop}_count"]
             left = Signal.like(count, name=f"{loop}_left")
+            ends |= goes_on[k] & self.last[:k].all() & (left == 1) & single[k + 1 :].all()
             with m.If(self.load):
-                m.d.sync += [left.eq(first_count), self.last[k].eq(first_count == 0)]
+                one = first_count == 0
+                m.d.sync += [left.eq(first_count), self.last[k].eq(one), single[k].eq(one)]
             with m.Elif(restarts):
-                m.d.sync += [left.eq(count), self.last[k].eq(count == 0)]
+                m.d.sync += [left.eq(count), self.last[k].eq(single[k])]
             with m.Elif(self.step & goes_on[k]):
                 m.d.sync += [left.eq(left - 1), self.last[k].eq(left == 1)]
+        with m.If(self.load):
+            counts = (self.descriptor[f"{loop}_count"] for loop in self.loops)
+            m.d.sync += self.end.eq(~Cat(counts).any())
+        with m.Elif(self.step & ~self.end):
+            m.d.sync += self.end.eq(ends)
         return goes_on
 
     def _move(self, m: Module, held: data.View, goes_on: list[Value]) -> None:
@@ -120,7 +132,7 @@ class AffineGenerator(wiring.Component):
                 self.room.eq(origin.width - origin.x),
                 self.address.eq(origin.address + origin.x),
             ]
-        with m.Elif(self.step & ~self.last.all()):
+        with m.Elif(self.step & ~self.end):
             m.d.sync += [
                 self.row_valid.eq(_inside(next_y, held.height)),
                 self.room.eq(held.width - next_x),

@@ -49,7 +49,7 @@ class RunControl(wiring.Component):
         completed: this engine completes a command in this cycle.
         dispatched, counts: commands dispatched to, and completed by, each engine in this run,
             modulo 2^16; new in the cycle after ``dispatch`` or ``completed``.
-        next_counts: ``counts`` of the next cycle.
+        next_counts: ``counts`` of the next cycle, unless a run starts.
         restart: a run starts: fetch takes the program, counters go to 0.
         abort: start no bursts, dispatch no commands.
         clear: reset of the fetch, decoder, queues and engines.
@@ -132,8 +132,8 @@ class RunControl(wiring.Component):
                 m.d.sync += self.error.eq(status)
 
     def _count(self, m: Module, pulses: data.View, counts: data.View, following: data.View) -> None:
-        """Count ``pulses``; ``following``: ``counts`` of the next cycle."""
+        """Count ``pulses``; ``following``: ``counts`` of the next cycle of a run."""
         for engine in Engine:
             name = engine.name.lower()
-            m.d.comb += following[name].eq(Mux(self.restart, 0, counts[name] + pulses[name]))
-            m.d.sync += counts[name].eq(following[name])
+            m.d.comb += following[name].eq(counts[name] + pulses[name])
+            m.d.sync += counts[name].eq(Mux(self.restart, 0, following[name]))

@@ -55,15 +55,18 @@ class EngineQueue(wiring.Component):
         """The hardware."""
         m = Module()
         level = Signal(range(self.depth + 1))
+        # Of the level: it is not 0, it is above 1.
+        some, several = Signal(), Signal()
         pushed, popped = self.i.valid & self.i.ready, self.o.valid & self.o.ready
+        next_level = level + pushed - popped
         m.d.comb += self.i.ready.eq(level != self.depth)
-        m.d.sync += level.eq(level + pushed - popped)
+        m.d.sync += [level.eq(next_level), some.eq(next_level != 0), several.eq(next_level > 1)]
 
         # The first command is in a register, and so is whether it waits: its engine does much in
         # the cycle in which it takes it, and memory and comparison would come before that.
         first = Signal(command_layout(self.engine), reset_less=True)
-        second = self._behind_first(m, level, pushed=pushed, popped=popped)
-        moves_up = popped | (level == 0)
+        second = self._behind_first(m, several, pushed=pushed, popped=popped)
+        moves_up = popped | ~some
         with m.If(moves_up):
             m.d.sync += first.eq(second)
         for other in Engine:
@@ -72,14 +75,16 @@ class EngineQueue(wiring.Component):
                 count, waits = self.next_counts[name], Signal(name=f"waits_{name}")
                 stays, comes = (behind(count, each[f"wait_{name}"]) for each in (first, second))
                 m.d.sync += waits.eq(Mux(moves_up, comes, stays))
-                m.d.comb += self.waits_for[name].eq(waits & (level != 0))
+                m.d.comb += self.waits_for[name].eq(waits & some)
         m.d.comb += [
             self.o.payload.eq(first),
-            self.o.valid.eq((level != 0) & ~self.waits_for.as_value().any()),
+            self.o.valid.eq(some & ~self.waits_for.as_value().any()),
         ]
         return m
 
-    def _behind_first(self, m: Module, level: Signal, *, pushed: Value, popped: Value) -> data.View:
+    def _behind_first(
+        self, m: Module, several: Value, *, pushed: Value, popped: Value
+    ) -> data.View:
         """The command after the first one: from the memory, or, if none is there, from outside."""
         layout = command_layout(self.engine)
         m.submodules.memory = memory = Memory(shape=layout.size, depth=self.depth, init=[])
@@ -95,5 +100,5 @@ class EngineQueue(wiring.Component):
         ]
         m.d.sync += [produce.eq(produce + pushed), consume.eq(consume + popped)]
         second = Signal(layout)
-        m.d.comb += second.eq(Mux(level <= 1, self.i.payload.as_value(), read.data))
+        m.d.comb += second.eq(Mux(several, read.data, self.i.payload.as_value()))
         return second

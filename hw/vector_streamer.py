@@ -67,7 +67,7 @@ class VectorStreamer(wiring.Component):
         m.d.comb += [
             positions.load.eq(self.take),
             positions.step.eq(self.issue),
-            self.final.eq(self.issue & positions.last.all()),
+            self.final.eq(self.issue & positions.end),
             self.lanes.eq(Mux(self.issue & positions.row_valid, self._inside(positions), 0)),
             self.port.valid.eq(self.lanes.any()),
             self.port.address.eq(positions.address),
