@@ -64,6 +64,8 @@ class PostMode(IntEnum):
 
     MAX = 0
     SUM = 1
+    PRODUCTS = 2
+    """Sum of the positions, each times its tap; only with ``depthwise_taps``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -261,7 +263,10 @@ POST = CommandFormat(
     "with what the last output of the post command before was made of, so that a window may be "
     "taken in parts: each part writes an output, the last one the output of the whole window. Both "
     "commands must have the same `mode`, and this one no more `channels`; the first post command "
-    "of a program continues nothing.",
+    "of a program continues nothing. Products, of positions in the activation buffer, find "
+    "behind all other parameters a word whose low bits are what padding reads as, then for each of "
+    "the `taps` a weight for each column, each tap in words of its own. A window's positions take "
+    "the taps in turn; padding is multiplied as well.",
     fields=(
         *_header(),
         *_origin(),
@@ -275,7 +280,18 @@ POST = CommandFormat(
             for field in _loop(name, doc)
         ),
         Field(name="source", bits=1, doc="0 accumulators, 1 activation buffer"),
-        Field(name="mode", bits=1, doc="0 maximum, 1 sum"),
+        Field(
+            name="mode",
+            bits=2,
+            doc="0 maximum, 1 sum, 2 sum of products with the taps",
+            used=lambda config: 2 if config.depthwise_taps else 1,
+        ),
+        Field(
+            name="taps",
+            bits=6,
+            doc="products: taps - 1",
+            used=lambda config: max(config.depthwise_taps - 1, 0).bit_length(),
+        ),
         Field(name="continues", bits=1, doc="1: the first window goes on from the one before"),
         Field(name="unsigned", bits=1, doc="1: source is unsigned, taken as q - 2^(bits-1)"),
         Field(

@@ -101,6 +101,9 @@ class AcceleratorConfig(BaseModel):
     """How an accumulator becomes an output element: an exact float32 product."""
     requantiser_lanes: Annotated[int, Field(ge=1, le=64)]
     """Output channels requantised per cycle; divides ``cols``."""
+    depthwise_taps: Annotated[int, Field(ge=0, le=64)] = 0
+    """Taps that the post-processor multiplies a window by, for depthwise convolutions in front of
+    1x1 ones: a power of two, or 0 for a post-processor without multipliers."""
 
     bus_bits: Annotated[int, Field(ge=32, le=512)]
     """Width of the AXI4 memory bus."""
@@ -148,6 +151,12 @@ class AcceleratorConfig(BaseModel):
             self.cols % self.requantiser_lanes == 0,
             "requantiser_lanes",
             f"must divide cols = {self.cols}",
+            self,
+        )
+        _require(
+            self.depthwise_taps == 0 or _power_of_two(self.depthwise_taps),
+            "depthwise_taps",
+            "must be 0 or a power of two",
             self,
         )
         _require(
@@ -317,6 +326,15 @@ class AcceleratorConfig(BaseModel):
         """Words that hold the constants of a second operand."""
         return ceil_div(self.operand_block_bytes, self.bus_bytes)
 
+    @property
+    def tap_words(self) -> int:
+        """Words that hold one tap of a depthwise convolution: a weight for each column."""
+        return ceil_div(self.cols * self.weight_bytes, self.bus_bytes)
+
+    def product_words(self, taps: int) -> int:
+        """Words that hold what ``taps`` products need: what padding reads as, then the taps."""
+        return 1 + taps * self.tap_words
+
     # Post-processor.
 
     @property
@@ -335,6 +353,11 @@ class AcceleratorConfig(BaseModel):
         return TABLE_ENTRIES * self.table_entry_bytes
 
     @property
+    def product_bits(self) -> int:
+        """Signed width of the product of an activation and a weight."""
+        return self.activation_bits + self.weight_bits
+
+    @property
     def table_address_bits(self) -> int:
         """Width of a byte address into all tables, {table, byte}."""
         return (TABLES * self.table_bytes).bit_length() - 1
@@ -344,7 +367,7 @@ class AcceleratorConfig(BaseModel):
     @property
     def psum_bits(self) -> int:
         """Signed width of a column's sum of ``rows`` products of two signed operands."""
-        return self.activation_bits + self.weight_bits + (self.rows - 1).bit_length()
+        return self.product_bits + (self.rows - 1).bit_length()
 
     # Identity.
 

@@ -50,3 +50,6 @@ class Mapping:
     """Of second operands; None if there are none, or the whole map is on chip."""
     outputs: Slots | None
     """None if the whole output is on chip."""
+    depthwise: Slots | None = None
+    """Of the inputs of a depthwise convolution in front, a group of channels at a time; its outputs
+    are ``inputs``. None if there is none, or its whole input is on chip."""

@@ -28,11 +28,16 @@ def table_latency(config: AcceleratorConfig) -> int:
     return 3 if config.activation_bits == 8 else 5
 
 
+def product_latency(config: AcceleratorConfig) -> int:
+    """From a position's data to the pool unit: a stage for products where there are any."""
+    return 1 if config.depthwise_taps else 0
+
+
 def position_to_write(config: AcceleratorConfig) -> int:
-    """From a window's last position to the write of its first group of columns: read, two stages
-    of pooling, split into groups, bias, requantise, second operand, table."""
-    stages = BUFFER_READ_LATENCY + 4 + REQUANTISE_LATENCY + OPERAND_LATENCY
-    return stages + table_latency(config)
+    """From a window's last position to the write of its first group of columns: read, products,
+    two stages of pooling, split into groups, bias, requantise, second operand, table."""
+    stages = BUFFER_READ_LATENCY + product_latency(config) + 4
+    return stages + REQUANTISE_LATENCY + OPERAND_LATENCY + table_latency(config)
 
 
 def operand_to_write(config: AcceleratorConfig) -> int:
@@ -51,34 +56,40 @@ def post_interval(config: AcceleratorConfig, window: int) -> int:
     return max(window, post_groups(config))
 
 
-def post_constant_words(config: AcceleratorConfig, operand: bool) -> int:
-    """Words of constants that a command reads; ``operand``: it has a second operand."""
-    return config.parameter_block_words + (config.operand_block_words if operand else 0)
+def post_constant_words(config: AcceleratorConfig, *, operand: bool, taps: int) -> int:
+    """Words of constants that a command reads; ``operand``: it has a second operand; ``taps``:
+    those of its products, 0 without."""
+    return (
+        config.parameter_block_words
+        + (config.operand_block_words if operand else 0)
+        + (config.product_words(taps) if taps else 0)
+    )
 
 
-def post_first_position(config: AcceleratorConfig, operand: bool) -> int:
-    """From a command's taking to the request of its first position."""
-    return post_constant_words(config, operand) + 2
+def post_first_position(constants: int) -> int:
+    """From a command's taking to the request of its first position; ``constants``: the words that
+    ``post_constant_words`` gives."""
+    return constants + 2
 
 
-def post_first_write(config: AcceleratorConfig, window: int, operand: bool) -> int:
+def post_first_write(config: AcceleratorConfig, window: int, constants: int) -> int:
     """From a command's taking to the write of its first group."""
-    return post_first_position(config, operand) + window - 1 + position_to_write(config)
+    return post_first_position(constants) + window - 1 + position_to_write(config)
 
 
-def post_first_operand(config: AcceleratorConfig, window: int) -> int:
+def post_first_operand(config: AcceleratorConfig, window: int, constants: int) -> int:
     """From the taking of a command with a second operand to its first group's request."""
-    return post_first_write(config, window, True) - operand_to_write(config)
+    return post_first_write(config, window, constants) - operand_to_write(config)
 
 
-def post_cycles(config: AcceleratorConfig, outputs: int, window: int, operand: bool) -> int:
+def post_cycles(config: AcceleratorConfig, outputs: int, window: int, constants: int) -> int:
     """From a command's taking to its ``done``, which follows the last group's write by one cycle.
 
     ``outputs`` is the number of (py, px), ``window`` that of (wy, wx), both at least 1;
-    ``operand``: it has a second operand. Written out: parameter_block_words + (operand_block_words
-    if operand) + (outputs - 1) * max(window, G) + window + G + 35 (37 for 16-bit activations), with
-    G = cols / requantiser_lanes. Neither padding, the source, the number of channels, a table nor
-    whether the first window continues one matters.
+    ``constants`` the words of constants. Written out: constants + (outputs - 1) * max(window, G) +
+    window + G + 35 (37 for 16-bit activations, one more where there are products), with G = cols /
+    requantiser_lanes. Neither padding, the source, the number of channels, a table nor whether the
+    first window continues one matters.
     """
     last_output = (outputs - 1) * post_interval(config, window)
-    return post_first_write(config, window, operand) + last_output + post_groups(config)
+    return post_first_write(config, window, constants) + last_output + post_groups(config)

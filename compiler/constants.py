@@ -1,6 +1,6 @@
 """Weights, biases and multipliers in the form in which the machine reads them from memory."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from arch.config import AcceleratorConfig
 from arch.errors import CompileError
 from arch.formats import accumulator_format
+from arch.layers import ConvShape
 from arch.mapping import Mapping
+from arch.post_timing import post_constant_words
 from compiler.fusion import FusedLayer
 from compiler.geometry import Columns, column_groups, reductions
 from sim.network import AveragePool, Conv, element_type
@@ -27,6 +29,8 @@ def constants(
             for columns in column_groups(layer.conv.shape, config.cols)
         ]
         found["weights"] = np.concatenate(tiles).view(np.uint8)
+    if layer.depthwise is not None:
+        found["depthwise"] = depthwise_blocks(layer.depthwise, config).ravel()
     if layer.table is not None:
         found["table"] = np.ascontiguousarray(layer.table.table).view(np.uint8).ravel()
     return found
@@ -46,6 +50,10 @@ def constant_sizes(
             for each in reductions(layer.conv.shape, columns, mapping.channel_block, config.rows)
         )
         sizes["weights"] = tiles * config.weight_tile_bytes
+    if layer.depthwise is not None:
+        depthwise = layer.depthwise.shape
+        count = len(column_groups(depthwise, config.cols))
+        sizes["depthwise"] = count * depthwise_words(depthwise, config) * config.bus_bytes
     if isinstance(layer.pool, AveragePool):
         blocks = len(np.unique(_tap_counts(layer.pool), axis=0))
     if layer.table is not None:
@@ -106,16 +114,38 @@ def parameter_blocks(layer: FusedLayer, config: AcceleratorConfig) -> NDArray[np
     ``CompileError`` if an accumulator could overflow.
     """
     conv = layer.conv
-    pairs = list(_uniform(layer, config) if conv is None else _conv_pairs(conv, config))
-    blocks = np.zeros((len(pairs), block_words(layer, config) * config.bus_bytes), np.uint8)
-    for row, (bias, multiplier) in zip(blocks, pairs, strict=True):
-        columns = np.zeros(len(bias), [("bias", f"<i{config.bias_bytes}"), ("multiplier", "<f4")])
-        columns["bias"], columns["multiplier"] = bias, multiplier
-        row[: columns.nbytes] = columns.view(np.uint8)
+    pairs = _uniform(layer, config) if conv is None else _conv_pairs(conv, config)
+    blocks = _column_blocks(pairs, block_words(layer, config), config)
     if layer.join is not None:
         start = config.parameter_block_words * config.bus_bytes
         blocks[:, start : start + config.operand_block_bytes] = _operand_constants(layer, config)
     return blocks
+
+
+def depthwise_words(shape: ConvShape, config: AcceleratorConfig) -> int:
+    """Words of the parameter buffer that a block of a depthwise convolution in front takes."""
+    taps = shape.window.kernel[0] * shape.window.kernel[1]
+    return post_constant_words(config, operand=False, taps=taps)
+
+
+def depthwise_blocks(layer: Conv, config: AcceleratorConfig) -> NDArray[np.uint8]:
+    """For each group of columns, as uint8 [block, bytes]: bias and multiplier of each column, what
+    padding reads as, and the taps. Raises ``CompileError`` if an accumulator could overflow."""
+    columns = _column_blocks(_conv_pairs(layer, config), config.parameter_block_words, config)
+    padding = np.zeros(config.bus_bytes, np.uint8)
+    zero_point = np.array([layer.input.zero_point], layer.input.dtype)
+    padding[: config.activation_bytes] = zero_point.view(np.uint8)
+    kernel, lanes = layer.shape.window.kernel, config.tap_words * config.bus_bytes
+    blocks = []
+    for block, group in zip(columns, column_groups(layer.shape, config.cols), strict=True):
+        own = layer.weights[group.channel : group.channel + group.channels]
+        taps = np.zeros(
+            (kernel[0] * kernel[1], lanes // config.weight_bytes),
+            element_type(config.weight_bits, True),
+        )
+        taps[:, : len(own)] = own.reshape(len(own), -1).T
+        blocks.append(np.concatenate([block, padding, taps.view(np.uint8).ravel()]))
+    return np.stack(blocks)
 
 
 def block_numbers(layer: AveragePool) -> NDArray[np.int64]:
@@ -142,6 +172,20 @@ def _magnitude(layer: FusedLayer | Conv) -> int:
 
 _Pair = tuple[NDArray[np.int64], NDArray[np.float32]]
 """Biases and multipliers of the columns."""
+
+
+def _column_blocks(
+    pairs: Iterable[_Pair], words: int, config: AcceleratorConfig
+) -> NDArray[np.uint8]:
+    """Blocks of so many words that begin with the columns' biases and multipliers."""
+    blocks = []
+    for bias, multiplier in pairs:
+        block = np.zeros(words * config.bus_bytes, np.uint8)
+        columns = np.zeros(len(bias), [("bias", f"<i{config.bias_bytes}"), ("multiplier", "<f4")])
+        columns["bias"], columns["multiplier"] = bias, multiplier
+        block[: columns.nbytes] = columns.view(np.uint8)
+        blocks.append(block)
+    return np.stack(blocks)
 
 
 def _conv_pairs(layer: Conv, config: AcceleratorConfig) -> Iterator[_Pair]:

@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from arch.commands import Engine, LoadTarget
 from arch.config import AcceleratorConfig
 from arch.layers import Window
-from compiler.constants import block_words
 from compiler.fusion import FusedLayer
 from compiler.geometry import Span2D, first_tap
 from compiler.homes import Home, OnChip
 from compiler.memory_map import MapPlace
-from compiler.slots import SlotRing
 from compiler.waits import Region, Step
 
 
@@ -26,6 +24,8 @@ class Placement:
     weights: int
     parameters: int
     table: int
+    depthwise: int
+    """Constants of a depthwise convolution in front."""
 
     @property
     def table_number(self) -> int:
@@ -98,16 +98,6 @@ class Emission:
         written = Region(target.name.lower(), address // unit, (address + size) // unit)
         return self.step(Engine.LOAD, rows.load_values(target), reads=(), writes=(written,))
 
-    def load_parameters(self, block: int, word: int) -> Step:
-        """Load the layer's parameter block number ``block`` to ``word`` of the buffer."""
-        size = self.block_words * self._config.bus_bytes
-        return self.load_constants(
-            LoadTarget.PARAMETER,
-            dram=self._place.parameters + block * size,
-            size=size,
-            address=word * self._config.bus_bytes,
-        )
-
     def load_table(self) -> Step:
         """Load the layer's table."""
         return self.load_constants(
@@ -116,20 +106,6 @@ class Emission:
             size=self._config.table_bytes,
             address=self._place.table_number * self._config.table_bytes,
         )
-
-    @property
-    def block_words(self) -> int:
-        """Words of the parameter buffer in one of the layer's blocks."""
-        return block_words(self._layer, self._config)
-
-    def parameter_region(self, word: int) -> Region:
-        """The words of a block of parameters."""
-        return Region("parameter", word, word + self.block_words)
-
-    def parameter_ring(self) -> SlotRing:
-        """The ring of the layer's parameter blocks, in words."""
-        size = self.block_words
-        return SlotRing(base=0, size=size, count=self._config.parameter_words // size)
 
     def load_map(self, memory: MapPlace | None, tile: OnChip) -> Iterator[Step]:
         """Load the rectangle and channels of ``tile`` from the map at ``memory``."""

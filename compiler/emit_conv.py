@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import cycle
+from itertools import cycle, repeat
 
 from arch.commands import Engine, LoadTarget, PostSource
 from arch.config import AcceleratorConfig
 from arch.mapping import Mapping, Order
+from arch.timing import step_cycles
 from compiler.emit_common import Emission, Placement, offset_loop, row_loop
+from compiler.emit_depthwise import DepthwiseEmitter
 from compiler.emit_post import PostEmitter, PostSourceTile
 from compiler.fusion import FusedLayer
 from compiler.geometry import (
@@ -23,7 +25,7 @@ from compiler.geometry import (
     spans,
     tiles,
 )
-from compiler.homes import OnChip, Tiles
+from compiler.homes import Home, OnChip, Tiles
 from compiler.memory_map import MapPlace
 from compiler.slots import SlotRing
 from compiler.waits import Region, Step
@@ -82,7 +84,14 @@ class ConvEmitter:
         self._emission = Emission(layer, place, config)
         self._post = PostEmitter(layer, mapping, place, self._emission, config)
         self._groups = tuple(self._lay_out_weights())
-        self._inputs = Tiles(layer.input.shape, place.input, mapping.inputs, config)
+        self._depthwise: DepthwiseEmitter | None = None
+        source = place.input
+        if layer.depthwise is not None:
+            self._depthwise = DepthwiseEmitter(
+                layer.depthwise, mapping, place, self._emission, config
+            )
+            source = Home(memory=None, chip=None)
+        self._inputs = Tiles(conv.input.shape, source, mapping.inputs, config)
         self._outputs = Tiles(layer.output.shape, place.output, mapping.outputs, config)
         largest = max(part.tiles for group in self._groups for part in group.parts)
         chunk = largest * config.weight_tile_bytes
@@ -109,6 +118,8 @@ class ConvEmitter:
     def steps(self) -> Iterator[Step]:
         """All commands of the layer, in program order."""
         yield from self._post.start()
+        ahead = self._work_ahead()
+        yield from next(ahead)
         for work in self._works():
             out, _ = self._outputs.take(work.pixels, work.channel, work.channels)
             operand, loads = self._post.operand(work.pixels, work.channel, work.channels)
@@ -118,12 +129,25 @@ class ConvEmitter:
                 # Second operands come behind the inputs: these are needed first.
                 yield from loads
                 loads = []
+                # While the array sums: drained right after it, a sum never waits for these.
+                yield from next(ahead)
                 yield from self._post_process(work, group, half, operand, out)
             yield from self._emission.store_map(out, work.pixels, work.channel, work.channels)
 
+    def _work_ahead(self) -> Iterator[list[Step]]:
+        """What is done for tiles to come: first once, then at each group of columns."""
+        if self._depthwise is None:
+            return repeat([])
+        areas, tiles = self._rectangles(), sum(part.tiles for part in self._groups[0].parts)
+        turn = tiles * step_cycles(self._config, areas[0].pixels)
+        return self._depthwise.shares(areas, self._inputs, len(self._groups), turn)
+
+    def _rectangles(self) -> list[Span2D]:
+        return list(tiles(self._window.ofmap, self._mapping.tile_height, self._mapping.tile_width))
+
     def _works(self) -> Iterator[_Work]:
         window, mapping = self._window, self._mapping
-        rectangles = list(tiles(window.ofmap, mapping.tile_height, mapping.tile_width))
+        rectangles = self._rectangles()
         ranges = [
             self._groups[start : start + count]
             for start, count in spans(len(self._groups), mapping.tile_groups)

@@ -1,15 +1,18 @@
 """Post commands: what happens to results between window and activation buffer."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from arch.commands import Engine, PostMode, PostOperand, PostSource
 from arch.config import AcceleratorConfig
+from arch.layers import Window
 from arch.mapping import Mapping
+from compiler.constants import block_words
 from compiler.emit_common import Emission, Placement, window_fields
 from compiler.fusion import FusedLayer
 from compiler.geometry import Span2D
 from compiler.homes import OnChip, Tiles
+from compiler.parameter_blocks import ParameterBlocks
 from compiler.waits import Region, Step
 from sim.network import Add, AveragePool
 
@@ -25,6 +28,72 @@ class PostSourceTile:
     tile: OnChip
     reads: Region
     taps: Span2D
+
+
+NO_OPERAND = {
+    "operand": PostOperand.NONE,
+    "operand_unsigned": 0,
+    "operand_address": 0,
+    "operand_py": 0,
+    "operand_px": 0,
+}
+"""Fields of a post command without a second operand."""
+
+
+def post_step(
+    emission: Emission,
+    config: AcceleratorConfig,
+    *,
+    window: Window,
+    source: PostSourceTile,
+    part: Span2D,
+    span: tuple[int, int],
+    mode: PostMode,
+    unsigned: bool,
+    requantised: tuple[int, tuple[int, int]],
+    parameters: Region,
+    out: OnChip,
+    operand: dict[str, int],
+    table: int,
+    reads: Sequence[Region] = (),
+) -> Step:
+    """A post command for the outputs ``part``, channels ``span`` (first, count; at most as many as
+    columns).
+
+    ``requantised`` is the zero point and the limits behind the requantiser, ``operand`` the fields
+    of a second operand; ``reads``: what is read but ``source`` and ``parameters``.
+    """
+    channel, channels = span
+    drains = source.source is PostSource.ACCUMULATOR
+    size = config.accumulator_entries if drains else config.activation_buffer_bytes
+    zero_point, (low, high) = requantised
+    target = out.at(part.y, part.x, channel)
+    taps = source.taps.pixels if mode is PostMode.PRODUCTS else 1
+    values = {
+        **window_fields(window, source.taps, part, source.tile, 0 if drains else channel, size),
+        "source": source.source,
+        "mode": mode,
+        "taps": taps - 1,
+        "continues": int(source.taps.y > 0 or source.taps.x > 0),
+        "unsigned": int(unsigned),
+        "parameter_address": parameters.start,
+        "channels": channels - 1,
+        "zero_point": zero_point,
+        "low": low,
+        "high": high,
+        "out_address": target.address,
+        "out_py": target.row_pitch,
+        "out_px": target.pixel_pitch,
+        **operand,
+        "table": table,
+    }
+    return emission.step(
+        Engine.POST,
+        values,
+        reads=(source.reads, parameters, *reads),
+        # All channels that are there: fewer regions differ, and the last one ends them all.
+        writes=(out.region(part, out.channel, out.channels),),
+    )
 
 
 class PostEmitter:
@@ -43,9 +112,14 @@ class PostEmitter:
         self._config = config
         self._emission = emission
         self._window = layer.shape.window.window
-        self._entries = config.accumulator_entries
         self._requantised = layer.requantised
-        self._parameters = emission.parameter_ring()
+        self._parameters = ParameterBlocks(
+            emission,
+            config,
+            memory=place.parameters,
+            words=block_words(layer, config),
+            shared=None if layer.depthwise is None else 0,
+        )
         self._others: Tiles | None = None
         if layer.other is not None and place.other is not None:
             self._others = Tiles(layer.other.shape, place.other, mapping.operands, config)
@@ -80,60 +154,38 @@ class PostEmitter:
         If the source's taps are not the window's first, it is one output, and goes on from where
         the command before left it.
         """
-        parameters, missing = self._parameters.take(block)
-        if missing:
-            yield self._emission.load_parameters(block, parameters)
-        layer = self._layer
-        channel, channels = span
+        parameters, loads = self._parameters.take(block)
+        yield from loads
+        layer, reads = self._layer, []
         drains = source.source is PostSource.ACCUMULATOR
-        size = self._entries if drains else self._config.activation_buffer_bytes
-        zero_point, (low, high) = self._requantised
-        target = out.at(part.y, part.x, channel)
-        reads = [source.reads, self._emission.parameter_region(parameters)]
-        values = {
-            **window_fields(
-                self._window, source.taps, part, source.tile, 0 if drains else channel, size
-            ),
-            "source": source.source,
-            "mode": PostMode.SUM if isinstance(layer.pool, AveragePool) else PostMode.MAX,
-            "continues": int(source.taps.y > 0 or source.taps.x > 0),
-            "unsigned": int(not drains and not layer.input.signed),
-            "parameter_address": parameters,
-            "channels": channels - 1,
-            "zero_point": zero_point,
-            "low": low,
-            "high": high,
-            "out_address": target.address,
-            "out_py": target.row_pitch,
-            "out_px": target.pixel_pitch,
-            **self._operand_fields(operand, part, channel),
-            "table": 0 if layer.table is None else self._place.table_number + 1,
-        }
         if operand is not None:
             where = _ONE_PIXEL if layer.other_is_pixel else part
             reads.append(operand.region(where, operand.channel, operand.channels))
         if layer.table is not None:
             first = self._place.table_number * self._config.table_bytes
             reads.append(Region("table", first, first + self._config.table_bytes))
-        yield self._emission.step(
-            Engine.POST,
-            values,
-            reads=tuple(reads),
-            # All channels that are there: fewer regions differ, and the last one ends them all.
-            writes=(out.region(part, out.channel, out.channels),),
+        yield post_step(
+            self._emission,
+            self._config,
+            window=self._window,
+            source=source,
+            part=part,
+            span=span,
+            mode=PostMode.SUM if isinstance(layer.pool, AveragePool) else PostMode.MAX,
+            unsigned=not drains and not layer.input.signed,
+            requantised=self._requantised,
+            parameters=parameters,
+            out=out,
+            operand=self._operand_fields(operand, part, span[0]),
+            table=0 if layer.table is None else self._place.table_number + 1,
+            reads=reads,
         )
 
     def _operand_fields(self, tile: OnChip | None, part: Span2D, channel: int) -> dict[str, int]:
         layer = self._layer
         join, other = layer.join, layer.other
         if tile is None or join is None or other is None:
-            return {
-                "operand": PostOperand.NONE,
-                "operand_unsigned": 0,
-                "operand_address": 0,
-                "operand_py": 0,
-                "operand_px": 0,
-            }
+            return NO_OPERAND
         pixel = layer.other_is_pixel
         place = tile.at(0, 0, channel) if pixel else tile.at(part.y, part.x, channel)
         return {

@@ -4,13 +4,25 @@ formula of the tiling, and where only the second reads what the first one gives.
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from math import isfinite
 
+from arch.config import AcceleratorConfig
+from arch.layers import Window
+from compiler.constants import depthwise_words
 from compiler.fusion import FusedLayer
 from compiler.plan import Plan
 from compiler.tile_cost import Room
 from compiler.tiling import find_mapping
 from sim.network import Add, Conv, MaxPool, Multiply, Table
+
+
+def fuse_depthwise(plan: Plan) -> Plan:
+    """Depthwise convolution and the 1x1 convolution behind it.
+
+    The post-processor computes the former for the next tile while the array computes the latter.
+    """
+    return _fuse(plan, partial(_takes_pointwise, plan.config))
 
 
 def fuse_pools(plan: Plan) -> Plan:
@@ -31,6 +43,24 @@ def fuse_joins(plan: Plan) -> Plan:
 def fuse_tables(plan: Plan) -> Plan:
     """Any layer and the table that is looked up for its output."""
     return _fuse(plan, _takes_table)
+
+
+def _takes_pointwise(config: AcceleratorConfig, former: FusedLayer, latter: FusedLayer) -> bool:
+    (pointwise,) = latter.layers
+    depthwise = former.layers[0]
+    if len(former.layers) > 1 or not isinstance(depthwise, Conv) or not isinstance(pointwise, Conv):
+        return False
+    shape = depthwise.shape
+    alone = shape.group_inputs == shape.group_outputs == 1
+    taps = shape.window.kernel[0] * shape.window.kernel[1]
+    plain = Window(kernel=(1, 1))
+    return (
+        alone
+        and taps <= config.depthwise_taps
+        and depthwise_words(shape, config) <= config.parameter_words // 2
+        and pointwise.shape.window == plain
+        and pointwise.shape.groups == 1
+    )
 
 
 def _takes_pool(former: FusedLayer, latter: FusedLayer) -> bool:

@@ -28,17 +28,20 @@ class LayerShape:
     """All of a layer that its mapping depends on.
 
     ``window`` slides over what the convolution gives, or, without one, over the layer's input.
+    ``depthwise`` is a depthwise convolution that makes the convolution's input.
     """
 
     conv: ConvShape | None
     window: PoolShape
     operand: Operand
+    depthwise: ConvShape | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FusedLayer:
-    """One or more layers that run as one, in order: maybe a convolution, maybe a pooling, maybe a
-    sum or product with a second operand, maybe a table; at least one of them."""
+    """One or more layers that run as one, in order: maybe a convolution, and maybe a depthwise one
+    in front of it, maybe a pooling, maybe a sum or product with a second operand, maybe a table; at
+    least one of them."""
 
     layers: tuple[MapLayer, ...]
 
@@ -64,8 +67,13 @@ class FusedLayer:
 
     @property
     def conv(self) -> Conv | None:
-        """The convolution, if there is one."""
-        return next((layer for layer in self.layers if isinstance(layer, Conv)), None)
+        """The convolution that the array computes, if there is one."""
+        return self._convs[-1] if self._convs else None
+
+    @property
+    def depthwise(self) -> Conv | None:
+        """The depthwise convolution that the post-processor computes in front of it, if any."""
+        return self._convs[0] if len(self._convs) > 1 else None
 
     @property
     def pool(self) -> MaxPool | AveragePool | None:
@@ -85,8 +93,8 @@ class FusedLayer:
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates of the convolution."""
-        return 0 if self.conv is None else self.conv.shape.macs
+        """Multiply-accumulates of the convolutions."""
+        return sum(conv.shape.macs for conv in self._convs)
 
     @property
     def other(self) -> TensorSpec | None:
@@ -139,7 +147,12 @@ class FusedLayer:
             if pool is None
             else pool.shape,
             operand=operand,
+            depthwise=None if self.depthwise is None else self.depthwise.shape,
         )
+
+    @property
+    def _convs(self) -> list[Conv]:
+        return [layer for layer in self.layers if isinstance(layer, Conv)]
 
     def _swaps(self, join: Add | Multiply) -> bool:
         """Whether this layer's own operand is the second one of ``join``."""

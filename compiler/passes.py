@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from arch.config import AcceleratorConfig
 from arch.errors import InputError
-from compiler.fuse import fuse_joins, fuse_pools, fuse_tables
+from compiler.fuse import fuse_depthwise, fuse_joins, fuse_pools, fuse_tables
 from compiler.plan import Plan
 from compiler.residence import keep_on_chip
 from compiler.skip import skip_pixels
@@ -37,6 +37,12 @@ PASSES = (
         name="skip-pixels",
         reason="a 1x1 convolution with a stride loads no pixel that it does not look at",
         run=skip_pixels,
+    ),
+    Pass(
+        name="fuse-depthwise",
+        reason="the post-processor computes a depthwise convolution while the array computes the "
+        "1x1 convolution behind it",
+        run=fuse_depthwise,
     ),
     Pass(
         name="fuse-pool",

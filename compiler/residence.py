@@ -135,7 +135,7 @@ def _readers(plan: Plan, resident: Resident, index: int) -> set[str]:
     layer, maps = plan.layers[index], plan.views.maps
     readers = set()
     if maps[layer.input.name].root == resident.root:
-        readers.add("post" if layer.conv is None else "execute")
+        readers.add("execute" if layer.conv is not None and layer.depthwise is None else "post")
     if layer.other is not None and maps[layer.other.name].root == resident.root:
         readers.add("operand")
     if maps[layer.output.name].root == resident.root and resident.in_memory:
@@ -146,7 +146,8 @@ def _readers(plan: Plan, resident: Resident, index: int) -> set[str]:
 def _fits_fields(layer: FusedLayer, plan: Plan, index: int) -> bool:
     """Whether the steps of the layer's window over a map on chip fit the commands' fields."""
     chip = plan.home(layer.input, index).chip
-    window = layer.shape.window.window if layer.conv is None else layer.conv.shape.window
+    first = layer.depthwise or layer.conv
+    window = layer.shape.window.window if first is None else first.shape.window
     step = max(window.stride[0], window.dilation[0])
     return chip is None or chip.row_pitch * step < _FIELD_LIMIT
 

@@ -8,8 +8,9 @@ from arch.commands import LOOP_LIMIT
 from arch.config import AcceleratorConfig, ceil_div
 from arch.layers import ConvShape
 from arch.mapping import Order
-from arch.post_timing import post_cycles
+from arch.post_timing import post_constant_words, post_cycles
 from arch.timing import step_cycles
+from compiler.depthwise_cost import DepthwiseWork
 from compiler.fusion import LayerShape, Operand
 from compiler.geometry import Columns, Reduction, column_groups, halo_size, reductions, spans
 
@@ -77,6 +78,11 @@ class Work:
         self._config = config
         self.split = 1, 1, 1
         self._weights: tuple[int, ...] = ()
+        self.depthwise: DepthwiseWork | None = None
+        if shape.depthwise is not None:
+            self.depthwise = DepthwiseWork(
+                shape.depthwise, from_memory=room.input_pitch is None, config=config
+            )
         if shape.conv is None:
             self.sizes = [count for _, count in spans(shape.window.ofmap.channels, config.cols)]
         else:
@@ -119,8 +125,14 @@ class Work:
         sums = halo_size(self._window, window.ifmap, height, width)
         return sums, sums if conv is None else halo_size(conv.window, conv.ifmap, *sums)
 
-    def sizes_on_chip(self, tile: Tile) -> tuple[int, int, int]:
-        """Bytes of a slot of inputs, second operands and outputs; 0 for what needs none."""
+    @property
+    def takes_inputs(self) -> bool:
+        """Whether the array's inputs need slots, into which they are loaded or computed."""
+        return self.room.input_pitch is None or self.depthwise is not None
+
+    def sizes_on_chip(self, tile: Tile) -> tuple[int, int, int, int]:
+        """Bytes of a slot of inputs, second operands, outputs, and inputs of a depthwise
+        convolution in front; 0 for what needs none."""
         height, width = self.source(tile)
         element = self._config.activation_bytes
         outputs = tile.height * tile.width * tile.channels * element
@@ -131,9 +143,10 @@ class Work:
             operands = outputs if self.shape.operand is Operand.MAP else tile.channels * element
         room = self.room
         return (
-            0 if room.input_pitch is not None else inputs,
+            inputs if self.takes_inputs else 0,
             0 if room.other_on_chip else operands,
             0 if room.output_on_chip else outputs,
+            0 if self.depthwise is None else self.depthwise.slot_bytes(height, width),
         )
 
     def cycles(self, tile: Tile, counts: Counts) -> float:
@@ -142,22 +155,28 @@ class Work:
         tiles = ceil_div(ofmap.height, tile.height) * ceil_div(ofmap.width, tile.width)
         columns = len(self.sizes)
         groups = ceil_div(columns, tile.groups)
-        operand = self.shape.operand is not Operand.NONE
         taps = self.taps[0] * self.taps[1]
-        post = post_cycles(config, tile.height * tile.width, taps, operand)
+        constants = post_constant_words(
+            config, operand=self.shape.operand is not Operand.NONE, taps=0
+        )
+        post = post_cycles(config, tile.height * tile.width, taps, constants)
         load = self._load_cycles(tile, tiles, groups, counts)
         store = self._store_cycles(tile, groups) if self.room.output_in_memory else 0.0
         execute = 0
         if self.shape.conv is not None:
             height, width = self.sums(tile)
             execute = tiles * sum(self._weights) * step_cycles(config, height * width)
-        posts = tiles * columns * self._parts
-        hidden = max(execute, load, store, posts * (post + _COMMAND_CYCLES // 2))
+        posts = tiles * columns * self._parts * (post + _COMMAND_CYCLES // 2)
+        ahead = 0
+        if self.depthwise is not None:
+            ahead = self.depthwise.post_cycles(tile.height, tile.width)
+            posts += tiles * ahead
+        hidden = max(execute, load, store, posts)
         steps = tiles * groups * self._parts
         exposed = load if counts.inputs == 1 and steps > 1 else load / steps
         if counts.outputs == 1 and tiles * groups > 1:
             exposed += store
-        return hidden + exposed + post + steps * _COMMAND_CYCLES
+        return hidden + exposed + ahead + post + steps * _COMMAND_CYCLES
 
     def _load_cycles(self, tile: Tile, tiles: int, groups: int, counts: Counts) -> float:
         """Cycles of the memory's read side."""
@@ -174,7 +193,9 @@ class Work:
             group = max(self._weights) * tile.groups * config.weight_tile_bytes
             walked = total if tile.order is Order.PIXELS_OUTER else group
             cycles += total * (1 if walked <= config.weight_buffer_bytes else tiles) / rate
-            if room.input_pitch is None:
+            if self.depthwise is not None:
+                cycles += tiles * self.depthwise.load_cycles(tile.height, tile.width)
+            elif room.input_pitch is None:
                 inputs = pixels * (conv.ifmap.channels if whole else self._channels)
                 again = tile.order is Order.CHANNELS_OUTER and whole and tiles > counts.inputs
                 cycles += inputs * (groups if again else 1) / elements

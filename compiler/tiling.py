@@ -19,6 +19,10 @@ _ROW_LIMIT = 1 << 16
 """Most rows of a load or store command."""
 
 
+Banks = tuple[int, ...]
+"""Banks of inputs, second operands, outputs, and inputs of a depthwise convolution in front."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Choice:
     """A mapping and its price in cycles, good for comparing only."""
@@ -51,6 +55,9 @@ def _find_from_bank_0(shape: LayerShape, room: Room, config: AcceleratorConfig) 
     conv = shape.conv
     if conv is None:
         return _cheapest(Work(shape, room, 0, config), config) or _in_parts(shape, room, config)
+    if shape.depthwise is not None:
+        # It makes all channels of a tile.
+        return _cheapest(Work(shape, room, conv.ifmap.channels, config), config)
     if room.input_pitch is not None:
         return _cheapest(Work(shape, room, room.input_pitch, config), config)
     block = conv.ifmap.channels
@@ -76,13 +83,15 @@ def _in_parts(shape: LayerShape, room: Room, config: AcceleratorConfig) -> Choic
 
 def _cheapest(work: Work, config: AcceleratorConfig) -> Choice | None:
     """The cheapest mapping with ``work.block`` input channels on chip at a time, if one fits."""
-    best: tuple[float, Tile, Counts, tuple[int, int, int]] | None = None
+    best: tuple[float, Tile, Counts, Banks] | None = None
     limit = work.room.banks * config.activation_bank_bytes
     for tile in _tiles(work, config):
         sizes = work.sizes_on_chip(tile)
         if sum(sizes) > limit:
             continue
         for counts in _counts(sizes):
+            if work.depthwise is not None and counts.inputs == 1:
+                break  # The next tile is made while the array reads this one.
             banks = _banks(sizes, counts, config)
             if sum(banks) <= work.room.banks:
                 cycles = work.cycles(tile, counts)
@@ -97,7 +106,7 @@ def _cheapest(work: Work, config: AcceleratorConfig) -> Choice | None:
     return Choice(mapping=_mapping(work, tile, counts, banks), cycles=cycles)
 
 
-def _counts(sizes: tuple[int, int, int]) -> Iterator[Counts]:
+def _counts(sizes: tuple[int, ...]) -> Iterator[Counts]:
     """How many slots inputs and outputs may have; what needs none waits for none, as with two."""
     inputs = (2, 1) if sizes[0] or sizes[1] else (2,)
     outputs = (2, 1) if sizes[2] else (2,)
@@ -105,22 +114,24 @@ def _counts(sizes: tuple[int, int, int]) -> Iterator[Counts]:
         yield Counts(inputs=in_count, outputs=out_count)
 
 
-def _banks(
-    sizes: tuple[int, int, int], counts: Counts, config: AcceleratorConfig
-) -> tuple[int, int, int]:
-    """Banks of inputs, second operands and outputs: of each its own, because engines read them, and
-    the post-processor both of its operands, at the same time."""
-    return (
-        slot_banks(sizes[0], counts.inputs, config),
-        slot_banks(sizes[1], counts.inputs, config),
-        slot_banks(sizes[2], counts.outputs, config),
-    )
+def _banks(sizes: tuple[int, ...], counts: Counts, config: AcceleratorConfig) -> Banks:
+    """Banks of inputs, second operands, outputs, and inputs of a depthwise convolution: of each its
+    own, because engines read them, and the post-processor both of its operands, at the same
+    time."""
+    numbers = _slot_counts(counts)
+    pairs = zip(sizes, numbers, strict=True)
+    return tuple(slot_banks(size, count, config) for size, count in pairs)
 
 
-def _mapping(work: Work, tile: Tile, counts: Counts, banks: tuple[int, int, int]) -> Mapping:
+def _slot_counts(counts: Counts) -> tuple[int, ...]:
+    """Slots of inputs, second operands, outputs, and inputs of a depthwise convolution."""
+    return counts.inputs, counts.inputs, counts.outputs, 2
+
+
+def _mapping(work: Work, tile: Tile, counts: Counts, banks: Banks) -> Mapping:
     first = work.room.first_bank
     slots: list[Slots | None] = []
-    for number, count in zip(banks, (counts.inputs, counts.inputs, counts.outputs), strict=True):
+    for number, count in zip(banks, _slot_counts(counts), strict=True):
         slots.append(Slots(first=first, banks=number, count=count) if number else None)
         first += number
     return Mapping(
@@ -134,6 +145,7 @@ def _mapping(work: Work, tile: Tile, counts: Counts, banks: tuple[int, int, int]
         inputs=slots[0],
         operands=slots[1],
         outputs=slots[2],
+        depthwise=slots[3],
     )
 
 
@@ -148,6 +160,7 @@ def _moved(mapping: Mapping, banks: int) -> Mapping:
         inputs=moved(mapping.inputs),
         operands=moved(mapping.operands),
         outputs=moved(mapping.outputs),
+        depthwise=moved(mapping.depthwise),
     )
 
 
@@ -189,7 +202,8 @@ def _tiles(work: Work, config: AcceleratorConfig) -> Iterator[Tile]:
         if height * width <= _ROW_LIMIT:
             yield pixel
         return
-    orders = (Order.PIXELS_OUTER,) if work.shape.conv is None else tuple(Order)
+    walks = work.shape.conv is not None and work.depthwise is None
+    orders = tuple(Order) if walks else (Order.PIXELS_OUTER,)
     shares = [
         (groups, max(sum(sizes[at : at + groups]) for at, _ in spans(len(sizes), groups)))
         for groups in _balanced(len(sizes))
@@ -215,6 +229,8 @@ def _fits(work: Work, height: int, width: int, config: AcceleratorConfig) -> boo
         return False
     if work.shape.conv is None:
         return True
+    if work.depthwise is not None and not work.depthwise.fits(width):
+        return False
     sums = halo_size(window.window, window.ifmap, height, width)
     return max(sums) <= LOOP_LIMIT and sums[0] * sums[1] <= config.accumulator_half_entries
 

@@ -15,6 +15,7 @@ from arch.commands import (
     CommandFormat,
     Engine,
     LoadTarget,
+    PostMode,
     PostOperand,
     PostSource,
     walk_fields,
@@ -55,7 +56,8 @@ class CommandDecoder(wiring.Component):
     - LOAD: the target is the parameter buffer or the tables, and one of dram_address, row_bytes
       and buffer_address (with more than one row, dram_pitch and buffer_pitch too) is not a multiple
       of the bus's bytes per beat;
-    - POST: channels (that is, channels - 1) is ``cols`` or more; operand or table is 3.
+    - POST: channels (that is, channels - 1) is ``cols`` or more; operand, table or mode is 3; the
+      mode is products and the source the accumulators.
 
     Members:
         commands: commands as 512-bit words.
@@ -128,6 +130,9 @@ class CommandDecoder(wiring.Component):
             yield command.channels >= self.config.cols
             yield command.operand > max(PostOperand)
             yield command.table > TABLES
+            products = command.mode == PostMode.PRODUCTS
+            yield command.mode > max(PostMode)
+            yield products & (command.source != PostSource.ACTIVATION)
 
     def _broken_elements(self, engine: Engine, command: data.View) -> Iterator[Value]:
         """A bit for each rule on whole elements that ``command`` breaks."""

@@ -4,18 +4,17 @@ from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from arch.commands import PostMode
-
 
 class Pool(wiring.Component):
     """Maximum or sum over a window, per column, modulo 2^``bits``.
 
     Takes a position a cycle. Positions of a window need not be adjacent: without ``counts`` and
-    ``first``, nothing changes as long as ``mode`` is held. Two register stages: ``pooled`` holds a
-    position two cycles after ``values`` did.
+    ``first``, nothing changes as long as ``summing`` is held. Two register stages: ``pooled`` holds
+    a position two cycles after ``values`` did.
 
     Members:
-        mode: PostMode, held while positions are in flight, and as long as a window goes on.
+        summing: sum, not maximum; held while positions are in flight, and as long as a window goes
+            on.
         values: the position, signed.
         counts: the position is combined; else it counts as -2^(``bits`` - 1) (maximum) or 0 (sum).
         first: the position begins a window.
@@ -27,7 +26,7 @@ class Pool(wiring.Component):
         self._columns = data.ArrayLayout(signed(bits), columns)
         super().__init__(
             {
-                "mode": In(1),
+                "summing": In(1),
                 "values": In(self._columns),
                 "counts": In(1),
                 "first": In(1),
@@ -38,14 +37,13 @@ class Pool(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """The hardware."""
         m = Module()
-        summing = self.mode == PostMode.SUM
-        identity = Mux(summing, 0, -(1 << self._bits - 1))
+        identity = Mux(self.summing, 0, -(1 << self._bits - 1))
         operands, first = Signal(self._columns), Signal()
         m.d.sync += first.eq(self.first)
         for value, operand, pooled in zip(self.values, operands, self.pooled, strict=True):
             # Stage 1: left-out positions become the identity.
             m.d.sync += operand.eq(Mux(self.counts, value, identity))
             # Stage 2: combined with the window so far.
-            combined = Mux(summing, pooled + operand, Mux(pooled > operand, pooled, operand))
+            combined = Mux(self.summing, pooled + operand, Mux(pooled > operand, pooled, operand))
             m.d.sync += pooled.eq(Mux(first, operand, combined))
         return m

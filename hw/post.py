@@ -4,9 +4,14 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from arch.commands import POST_LOOPS, Engine, PostOperand, PostSource
+from arch.commands import POST_LOOPS, Engine, PostMode, PostOperand, PostSource
 from arch.config import AcceleratorConfig
-from arch.post_timing import operand_to_write, position_to_write, post_groups
+from arch.post_timing import (
+    operand_to_write,
+    position_to_write,
+    post_groups,
+    product_latency,
+)
 from arch.timing import BUFFER_READ_LATENCY
 from hw.address import AffineGenerator
 from hw.delay import delayed
@@ -20,8 +25,12 @@ from hw.interfaces import (
 from hw.pool import Pool
 from hw.post_groups import GroupWalker
 from hw.post_parameters import OperandBlock, ParameterBlock
+from hw.products import TapProducts
 from hw.result_lanes import ResultLanes
 from hw.table import table_port
+
+_ARRIVAL = 1 + BUFFER_READ_LATENCY
+"""From the issue of a position to its data."""
 
 _POOL_LATENCY = 2
 
@@ -52,6 +61,7 @@ class PostEngine(wiring.Component):
     cycle, output after output, each output taking the larger of its window and its
     groups of columns. Positions that are padding take their cycle, but are not requested. What the
     last output was made of stays in the pool unit, for a next command that continues its window.
+    With ``depthwise_taps`` the positions of a window may be multiplied by taps on their way there.
 
     Members:
         commands: Post commands whose waits are over.
@@ -99,11 +109,17 @@ class PostEngine(wiring.Component):
         m.submodules.lanes = lanes = ResultLanes(config=config)
         command = Signal(command_layout(Engine.POST))
         issue, output_end = Signal(), Signal()
-        # The word that is requested in this cycle belongs to the second operand.
-        for_operand = Signal()
+        # What the word that is requested in this cycle belongs to; without either, the columns.
+        for_operand, for_products = Signal(), Signal()
 
         self._sequence(
-            m, positions, command, issue=issue, output_end=output_end, for_operand=for_operand
+            m,
+            positions,
+            command,
+            issue=issue,
+            output_end=output_end,
+            for_operand=for_operand,
+            for_products=for_products,
         )
         self._request(m, positions, command, issue=issue)
         # The next position begins a window.
@@ -112,10 +128,16 @@ class PostEngine(wiring.Component):
             m.d.sync += first.eq(~self.commands.payload.continues)
         with m.Elif(issue):
             m.d.sync += first.eq(output_end)
-        begins = delayed(m, issue & first, stages=1 + BUFFER_READ_LATENCY)
-        self._pool(m, pool, command, first=begins)
-        take = delayed(m, output_end, stages=1 + BUFFER_READ_LATENCY + _POOL_LATENCY)
-        self._feed(m, pool, lanes, take=take, for_operand=for_operand)
+        pooling = _ARRIVAL + product_latency(config)
+        m.d.comb += pool.first.eq(delayed(m, issue & first, stages=pooling))
+        self._pool(m, pool, command)
+        if config.depthwise_taps:
+            self._multiply(
+                m, pool, command, issue=issue, output_end=output_end, for_products=for_products
+            )
+        take = delayed(m, output_end, stages=pooling + _POOL_LATENCY)
+        columns_word = self.parameter.valid & ~for_operand & ~for_products
+        self._feed(m, pool, lanes, take=take, columns_word=columns_word, operand_word=for_operand)
         m.d.comb += lanes.command.eq(command)
         wiring.connect(m, wiring.flipped(self.tables), lanes.tables)
         self._walk_groups(m, command, lanes, output_end=output_end, row_end=positions.last[1])
@@ -130,13 +152,20 @@ class PostEngine(wiring.Component):
         issue: Signal,
         output_end: Signal,
         for_operand: Signal,
+        for_products: Signal,
     ) -> None:
         """The life of a command; drives ``issue`` (a position goes out), ``output_end`` (the last
-        one of its window) and ``for_operand``."""
+        one of its window), ``for_operand`` and ``for_products``."""
         config = self._config
         groups = post_groups(config)
         word = Signal(config.parameter_address_bits)
-        words_left = Signal(range(max(config.parameter_block_words, config.operand_block_words)))
+        most_words = (
+            config.parameter_block_words,
+            config.operand_block_words,
+            config.product_words(config.depthwise_taps),
+        )
+        words_left = Signal(range(max(most_words)))
+        product_words = config.product_words(command.taps + 1)
         # Cycle of the present output, up to the last that an output takes at least: left there
         # if windows take longer.
         slot = Signal(range(groups))
@@ -165,12 +194,23 @@ class PostEngine(wiring.Component):
                 m.d.comb += self.parameter.valid.eq(1)
                 m.d.sync += [word.eq(word + 1), words_left.eq(words_left - 1)]
                 with m.If(words_left == 0):
-                    m.d.sync += words_left.eq(config.operand_block_words - 1)
                     m.next = "POSITIONS"
                     with m.If(command.operand != PostOperand.NONE):
+                        m.d.sync += words_left.eq(config.operand_block_words - 1)
                         m.next = "OPERAND"
+                    with m.Elif(command.mode == PostMode.PRODUCTS):
+                        m.d.sync += words_left.eq(product_words - 1)
+                        m.next = "PRODUCTS"
             with m.State("OPERAND"):
                 m.d.comb += [self.parameter.valid.eq(1), for_operand.eq(1)]
+                m.d.sync += [word.eq(word + 1), words_left.eq(words_left - 1)]
+                with m.If(words_left == 0):
+                    m.next = "POSITIONS"
+                    with m.If(command.mode == PostMode.PRODUCTS):
+                        m.d.sync += words_left.eq(product_words - 1)
+                        m.next = "PRODUCTS"
+            with m.State("PRODUCTS"):
+                m.d.comb += [self.parameter.valid.eq(1), for_products.eq(1)]
                 m.d.sync += [word.eq(word + 1), words_left.eq(words_left - 1)]
                 with m.If(words_left == 0):
                     m.next = "POSITIONS"
@@ -214,23 +254,58 @@ class PostEngine(wiring.Component):
         ]
         m.d.comb += [self.drain.address.eq(address), self.activation.address.eq(address)]
 
-    def _pool(self, m: Module, pool: Pool, command: data.View, *, first: Value) -> None:
-        """Source data into the pool unit."""
-        bits = self._config.activation_bits
+    def _pool(self, m: Module, pool: Pool, command: data.View) -> None:
+        """Source data into the pool unit, behind the stage of the products if there is one."""
+        bits, stages = self._config.activation_bits, product_latency(self._config)
         flip = command.unsigned << bits - 1
         for column, value in enumerate(pool.values):
             element = (self.activation.data.word_select(column, bits) ^ flip).as_signed()
             drained = command.source == PostSource.ACCUMULATOR
-            m.d.comb += value.eq(Mux(drained, self.drain.data[column], element))
+            source = Mux(drained, self.drain.data[column], element)
+            m.d.comb += value.eq(delayed(m, source, stages=stages))
         requested = self.drain.valid | self.activation.valid
         m.d.comb += [
-            pool.mode.eq(command.mode),
-            pool.counts.eq(delayed(m, requested, stages=BUFFER_READ_LATENCY)),
-            pool.first.eq(first),
+            pool.summing.eq(command.mode != PostMode.MAX),
+            pool.counts.eq(delayed(m, requested, stages=BUFFER_READ_LATENCY + stages)),
         ]
 
+    def _multiply(
+        self,
+        m: Module,
+        pool: Pool,
+        command: data.View,
+        *,
+        issue: Value,
+        output_end: Value,
+        for_products: Value,
+    ) -> None:
+        """Products into the pool unit, where the command asks for them: padding counts as well."""
+        m.submodules.products = products = TapProducts(config=self._config)
+        requested = delayed(m, self.activation.valid, stages=BUFFER_READ_LATENCY)
+        m.d.comb += [
+            products.clear.eq(self.idle),
+            products.load.eq(delayed(m, for_products, stages=BUFFER_READ_LATENCY)),
+            products.word.eq(self.parameter.data),
+            products.valid.eq(delayed(m, issue, stages=_ARRIVAL)),
+            products.last.eq(delayed(m, output_end, stages=_ARRIVAL)),
+            products.counts.eq(requested),
+            products.values.eq(self.activation.data),
+            products.unsigned.eq(command.unsigned),
+        ]
+        with m.If(command.mode == PostMode.PRODUCTS):
+            m.d.comb += pool.counts.eq(delayed(m, products.valid, stages=1))
+            for value, product in zip(pool.values, products.products, strict=True):
+                m.d.comb += value.eq(product)
+
     def _feed(
-        self, m: Module, pool: Pool, lanes: ResultLanes, *, take: Value, for_operand: Value
+        self,
+        m: Module,
+        pool: Pool,
+        lanes: ResultLanes,
+        *,
+        take: Value,
+        columns_word: Value,
+        operand_word: Value,
     ) -> None:
         """Pooled columns and their constants into the lanes, a group a cycle from the second cycle
         after ``take`` on."""
@@ -245,14 +320,12 @@ class PostEngine(wiring.Component):
             m.d.sync += groups_left.eq(groups)
         with m.Elif(groups_left != 0):
             m.d.sync += groups_left.eq(groups_left - 1)
-        arrived = delayed(m, self.parameter.valid, stages=BUFFER_READ_LATENCY)
-        arrived_for_operand = delayed(m, for_operand, stages=BUFFER_READ_LATENCY)
         m.d.comb += [
-            parameters.load.eq(arrived & ~arrived_for_operand),
+            parameters.load.eq(delayed(m, columns_word, stages=BUFFER_READ_LATENCY)),
             parameters.word.eq(self.parameter.data),
             parameters.rotate.eq(groups_left != 0),
             operand.clear.eq(self.idle),
-            operand.load.eq(arrived_for_operand),
+            operand.load.eq(delayed(m, operand_word, stages=BUFFER_READ_LATENCY)),
             operand.word.eq(self.parameter.data),
             lanes.constants.eq(operand.constants),
         ]

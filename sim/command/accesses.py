@@ -12,10 +12,12 @@ from arch.commands import (
     ROW_LOOPS,
     Command,
     LoadTarget,
+    PostMode,
     PostOperand,
     PostSource,
 )
 from arch.config import AcceleratorConfig, ceil_div
+from arch.post_timing import post_constant_words
 from sim.command.affine import loop_counts
 
 Accesses = dict[str, int]
@@ -29,7 +31,9 @@ def _walk_fields(loops: tuple[str, ...]) -> tuple[str, ...]:
 
 
 _EXECUTE_KEY = itemgetter(*_walk_fields(EXECUTE_LOOPS), "accumulate")
-_POST_KEY = itemgetter(*_walk_fields(POST_LOOPS), "channels", "source", "operand", "table")
+_POST_KEY = itemgetter(
+    *_walk_fields(POST_LOOPS), "channels", "source", "operand", "table", "mode", "taps"
+)
 
 _WRITTEN = {
     LoadTarget.ACTIVATION: "activation_write_load",
@@ -101,18 +105,25 @@ def post_accesses(command: Command, config: AcceleratorConfig) -> Accesses:
     py, px, wy, wx = loop_counts(command, POST_LOOPS)
     inside = _rows_inside(command, ("py", "wy")) * _offsets_inside(command, ("px", "wx"), 1)
     groups = py * px * ceil_div(command["channels"] + 1, config.requantiser_lanes)
-    operand = command["operand"] != PostOperand.NONE
     from_buffer = command["source"] == PostSource.ACTIVATION
     return {
         "post_busy": py * px * wy * wx,
         "activation_read_post": inside if from_buffer else 0,
         "accumulator_drain": 0 if from_buffer else inside,
-        "activation_read_operand": groups if operand else 0,
-        "parameter_read": config.parameter_block_words
-        + (config.operand_block_words if operand else 0),
+        "activation_read_operand": 0 if command["operand"] == PostOperand.NONE else groups,
+        "parameter_read": constant_words(command, config),
         "table_read": groups if command["table"] else 0,
         "activation_write_post": groups,
     }
+
+
+def constant_words(command: Command, config: AcceleratorConfig) -> int:
+    """Words of constants that a post command reads."""
+    return post_constant_words(
+        config,
+        operand=command["operand"] != PostOperand.NONE,
+        taps=command["taps"] + 1 if command["mode"] == PostMode.PRODUCTS else 0,
+    )
 
 
 def _rows_inside(command: Command, loops: tuple[str, ...]) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from arch.commands import EXECUTE_LOOPS, POST_LOOPS, Command, Engine, PostOperand
+from arch.commands import EXECUTE_LOOPS, POST_LOOPS, Command, Engine
 from arch.config import AcceleratorConfig
 from arch.post_timing import post_cycles
 from arch.timing import (
@@ -16,7 +16,13 @@ from arch.timing import (
     array_latency,
     step_cycles,
 )
-from sim.command.accesses import AccessCounts, Accesses, load_accesses, store_accesses
+from sim.command.accesses import (
+    AccessCounts,
+    Accesses,
+    constant_words,
+    load_accesses,
+    store_accesses,
+)
 from sim.command.affine import loop_counts
 from sim.command.bursts import burst_beats
 
@@ -185,12 +191,12 @@ class PostTiming:
         self._config = config
         self._counts = AccessCounts(config)
         self.ready: int | None = 0
-        self._cycles: dict[tuple[int, int, bool], int] = {}
+        self._cycles: dict[tuple[int, int, int], int] = {}
 
     def take(self, time: int, command: Command) -> Taken:
         """Take ``command`` in cycle ``time``."""
         py, px, wy, wx = loop_counts(command, POST_LOOPS)
-        work = (py * px, wy * wx, command.values["operand"] != PostOperand.NONE)
+        work = (py * px, wy * wx, constant_words(command, self._config))
         cycles = self._cycles.get(work)
         if cycles is None:
             cycles = self._cycles[work] = post_cycles(self._config, *work)

@@ -20,6 +20,7 @@ from arch.commands import (
     PostSource,
 )
 from arch.config import TABLES, AcceleratorConfig
+from arch.post_timing import post_constant_words
 from sim.command.affine import positions
 from sim.golden.elementwise import rounded_shift, table_outputs
 from sim.golden.requantise import rounded_product
@@ -39,6 +40,8 @@ class Storage:
         self.accumulator = np.zeros((config.accumulator_entries, config.cols), np.int64)
         self.pooled = np.zeros(config.cols, np.int64)
         """What the last output of the last post command was made of."""
+        self.taps = np.zeros((config.depthwise_taps, config.cols), np.int64)
+        """The weights of the last post command with products."""
         self._unsigned = element_type(config.activation_bits, False)
         self._signed = element_type(config.activation_bits, True)
 
@@ -170,14 +173,33 @@ class Storage:
             lanes = np.arange(channels) * self.config.activation_bytes
             source = self._centred(self._elements(at.address[..., None] + lanes), command)
         least = -(1 << self.config.accumulator_bits - 1)
-        summing = command["mode"] == PostMode.SUM
-        combine, identity = (np.add, 0) if summing else (np.maximum, least)
-        values = np.where(inside[..., None], source.astype(np.int64), identity)
+        combine, identity = (np.maximum, least) if command["mode"] == PostMode.MAX else (np.add, 0)
+        if command["mode"] == PostMode.PRODUCTS:
+            values = self._products(command, source, inside)
+        else:
+            values = np.where(inside[..., None], source.astype(np.int64), identity)
         pooled = combine.reduce(values, axis=(2, 3))
         if command["continues"]:
             pooled[0, 0] = combine(pooled[0, 0], self.pooled[:channels])
         self.pooled[:channels] = _wrapped(pooled[-1, -1], self.config.accumulator_bits)
         return np.asarray(pooled)
+
+    def _products(
+        self, command: Command, source: NDArray[Any], inside: NDArray[np.bool_]
+    ) -> NDArray[np.int64]:
+        """``source`` [py, px, wy, wx, channels] times the taps, padding included."""
+        config = self.config
+        words = post_constant_words(config, operand=command["operand"] != PostOperand.NONE, taps=0)
+        start = (command["parameter_address"] + words) * config.bus_bytes
+        size = config.product_words(command["taps"] + 1) * config.bus_bytes
+        block = self.parameter[(start + np.arange(size)) % self.parameter.size]
+        padding = self._centred(block.view(self._unsigned)[:1], command)
+        taps = block[config.bus_bytes :].view(element_type(config.weight_bits, True))
+        self.taps[: command["taps"] + 1] = taps.reshape(command["taps"] + 1, -1)[:, : config.cols]
+        values = np.where(inside[..., None], source, padding).astype(np.int64)
+        turn = np.arange(values.shape[2] * values.shape[3]) % config.depthwise_taps
+        window = self.taps[turn].reshape(*values.shape[2:4], -1)
+        return np.asarray(values * window[..., : values.shape[-1]], np.int64)
 
 
 def _wrapped(values: NDArray[np.int64], bits: int) -> NDArray[np.int64]:

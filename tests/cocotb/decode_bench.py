@@ -13,7 +13,9 @@ from arch.commands import (
     OPCODE_BITS,
     Engine,
     LoadTarget,
+    PostMode,
     PostOperand,
+    PostSource,
 )
 from arch.config import TABLES, AcceleratorConfig
 from hw.interfaces import counts_layout
@@ -75,6 +77,10 @@ class Legality:
                 values["channels"] + 1 <= self._config.cols
                 and values["operand"] in list(PostOperand)
                 and values["table"] <= TABLES
+                and values["mode"] in list(PostMode)
+                and (
+                    values["mode"] != PostMode.PRODUCTS or values["source"] == PostSource.ACTIVATION
+                )
             )
         if engine in (Engine.LOAD, Engine.STORE) and values["row_bytes"] == 0:
             return False

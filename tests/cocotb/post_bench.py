@@ -9,12 +9,23 @@ import numpy as np
 from cocotb.task import Task
 from cocotb.triggers import ClockCycles, RisingEdge
 
-from arch.commands import COMMAND_BYTES, POST_LOOPS, ROW_LOOPS, Command, Engine, PostOperand, unpack
+from arch.commands import (
+    COMMAND_BYTES,
+    POST_LOOPS,
+    ROW_LOOPS,
+    Command,
+    Engine,
+    PostMode,
+    PostOperand,
+    PostSource,
+    unpack,
+)
 from arch.config import AcceleratorConfig
 from sim.command.engines import PostTiming
 from sim.command.functional import Storage
 from tests.cocotb.watch import PinMonitor, Pins, ReadResponder, bounded_test, until
 from tests.support.command_side import random_command, word_of
+from tests.support.elements import whole_elements
 from tests.support.machines import CONFIGS
 from tests.support.streams import (
     StreamMonitor,
@@ -48,6 +59,9 @@ def random_posts(rng: random.Random, config: AcceleratorConfig, count: int) -> l
         values["continues"] = int(values["channels"] <= channels and rng.random() < 0.75)
         if values["continues"]:
             values["mode"] = mode
+            if mode == PostMode.PRODUCTS:
+                values["source"] = PostSource.ACTIVATION
+                values = whole_elements(Engine.POST, values, config)
         mode, channels = values["mode"], values["channels"]
         words.append(word_of(Command(Engine.POST, values), config))
     return words

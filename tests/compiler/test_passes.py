@@ -8,176 +8,39 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from arch.config import AcceleratorConfig
 from arch.errors import InputError
-from arch.layers import ConvShape, FeatureMap, PoolShape, Window
+from arch.layers import FeatureMap
 from arch.presets import PRESETS
-from compiler.passes import PASSES
 from compiler.place import place_network
-from compiler.program import Program
-from sim.command.functional import Storage
-from sim.command.timeline import TimelineSimulator
-from sim.golden.run import run_network
-from sim.multipliers import add_multipliers, product_multiplier
 from sim.network import (
-    Add,
     Alias,
-    AveragePool,
-    Bytes,
     Concat,
-    Conv,
     Layer,
-    MaxPool,
-    Multiply,
     Network,
     Slice,
-    Table,
-    TensorSpec,
 )
-
-SMALL = PRESETS["small"]
-NAMES = tuple(each.name for each in PASSES)
-SCALE = np.float32(0.5)
-
-
-def spec(name: str, shape: FeatureMap, *, zero_point: int = 3) -> TensorSpec:
-    return TensorSpec(name=name, shape=shape, signed=True, scale=SCALE, zero_point=zero_point)
-
-
-IMAGE = spec("image", FeatureMap(height=12, width=10, channels=16))
-
-
-def conv(
-    name: str,
-    source: TensorSpec,
-    channels: int = 16,
-    *,
-    kernel: int = 3,
-    stride: int = 1,
-    clamp: tuple[int, int] = (-128, 127),
-) -> Conv:
-    window = Window(kernel=(kernel, kernel), stride=(stride, stride), padding=(kernel // 2,) * 4)
-    shape = ConvShape(ifmap=source.shape, out_channels=channels, window=window)
-    rng = np.random.default_rng(sum(map(ord, name)))
-    return Conv(
-        name=name,
-        input=source,
-        output=spec(name, shape.ofmap, zero_point=-5),
-        shape=shape,
-        weights=rng.integers(-128, 127, (channels, kernel, kernel, source.shape.channels), np.int8),
-        bias=rng.integers(-1000, 1000, channels).astype(np.int32),
-        multiplier=rng.uniform(0.0005, 0.001, channels).astype(np.float32),
-        clamp=clamp,
-    )
-
-
-def pool(
-    name: str, source: TensorSpec, *, multiplier: float = 1.0, zero_point: int = -5
-) -> MaxPool:
-    window = Window(kernel=(3, 3), stride=(2, 2), padding=(1, 1, 1, 1))
-    shape = PoolShape(ifmap=source.shape, window=window)
-    return MaxPool(
-        name=name,
-        input=source,
-        output=spec(name, shape.ofmap, zero_point=zero_point),
-        shape=shape,
-        multiplier=np.float32(multiplier),
-        clamp=(-100, 110),
-    )
-
-
-def add(name: str, first: TensorSpec, second: TensorSpec) -> Add:
-    # Unlike multipliers, so that swapped operands would show.
-    multiplier, other_multiplier, shift = add_multipliers(SCALE, np.float32(0.2), SCALE)
-    return Add(
-        name=name,
-        input=first,
-        other=second,
-        output=spec(name, first.shape, zero_point=7),
-        multiplier=multiplier,
-        other_multiplier=other_multiplier,
-        shift=shift,
-        clamp=(7, 127),
-    )
-
-
-def multiply(name: str, first: TensorSpec, second: TensorSpec) -> Multiply:
-    multiplier, shift = product_multiplier(SCALE, np.float32(0.05), SCALE)
-    return Multiply(
-        name=name,
-        input=first,
-        other=second,
-        output=spec(name, first.shape, zero_point=2),
-        multiplier=multiplier,
-        shift=shift,
-        clamp=(-128, 127),
-    )
-
-
-def table(name: str, source: TensorSpec) -> Table:
-    values = np.random.default_rng(0).permutation(256).astype(np.uint8)
-    return Table(name=name, input=source, output=spec(name, source.shape), table=values)
-
-
-def average(name: str, source: TensorSpec) -> AveragePool:
-    window = Window(kernel=(source.shape.height, source.shape.width))
-    shape = PoolShape(ifmap=source.shape, window=window)
-    return AveragePool(
-        name=name,
-        input=source,
-        output=spec(name, shape.ofmap),
-        shape=shape,
-        include_padding=False,
-        clamp=(-128, 127),
-    )
-
-
-def network(*layers: Layer, also: tuple[TensorSpec, ...] = ()) -> Network:
-    outputs = (*also, layers[-1].output)
-    return Network(name="n", input=IMAGE, layers=layers, outputs=outputs)
-
-
-def image() -> Bytes:
-    shape = IMAGE.shape.height, IMAGE.shape.width, IMAGE.shape.channels
-    return np.random.default_rng(1).integers(-128, 127, shape, np.int8)
-
-
-def outputs(program: Program) -> dict[str, np.ndarray]:
-    memory = program.image.copy()
-    program.write_map(memory, program.network.input, image())
-    storage = Storage(program.config, memory)
-    for command in program.commands:
-        storage.apply(command)
-    return {spec.name: program.read_map(memory, spec) for spec in program.network.outputs}
-
-
-def assert_golden(program: Program) -> None:
-    golden = run_network(program.network, image())
-    for name, found in outputs(program).items():
-        assert np.array_equal(found, golden[name]), name
-
-
-def kinds(program: Program) -> list[str]:
-    return [placed.layer.kind for placed in program.layers]
-
-
-def compiled(made: Network, *without: str, config: AcceleratorConfig = SMALL) -> Program:
-    """The program of ``made``, whose outputs are golden."""
-    program = place_network(made, config, without=without)
-    assert_golden(program)
-    return program
+from tests.support.pass_networks import (
+    IMAGE,
+    NAMES,
+    SMALL,
+    add,
+    average,
+    compiled,
+    conv,
+    cost,
+    kinds,
+    multiply,
+    network,
+    outputs,
+    pool,
+    spec,
+    table,
+)
 
 
 def others(name: str) -> tuple[str, ...]:
     """All passes but ``name``."""
     return tuple(each for each in NAMES if each != name)
-
-
-def cost(program: Program) -> tuple[int, int]:
-    """Cycles and bytes moved."""
-    counters = TimelineSimulator(program.config).run(program.commands).counters
-    beats = counters["memory_read_beats"] + counters["memory_write_beats"]
-    return counters["cycles"], beats * program.config.bus_bytes
 
 
 def pooled() -> Network:
@@ -230,8 +93,8 @@ def test_a_pass_saves_cycles_and_traffic(
     with_it, without = compiled(made(), *others(name)), compiled(made(), *NAMES)
     assert kinds(with_it) == fused
     assert with_it.network.outputs == without.network.outputs
-    for spec in with_it.network.outputs:
-        assert np.array_equal(outputs(with_it)[spec.name], outputs(without)[spec.name])
+    for each in with_it.network.outputs:
+        assert np.array_equal(outputs(with_it)[each.name], outputs(without)[each.name])
     cycles, traffic = cost(with_it)
     assert cycles < cost(without)[0]
     assert traffic < cost(without)[1]
@@ -407,6 +270,6 @@ def test_an_unknown_pass_is_refused() -> None:
     with pytest.raises(InputError) as caught:
         place_network(followed(), SMALL, without=["fuse-add", "fuse-conv"])
     assert str(caught.value) == (
-        "a pass to leave out must be one of share-maps, skip-pixels, fuse-pool, fuse-add, "
-        "fuse-table, keep-on-chip, got 'fuse-conv'"
+        "a pass to leave out must be one of share-maps, skip-pixels, fuse-depthwise, fuse-pool, "
+        "fuse-add, fuse-table, keep-on-chip, got 'fuse-conv'"
     )

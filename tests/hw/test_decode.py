@@ -241,6 +241,17 @@ def test_an_unknown_operand_or_table_is_illegal(name: str) -> None:
     assert [illegal(Engine.POST, **{name: value}) for value in range(4)] == [False] * 3 + [True]
 
 
+@pytest.mark.parametrize("source", PostSource)
+def test_products_are_legal_for_activations_alone(source: PostSource) -> None:
+    config = PRESETS["gemmini16"]
+    command = random_command(Engine.POST, config, Random(1), NO_WAITS)
+    words = [
+        word_of(Command(Engine.POST, command.values | {"mode": mode, "source": source}), config)
+        for mode in range(4)
+    ]
+    assert verdict(config, words) == [False, False, source is PostSource.ACCUMULATOR, True]
+
+
 ALIGNED = {
     "dram_address": 0xFFFF_FFC0,
     "row_bytes": 64,

@@ -9,15 +9,17 @@ import pytest
 from amaranth.hdl import Module, ResetInserter, Signal
 from amaranth.sim import Simulator
 
-from arch.commands import PostMode, PostOperand, PostSource
+from arch.commands import Engine, PostMode, PostOperand, PostSource
 from arch.config import TABLES, AcceleratorConfig
 from arch.post_timing import (
+    post_constant_words,
     post_cycles,
     post_groups,
 )
 from arch.presets import PRESETS
 from arch.timing import BUFFER_READ_LATENCY
 from hw.post import PostEngine
+from tests.support.elements import whole_elements
 from tests.support.post_model import (
     Command,
     Log,
@@ -46,7 +48,24 @@ WIDE = ODD.model_copy(update={"name": "wide", "requantiser_lanes": 6})
 ODD16 = AcceleratorConfig.from_mapping(
     ODD.model_dump(exclude={"accumulator_bits"}) | {"name": "odd16", "activation_bits": 16}
 )
-CONFIGS = {**PRESETS, "odd": ODD, "wide": WIDE, "odd16": ODD16}
+# Taps of several words.
+TAPS = AcceleratorConfig.from_mapping(
+    ODD.model_dump()
+    | {
+        "name": "taps",
+        "depthwise_taps": 8,
+        "parameter_buffer_bytes": 1024,
+        "bus_bits": 32,
+        "memory_bytes_per_cycle": 4,
+    }
+)
+TAPS16 = AcceleratorConfig.from_mapping(
+    TAPS.model_dump(exclude={"accumulator_bits"}) | {"name": "taps16", "activation_bits": 16}
+)
+CONFIGS = {
+    **PRESETS,
+    **{config.name: config for config in (ODD, WIDE, ODD16, TAPS, TAPS16)},
+}
 
 # Far beyond what the commands below take together, in cycles.
 LONGEST_RUN = 20_000
@@ -225,6 +244,9 @@ def random_model(name: str, seed: int) -> tuple[Model, np.random.Generator]:
         ("small16", 7, 10),
         ("small16", 8, 10),
         ("odd16", 9, 12),
+        ("taps", 10, 12),
+        ("taps", 11, 12),
+        ("taps16", 12, 12),
     ],
 )
 def test_random_commands(name: str, seed: int, count: int) -> None:
@@ -233,7 +255,7 @@ def test_random_commands(name: str, seed: int, count: int) -> None:
 
 
 @pytest.mark.parametrize("source", PostSource)
-@pytest.mark.parametrize("mode", PostMode)
+@pytest.mark.parametrize("mode", [PostMode.MAX, PostMode.SUM])
 @pytest.mark.parametrize(
     ("name", "window"),
     [("wide", (1, 1)), *(("tiny", window) for window in [(1, 1), (1, 3), (2, 2), (1, 5), (3, 3)])],
@@ -256,7 +278,7 @@ def test_windows_around_the_number_of_groups(
 
 
 @pytest.mark.parametrize("source", PostSource)
-@pytest.mark.parametrize("mode", PostMode)
+@pytest.mark.parametrize("mode", [PostMode.MAX, PostMode.SUM])
 @pytest.mark.parametrize("name", ["tiny", "odd", "wide"])
 def test_a_window_in_parts_gives_the_whole_windows_output(
     name: str, mode: PostMode, source: PostSource
@@ -316,7 +338,7 @@ def test_operands_and_tables(name: str, operand: PostOperand, table: int) -> Non
 def test_a_window_of_padding_alone() -> None:
     model, rng = random_model("small", 7)
     empty = random_command(model.config, rng) | {"height": 0, "low": -128, "high": 127}
-    check(model, [empty | {"mode": mode} for mode in PostMode], 7)
+    check(model, [empty | {"mode": mode} for mode in (PostMode.MAX, PostMode.SUM)], 7)
 
 
 @pytest.mark.parametrize("clear_at", [3, 12, 14, 22, 37])
@@ -326,15 +348,45 @@ def test_the_first_command_after_a_clear_in_mid_run_is_exact(clear_at: int) -> N
     check(model, [command], 8, clear_at=clear_at)
 
 
+@pytest.mark.parametrize("operand", PostOperand)
+@pytest.mark.parametrize("name", ["taps", "taps16", "gemmini16"])
+def test_depthwise_windows(name: str, operand: PostOperand) -> None:
+    seed = 20 + operand
+    model, rng = random_model(name, seed)
+    commands = [
+        random_command(model.config, rng)
+        | {
+            "source": PostSource.ACTIVATION,
+            "mode": PostMode.PRODUCTS,
+            "operand": operand,
+            "taps": 5,
+            "wy_count": 1,
+            "wx_count": 2,
+            "height": 3,
+            "width": 7,
+        }
+        for _ in range(3)
+    ]
+    commands = [whole_elements(Engine.POST, each, model.config) for each in commands]
+    check(model, commands, seed)
+
+
 def test_the_duration_as_written_out() -> None:
     for config in CONFIGS.values():
         groups = config.cols // config.requantiser_lanes
         for outputs, window, operand in product((1, 2, 9), (1, 3, 4, 9, 64), (False, True)):
-            assert post_cycles(config, outputs, window, operand) == (
+            taps = min(window, config.depthwise_taps)
+            constants = post_constant_words(config, operand=operand, taps=taps)
+            assert constants == (
                 config.parameter_block_words
                 + (config.operand_block_words if operand else 0)
+                + (1 + taps * config.tap_words if taps else 0)
+            )
+            assert post_cycles(config, outputs, window, constants) == (
+                constants
                 + (outputs - 1) * max(window, groups)
                 + window
                 + groups
                 + (35 if config.activation_bits == 8 else 37)
+                + (config.depthwise_taps > 0)
             )

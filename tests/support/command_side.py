@@ -15,7 +15,9 @@ from arch.commands import (
     Engine,
     Field,
     LoadTarget,
+    PostMode,
     PostOperand,
+    PostSource,
     pack,
 )
 from arch.config import TABLES, AcceleratorConfig
@@ -62,6 +64,9 @@ def random_command(
         values["channels"] = random.randrange(config.cols)
         values["operand"] = random.choice(list(PostOperand))
         values["table"] = random.randint(0, TABLES)
+        values["source"] = random.choice(list(PostSource))
+        products = config.depthwise_taps and values["source"] == PostSource.ACTIVATION
+        values["mode"] = random.randint(0, PostMode.PRODUCTS if products else PostMode.SUM)
     return Command(engine, whole_elements(engine, values, config))
 
 

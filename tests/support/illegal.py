@@ -116,6 +116,8 @@ ILLEGAL: dict[str, Maker] = {
     },
     "POST with operand 3": _fields(Engine.POST, operand=3),
     "POST with table 3": _fields(Engine.POST, table=3),
+    "POST with mode 3": _fields(Engine.POST, mode=3),
+    "POST with products of sums": _fields(Engine.POST, mode=2, source=0),
     "POST of more channels than columns": _channels,
 }
 """By rule, a command that breaks it."""

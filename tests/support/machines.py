@@ -17,6 +17,7 @@ UNEVEN = AcceleratorConfig(
     accumulator_buffer_bytes=4096,
     parameter_buffer_bytes=512,
     requantiser_lanes=3,
+    depthwise_taps=16,
     bus_bits=32,
     burst_beats=8,
     outstanding_bursts=4,

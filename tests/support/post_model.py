@@ -80,6 +80,8 @@ def random_memories(config: AcceleratorConfig, rng: np.random.Generator) -> Memo
         columns: Any = block.view(column_type(config))
         columns["bias"] = rng.integers(-2000, 2000, config.cols)
         columns["multiplier"] = np.exp2(rng.uniform(-14, 1, config.cols))
+        if config.depthwise_taps:
+            parameters[start : slot + size] = rng.integers(0, 256, slot + size - start)
         constants = operand_constants(config, rng)
         parameters[start : start + len(constants)] = np.frombuffer(constants, np.uint8)
     return Memories(
@@ -98,7 +100,15 @@ def column_type(config: AcceleratorConfig) -> np.dtype[np.void]:
 def slot_words(config: AcceleratorConfig) -> int:
     """Words of one command's constants; they begin at every 8th byte of the parameters."""
     alignment = max(1, 8 // config.bus_bytes)
-    return -(-post_constant_words(config, True) // alignment) * alignment
+    most = post_constant_words(config, operand=True, taps=config.depthwise_taps)
+    return -(-most // alignment) * alignment
+
+
+def constant_words(command: Command, config: AcceleratorConfig) -> int:
+    """Words of constants that the command reads."""
+    operand = command["operand"] != PostOperand.NONE
+    taps = command["taps"] + 1 if command["mode"] == PostMode.PRODUCTS else 0
+    return post_constant_words(config, operand=operand, taps=taps)
 
 
 def operand_constants(config: AcceleratorConfig, rng: np.random.Generator) -> bytes:
@@ -142,7 +152,8 @@ def random_command(config: AcceleratorConfig, rng: np.random.Generator) -> Comma
         "height": between(0, 6) if between(0, 1) else (1 << 16) - 1,
         "width": between(0, 15) if between(0, 1) else (1 << 20) - 1,
         "source": between(0, 1),
-        "mode": between(0, 1),
+        "mode": between(0, 2 if config.depthwise_taps else 1),
+        "taps": between(0, config.depthwise_taps - 1) if config.depthwise_taps else 0,
         "continues": 0,
         "unsigned": between(0, 1),
         "parameter_address": slot_words(config) * between(0, slots - 1),
@@ -160,6 +171,8 @@ def random_command(config: AcceleratorConfig, rng: np.random.Generator) -> Comma
         "operand_px": between(0, (1 << 20) - 1),
         "table": between(0, TABLES),
     }
+    if values["mode"] == PostMode.PRODUCTS:
+        values["source"] = PostSource.ACTIVATION
     return whole_elements(Engine.POST, values, config)
 
 
@@ -174,6 +187,9 @@ def random_commands(
             before = commands[-1]
             channels = min(command["channels"], before["channels"])
             command |= {"continues": 1, "mode": before["mode"], "channels": channels}
+            if command["mode"] == PostMode.PRODUCTS:
+                command["source"] = PostSource.ACTIVATION
+                command = whole_elements(Engine.POST, command, config)
         commands.append(command)
     return commands
 
@@ -248,7 +264,7 @@ class Model:
     config: AcceleratorConfig
     memories: Memories
     held: dict[str, NDArray[np.int64]] = field(default_factory=dict)
-    """Under "pooled": what the last output was made of."""
+    """Under "pooled": what the last output was made of; under "taps": the taps, [tap, column]."""
 
     def columns(self, command: Command) -> NDArray[np.void]:
         start = command["parameter_address"] * self.config.bus_bytes
@@ -271,17 +287,47 @@ class Model:
     def pooled(
         self, command: Command, window: list[tuple[int, int] | None], *, goes_on: bool
     ) -> NDArray[np.int64]:
-        summing = command["mode"] == PostMode.SUM
+        summing = command["mode"] != PostMode.MAX
         least = -(1 << self.config.accumulator_bits - 1)
         sums = np.full(self.config.cols, 0 if summing else least, np.int64)
         if goes_on:
             sums = self.held["pooled"]
-        for position in window:
-            if position:
+        for number, position in enumerate(window):
+            if command["mode"] == PostMode.PRODUCTS:
+                values = self.read(command, position[0]) if position else self.padding(command)
+                sums = sums + values * self.held["taps"][number % self.config.depthwise_taps]
+            elif position:
                 values = self.read(command, position[0])
                 sums = sums + values if summing else np.maximum(sums, values)
         self.held["pooled"] = self._wrapped(sums)
         return self.held["pooled"]
+
+    def _products_block(self, command: Command) -> Bytes:
+        """What padding reads as, in a word of its own, and the taps."""
+        config = self.config
+        operand = command["operand"] != PostOperand.NONE
+        start = command["parameter_address"] + post_constant_words(config, operand=operand, taps=0)
+        stop = start + config.product_words(command["taps"] + 1)
+        return self.memories.parameters[start * config.bus_bytes : stop * config.bus_bytes]
+
+    def padding(self, command: Command) -> NDArray[np.int64]:
+        """What padding counts as, in every column."""
+        unit = self.config.activation_bytes
+        kind = "u" if command["unsigned"] else "i"
+        (raw,) = self._products_block(command)[:unit].view(f"<{kind}{unit}").tolist()
+        centred = raw - (1 << self.config.activation_bits - 1) * command["unsigned"]
+        return np.full(self.config.cols, centred, np.int64)
+
+    def load_taps(self, command: Command) -> None:
+        """Put the taps of ``command`` in place of those before it; others stay."""
+        config = self.config
+        held = self.held.setdefault(
+            "taps", np.zeros((config.depthwise_taps, config.cols), np.int64)
+        )
+        for tap in range(command["taps"] + 1):
+            word = self._products_block(command)[(1 + tap * config.tap_words) * config.bus_bytes :]
+            weights = word[: config.cols * config.weight_bytes].view(f"<i{config.weight_bytes}")
+            held[tap] = weights
 
     def _wrapped(self, sums: NDArray[np.int64]) -> NDArray[np.int64]:
         half = 1 << self.config.accumulator_bits - 1
@@ -291,6 +337,8 @@ class Model:
         size, every = window_size(command), positions(command)
         windows = [every[start : start + size] for start in range(0, len(every), size)]
         columns = self.columns(command)
+        if command["mode"] == PostMode.PRODUCTS:
+            self.load_taps(command)
         found = []
         for output, window in enumerate(windows):
             goes_on = bool(command["continues"]) and output == 0
@@ -325,14 +373,15 @@ class Model:
         """Add what ``command``, taken in cycle ``taken``, does."""
         config, window = self.config, window_size(command)
         outputs, operand = output_count(command), command["operand"] != PostOperand.NONE
+        constants = constant_words(command, config)
         into.taken.append(taken)
-        for index in range(post_constant_words(config, operand)):
+        for index in range(constants):
             word = command["parameter_address"] + index
             into.parameters.append((taken + 1 + index, word * config.bus_bytes))
         for index, position in enumerate(positions(command)):
             output, offset = divmod(index, window)
             cycle = output * post_interval(config, window) + offset
-            first = post_first_position(config, operand)
+            first = post_first_position(constants)
             self._position(command, taken + first + cycle, position, into)
         for output, data in enumerate(self.outputs(command)):
             begin = taken + output * post_interval(config, window)
@@ -341,7 +390,7 @@ class Model:
                 cycle = begin + start // size
                 group = data[start : start + size]
                 place = self.address(command, "out", output) + start
-                written = cycle + post_first_write(config, window, operand)
+                written = cycle + post_first_write(config, window, constants)
                 into.writes.append((written, place % config.activation_buffer_bytes, group))
                 if command["table"]:
                     into.table_reads.append(written)
@@ -349,8 +398,10 @@ class Model:
                     place = self.address(command, "operand", output) + start
                     where = place % config.activation_buffer_bytes
                     mask = (1 << len(group) // config.activation_bytes) - 1
-                    into.operands.append((cycle + post_first_operand(config, window), where, mask))
-        into.done.append(taken + post_cycles(config, outputs, window, operand))
+                    into.operands.append(
+                        (cycle + post_first_operand(config, window, constants), where, mask)
+                    )
+        into.done.append(taken + post_cycles(config, outputs, window, constants))
 
     def _position(
         self, command: Command, cycle: int, position: tuple[int, int] | None, into: Log

@@ -80,6 +80,8 @@ class _Chain:
             self._pooled,
             self._residual,
             self._residual,
+            self._separable,
+            self._separable,
             self._gated,
             self._activated,
             self._joined,
@@ -132,6 +134,19 @@ class _Chain:
         self._last = self._join(*pair)
         if rng.random() < 0.3:
             self._last = self._table(self._last)
+
+    def _separable(self) -> None:
+        """A depthwise and a 1x1 convolution, half of the time added to what they started from."""
+        start = self._last
+        window = self._window(start)
+        if self._rng.random() < 0.5:
+            window = Window(kernel=(3, 3), padding=(1, 1, 1, 1))
+        inner = self._conv(start, window, depthwise=True)
+        adds = inner.shape == start.shape and self._rng.random() < 0.5
+        channels = start.shape.channels if adds else None
+        self._last = self._conv(inner, Window(kernel=(1, 1)), channels)
+        if adds:
+            self._last = self._join(self._last, start)
 
     def _gated(self) -> None:
         """A map times one pixel that is made from it."""
@@ -197,6 +212,8 @@ class _Chain:
         window: Window,
         channels: int | None = None,
         like: TensorSpec | None = None,
+        *,
+        depthwise: bool = False,
     ) -> TensorSpec:
         rng = self._rng
         ofmap = ConvShape(ifmap=source.shape, out_channels=1, window=window).ofmap
@@ -205,7 +222,7 @@ class _Chain:
         groups = 1
         if channels is None:
             channels = up_to(rng, most)
-            if rng.random() < 0.15:
+            if depthwise or rng.random() < 0.15:
                 groups = channels = source.shape.channels
         shape = ConvShape(ifmap=source.shape, out_channels=channels, window=window, groups=groups)
         name = self._name("conv")

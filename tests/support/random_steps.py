@@ -22,6 +22,7 @@ from arch.commands import (
     PostSource,
 )
 from arch.config import TABLES, AcceleratorConfig
+from arch.post_timing import post_constant_words
 from compiler.waits import Region, Step
 from tests.support.hand_made import HandMade, MemoryPlan, column_words, step
 
@@ -138,7 +139,7 @@ class RandomSteps:
         source = self._random.choice(list(PostSource))
         counts = {name: pick(1, 2) for name in POST_LOOPS}
         reads, fields = self._post_source(source, counts)
-        mode, channels, continues = self._window(pick(1, config.cols))
+        mode, channels, continues = self._window(pick(1, config.cols), source)
         rows, columns = pick(-40, 40) * self._unit, pick(-40, 40) * self._unit
         corners = [
             (counts["py"] - 1) * y * rows + (counts["px"] - 1) * x * columns
@@ -149,7 +150,9 @@ class RandomSteps:
         # Outputs in the upper half, activations from the lower.
         half = config.activation_buffer_bytes // 2
         out = half + self._place(half - high + low) - low
-        block = config.parameter_block_words
+        # At least as many taps as a window has positions.
+        taps = pick(4, config.depthwise_taps) if mode is PostMode.PRODUCTS else 0
+        block = post_constant_words(config, operand=False, taps=taps)
         last = config.parameter_words - block
         parameters = self._random.randrange(0, last + 1, column_words(config))
         codes = 1 << config.activation_bits
@@ -165,6 +168,7 @@ class RandomSteps:
             [Region("activation", out + low, out + high)],
             source=source,
             mode=mode,
+            taps=max(taps - 1, 0),
             continues=continues,
             parameter_address=parameters,
             channels=channels - 1,
@@ -178,10 +182,14 @@ class RandomSteps:
             **fields,
         )
 
-    def _window(self, channels: int) -> tuple[PostMode, int, bool]:
+    def _window(self, channels: int, source: PostSource) -> tuple[PostMode, int, bool]:
         """Mode, channels, and whether the window of the command before goes on."""
-        mode = self._random.choice(list(PostMode))
-        continues = channels <= self._pooled[1] and self._random.random() < 0.5
+        modes = [PostMode.MAX, PostMode.SUM]
+        if self._config.depthwise_taps and source is PostSource.ACTIVATION:
+            modes.append(PostMode.PRODUCTS)
+        mode = self._random.choice(modes)
+        may_go_on = self._pooled[0] in modes and channels <= self._pooled[1]
+        continues = may_go_on and self._random.random() < 0.5
         self._pooled = self._pooled[0] if continues else mode, channels
         return *self._pooled, continues
 

@@ -1,0 +1,161 @@
+"""Depthwise convolutions in front of 1x1 ones: what is fused, in which order it is done, and where
+its constants lie."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from arch.commands import Engine, PostMode
+from arch.config import AcceleratorConfig
+from arch.layers import FeatureMap
+from arch.presets import PRESETS
+from compiler.constants import depthwise_blocks, depthwise_words
+from compiler.program import Program
+from sim.network import Conv, Network
+from tests.support.machines import CONFIGS
+from tests.support.pass_networks import NAMES, add, compiled, conv, cost, kinds, network, spec
+
+GEMMINI16 = PRESETS["gemmini16"]
+TINY = PRESETS["tiny"]
+CHANNELS = 64
+IMAGE = spec("image", FeatureMap(height=12, width=10, channels=CHANNELS))
+
+
+def depthwise(name: str = "d", *, kernel: int = 3, stride: int = 1) -> Conv:
+    return conv(name, IMAGE, CHANNELS, kernel=kernel, stride=stride, groups=CHANNELS)
+
+
+def separable(*, kernel: int = 3, stride: int = 1, channels: int = 70) -> Network:
+    first = depthwise(kernel=kernel, stride=stride)
+    return network(first, conv("p", first.output, channels, kernel=1))
+
+
+def is_depthwise(values: dict[str, int]) -> bool:
+    return values.get("mode") == PostMode.PRODUCTS
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_both_run_as_one_layer_with_the_same_bytes_and_fewer_cycles(stride: int) -> None:
+    source = spec("image", FeatureMap(height=28, width=28, channels=CHANNELS))
+    first = conv("d", source, CHANNELS, stride=stride, groups=CHANNELS)
+    made = network(first, conv("p", first.output, 8 * CHANNELS, kernel=1))
+    fused = compiled(made, config=GEMMINI16)
+    plain = compiled(made, "fuse-depthwise", config=GEMMINI16)
+    assert kinds(fused) == ["Conv+Conv"]
+    assert kinds(plain) == ["Conv", "Conv"]
+    # Most of the depthwise convolution hides behind the other one.
+    pixels = first.output.shape.height * first.output.shape.width
+    array = pixels * 8 * CHANNELS * CHANNELS // (GEMMINI16.rows * GEMMINI16.cols)
+    hidden = pixels * 9 * CHANNELS // GEMMINI16.cols
+    assert cost(fused)[0] < array + hidden < cost(plain)[0]
+    macs = [sum(placed.layer.macs for placed in each.layers) for each in (fused, plain)]
+    assert macs[0] == macs[1]
+
+
+def with_a_reader_of_its_map() -> Network:
+    first = depthwise()
+    second = conv("p", first.output, CHANNELS, kernel=1)
+    return network(first, second, add("a", first.output, second.output))
+
+
+def with_its_map_as_an_output() -> Network:
+    first = depthwise()
+    return network(first, conv("p", first.output, kernel=1), also=(first.output,))
+
+
+def before_a_wide_kernel() -> Network:
+    first = depthwise()
+    return network(first, conv("p", first.output))
+
+
+def before_a_grouped_convolution() -> Network:
+    first = depthwise()
+    return network(first, conv("p", first.output, kernel=1, groups=2))
+
+
+def with_two_outputs_a_channel() -> Network:
+    first = conv("d", IMAGE, 2 * CHANNELS, groups=CHANNELS)
+    return network(first, conv("p", first.output, kernel=1))
+
+
+@pytest.mark.parametrize(
+    ("made", "config"),
+    [
+        (lambda: separable(kernel=5), TINY),
+        (separable, PRESETS["small"]),
+        (with_a_reader_of_its_map, TINY),
+        (with_its_map_as_an_output, TINY),
+        (before_a_wide_kernel, TINY),
+        (before_a_grouped_convolution, TINY),
+        (with_two_outputs_a_channel, TINY),
+    ],
+    ids=["taps", "no taps", "reader", "output", "3x3", "groups", "multiplier"],
+)
+def test_others_stay_layers(made: Callable[[], Network], config: AcceleratorConfig) -> None:
+    assert "Conv+Conv" not in "/".join(kinds(compiled(made(), config=config)))
+
+
+def test_a_sum_behind_it_is_fused_as_well() -> None:
+    source = spec("image", FeatureMap(height=28, width=28, channels=8 * CHANNELS))
+    first = conv("d", source, 8 * CHANNELS, groups=8 * CHANNELS)
+    second = conv("p", first.output, 8 * CHANNELS, kernel=1)
+    made = network(first, second, add("a", source, second.output))
+    assert kinds(compiled(made, config=GEMMINI16)) == ["Conv+Conv+Add"]
+
+
+def test_the_next_tile_is_made_while_the_array_sums_the_present_one() -> None:
+    """Between the sums of each tile and their draining stand the next tile's products."""
+    program = compiled(separable(), *(set(NAMES) - {"fuse-depthwise"}), config=TINY)
+    (placed,) = program.layers
+    groups = -(-CHANNELS // TINY.cols)
+    columns = -(-70 // TINY.cols)
+    order = work_of(program)
+    tiles, rest = divmod(order.count("products"), groups)
+    assert rest == 0
+    assert tiles == -(-placed.layer.output.shape.height // placed.mapping.tile_height) > 2
+    assert order[:groups] == ["products"] * groups
+    # One turn of the array and the drain after it, for each group of columns of each tile.
+    ahead = order[groups:]
+    per_tile = columns * 2 + groups
+    for tile in range(tiles - 1):
+        turns = ahead[tile * per_tile : (tile + 1) * per_tile]
+        assert turns.count("products") == groups
+        assert turns[0] == "sums"
+        assert turns[-1] == "drain"
+        assert [each for each in turns if each != "products"] == ["sums", "drain"] * columns
+        at = [number for number, each in enumerate(turns) if each == "products"]
+        assert all(turns[number - 1] in ("sums", "products") for number in at)
+    assert ahead[(tiles - 1) * per_tile :] == ["sums", "drain"] * columns
+
+
+def work_of(program: Program) -> list[str]:
+    """What array and post-processor do, in the order of the program."""
+    names = []
+    for step in program.steps:
+        if step.engine is Engine.EXECUTE:
+            names.append("sums")
+        elif step.engine is Engine.POST:
+            names.append("products" if is_depthwise(step.values) else "drain")
+    return names
+
+
+@pytest.mark.parametrize("name", ["tiny", "gemmini16", "uneven"])
+def test_constants(name: str) -> None:
+    """Columns as in every block, then what padding reads as, then a weight a column and tap."""
+    config, layer = CONFIGS[name], depthwise()
+    blocks = depthwise_blocks(layer, config)
+    groups = -(-CHANNELS // config.cols)
+    words = depthwise_words(layer.shape, config)
+    assert blocks.shape == (groups, words * config.bus_bytes)
+    assert words == config.parameter_block_words + 1 + 9 * config.tap_words
+    start = config.parameter_block_words * config.bus_bytes
+    assert (blocks[:, start].view(np.int8) == layer.input.zero_point).all()
+    for channel in range(CHANNELS):
+        block, column = blocks[channel // config.cols], channel % config.cols
+        taps = block[start + config.bus_bytes :].view(np.int8).reshape(9, -1)
+        assert np.array_equal(taps[:, column], layer.weights[channel].ravel())
+        bias, multiplier = block[8 * column : 8 * column + 8].view(np.int32)
+        sum_of_taps = int(layer.weights[channel].astype(np.int64).sum())
+        assert bias == layer.bias[channel] - layer.input.zero_point * sum_of_taps
+        assert np.int32(multiplier).view(np.float32) == layer.multiplier[channel]
