@@ -51,6 +51,6 @@ def test_more_of_anything_takes_more(field: str) -> None:
 
 @pytest.mark.soak
 @pytest.mark.parametrize("each", SMALLEST, ids=names(SMALLEST))
-def test_committed_counts_are_those_of_yosys(each: Sample) -> None:
-    """Else the RTL has changed: `make synth`."""
-    assert sample(each.config, held_out=True).counts == each.counts
+def test_the_model_meets_the_rtl_of_today(each: Sample) -> None:
+    """Else it has grown or shrunk since it was measured: `make synth`."""
+    assert max(map(abs, errors_of(sample(each.config, held_out=True)))) <= TOLERANCE
