@@ -87,44 +87,48 @@ class AffineGenerator(wiring.Component):
         held = Signal.like(self.descriptor)
         with m.If(self.load):
             m.d.sync += held.eq(self.descriptor)
-        goes_on = self._count(m, held)
-        self._move(m, held, goes_on)
+        # A step changes where loop k stands: it goes on, or one outside of it does.
+        inner_done = [self.last[k + 1 :].all() for k in range(len(self.loops))]
+        changes = [done & ~self.end for done in inner_done]
+        # The next step is its own: one of the loops, but for the end.
+        goes_on = [done & ~last for done, last in zip(inner_done, self.last, strict=True)]
+        self._count(m, held, changes, goes_on)
+        self._move(m, held, changes, goes_on)
         return m
 
-    def _count(self, m: Module, held: data.View) -> list[Value]:
-        """Count each loop down; gives, for each, that the next step is its own (one-hot)."""
-        goes_on = []
+    def _count(
+        self, m: Module, held: data.View, changes: list[Value], goes_on: list[Value]
+    ) -> None:
+        """Count each loop down."""
         # Loops of one iteration.
         single = Signal(len(self.loops))
         ends: Value = Const(0)
         for k, loop in enumerate(self.loops):
-            inner_done = self.last[k + 1 :].all()
-            goes_on.append(inner_done & ~self.last[k])
-            restarts = self.step & inner_done & self.last[k] & ~self.end
             count, first_count = held[f"{loop}_count"], self.descriptor[f"{loop}_count"]
             left = Signal.like(count, name=f"{loop}_left")
             ends |= goes_on[k] & self.last[:k].all() & (left == 1) & single[k + 1 :].all()
             with m.If(self.load):
                 one = first_count == 0
                 m.d.sync += [left.eq(first_count), self.last[k].eq(one), single[k].eq(one)]
-            with m.Elif(restarts):
-                m.d.sync += [left.eq(count), self.last[k].eq(single[k])]
-            with m.Elif(self.step & goes_on[k]):
-                m.d.sync += [left.eq(left - 1), self.last[k].eq(left == 1)]
+            with m.Elif(self.step & changes[k]):
+                m.d.sync += [
+                    left.eq(Mux(self.last[k], count, left - 1)),
+                    self.last[k].eq(Mux(self.last[k], single[k], left == 1)),
+                ]
         with m.If(self.load):
             counts = (self.descriptor[f"{loop}_count"] for loop in self.loops)
             m.d.sync += self.end.eq(~Cat(counts).any())
         with m.Elif(self.step & ~self.end):
             m.d.sync += self.end.eq(ends)
-        return goes_on
 
-    def _move(self, m: Module, held: data.View, goes_on: list[Value]) -> None:
+    def _move(self, m: Module, held: data.View, changes: list[Value], goes_on: list[Value]) -> None:
         """Go to the next position."""
         origin = self.descriptor
         row = Signal(self.address_bits)
-        next_y = self._walk(m, "dy", self.y, (origin.y, held.y), held, goes_on)
-        next_x = self._walk(m, "dx", self.x, (origin.x, held.x), held, goes_on)
-        next_row = self._walk(m, "da", row, (origin.address, held.address), held, goes_on)
+        ways = held, changes, goes_on
+        next_y = self._walk(m, "dy", self.y, (origin.y, held.y), *ways)
+        next_x = self._walk(m, "dx", self.x, (origin.x, held.x), *ways)
+        next_row = self._walk(m, "da", row, (origin.address, held.address), *ways)
         # Bounds and address are computed on both ways, as the load comes late in its cycle.
         with m.If(self.load):
             m.d.sync += [
@@ -146,6 +150,7 @@ class AffineGenerator(wiring.Component):
         current: Signal,
         origins: tuple[Value, Value],
         held: data.View,
+        changes: list[Value],
         goes_on: list[Value],
     ) -> Value:
         """One coordinate, ``current``, which the loops with the step ``part`` move.
@@ -171,7 +176,7 @@ class AffineGenerator(wiring.Component):
                         here.eq(origins[0]),
                         ahead.eq(origins[0] + self.descriptor[f"{loop}_{part}"]),
                     ]
-                with m.Elif(self.step & Cat(goes_on[: k + 1]).any()):
+                with m.Elif(self.step & changes[k]):
                     m.d.sync += [
                         here.eq(following),
                         ahead.eq(following + held[f"{loop}_{part}"]),

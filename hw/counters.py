@@ -32,11 +32,11 @@ class CounterBank(wiring.Component):
     """Counts events while a run is going on.
 
     An event in cycle t shows in its counter from t + 2 on, if ``enable`` is 1 in t: a register
-    stands between, as events come late in their cycle. ``cycles`` counts the cycles with
+    stands between, as inputs come late in their cycle. ``cycles`` counts the cycles with
     ``enable``. Counters wrap at 2^32.
 
     Members:
-        restart: all counters are 0 in the next cycle; events until then do not count.
+        restart: all counters are 0 two cycles later; goes before counting.
         enable: a run is going on.
         events: one bit for each event in this cycle.
         values: the counters.
@@ -55,11 +55,12 @@ class CounterBank(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """The hardware."""
         m = Module()
-        counts = self.enable & ~self.restart
+        restart = Signal()
+        m.d.sync += restart.eq(self.restart)
         for name in COUNTER_NAMES:
             event = Signal(name=f"{name}_event")
-            m.d.sync += event.eq(counts if name == CYCLES else counts & self.events[name])
-            with m.If(self.restart):
+            m.d.sync += event.eq(self.enable if name == CYCLES else self.enable & self.events[name])
+            with m.If(restart):
                 m.d.sync += self.values[name].eq(0)
             with m.Elif(event):
                 m.d.sync += self.values[name].eq(self.values[name] + 1)

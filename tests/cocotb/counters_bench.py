@@ -13,23 +13,23 @@ CYCLES = 1500
 
 
 class CounterModel:
-    """The counts of the events heard up to the cycle before the last."""
+    """The counts of what was heard up to the cycle before the last."""
 
     def __init__(self) -> None:
-        self.restart()
-
-    def restart(self) -> None:
         self.counts = dict.fromkeys(COUNTER_NAMES, 0)
-        self._heard = dict.fromkeys(COUNTER_NAMES, 0)
+        self._before: Pins = {"restart": 0, "enable": 0, "events": 0}
 
     def hear(self, pins: Pins) -> None:
+        self._count(self._before)
+        self._before = pins
+
+    def _count(self, pins: Pins) -> None:
         if pins["restart"]:
-            self.restart()
-            return
-        for name, happens in self._heard.items():
-            self.counts[name] += happens
-        events = fields(event_flags, pins["events"]) | {"cycles": 1}
-        self._heard = {name: events[name] * pins["enable"] for name in COUNTER_NAMES}
+            self.counts = dict.fromkeys(COUNTER_NAMES, 0)
+        elif pins["enable"]:
+            events = fields(event_flags, pins["events"]) | {"cycles": 1}
+            for name, happens in events.items():
+                self.counts[name] += happens
 
 
 @bounded_test

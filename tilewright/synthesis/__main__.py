@@ -33,7 +33,8 @@ def synthesis() -> None:
         )
         for name, goal, least in PLACED
     ]
-    machines = [(PRESETS[name], target) for target in (ECP5, *OTHERS) for name, *_ in PLACED]
+    machines = [(PRESETS[name], ECP5) for name, *_ in PLACED]
+    machines += [(PRESETS["small"], target) for target in OTHERS] + [(ICE40_MACHINE, ICE40)]
     rows = [
         Row(
             config=config,
@@ -41,7 +42,7 @@ def synthesis() -> None:
             machine=synthesise(config, target),
             pe=synthesise_pe(config, target),
         )
-        for config, target in [*machines, (ICE40_MACHINE, ICE40)]
+        for config, target in machines
     ]
     samples = [sample(config, held_out=held_out) for config, held_out in planned()]
     # The page shows what the model makes of these data.
