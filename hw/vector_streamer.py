@@ -15,8 +15,9 @@ class VectorStreamer(wiring.Component):
     """Walks a command's positions and requests a vector for each, a step for each tile of weights.
 
     A step issues its M vectors in consecutive cycles and takes D = max(M, rows, MINIMUM_STEP)
-    cycles. It begins in the first cycle, after the former step or ``take``, in which ``loaded`` is
-    set. A pending command is taken when there is no other, or in the last cycle of the last step.
+    cycles. It begins in the first cycle, after the former step or ``take``, in which weights are
+    loaded. A pending command is taken when there is no other, or in the last cycle of the last
+    step.
 
     Args:
         config: gives sizes and widths.
@@ -26,7 +27,8 @@ class VectorStreamer(wiring.Component):
         take: ``pending`` is taken in this cycle.
         command: the command that is streamed, from the cycle after ``take`` to the next one.
         active: there is such a command.
-        loaded: the next tile's weights are in the shadow registers, or will be in time.
+        next_loaded: in the next cycle, the next tile's weights are in the shadow registers, or will
+            be in time.
         issue: a vector is issued in this cycle; the following belong to it.
         swap: it is the first with the next tile.
         final: it is the command's last.
@@ -45,7 +47,7 @@ class VectorStreamer(wiring.Component):
                 "take": Out(1),
                 "command": Out(layout),
                 "active": Out(1),
-                "loaded": In(1),
+                "next_loaded": In(1),
                 "issue": Out(1),
                 "swap": Out(1),
                 "final": Out(1),
@@ -97,16 +99,22 @@ class VectorStreamer(wiring.Component):
         least = max(self.config.rows, MINIMUM_STEP)
         # A command waits for a step's weights, or streams its vectors, or else all of them are
         # issued and the step is not long enough yet; in the last step it is closing then.
-        waiting, streaming, closing = Signal(), Signal(), Signal()
+        waiting, closing = Signal(), Signal()
         elapsed, long_enough = Signal(range(least)), Signal()
-        step_end = long_enough & (vectors_end | self.active & ~waiting & ~streaming)
+        step_end = long_enough & (vectors_end | self.active & ~waiting & ~self.issue)
         command_end = long_enough & (self.final | closing)
+        next_waiting, begins = Signal(), Signal()
         m.d.comb += [
-            self.swap.eq(waiting & self.loaded),
-            self.issue.eq(self.swap | streaming),
             self.take.eq(self.pending_valid & (~self.active | command_end)),
+            next_waiting.eq(self.take | step_end & ~command_end | waiting & ~self.swap),
+            begins.eq(next_waiting & self.next_loaded),
         ]
-        m.d.sync += streaming.eq(self.issue & ~vectors_end)
+        # Registers, as all that streams hangs on them.
+        m.d.sync += [
+            waiting.eq(next_waiting),
+            self.swap.eq(begins),
+            self.issue.eq(begins | self.issue & ~vectors_end),
+        ]
         with m.If(step_end):
             m.d.sync += [elapsed.eq(0), long_enough.eq(0), closing.eq(0)]
         with m.Elif(self.swap | self.active & ~waiting & ~long_enough):
@@ -114,11 +122,9 @@ class VectorStreamer(wiring.Component):
         with m.If(self.final & ~step_end):
             m.d.sync += closing.eq(1)
         with m.If(self.take):
-            m.d.sync += [self.active.eq(1), waiting.eq(1), self.command.eq(self.pending)]
+            m.d.sync += [self.active.eq(1), self.command.eq(self.pending)]
         with m.Elif(command_end):
-            m.d.sync += [self.active.eq(0), waiting.eq(0)]
-        with m.Elif(step_end | self.swap):
-            m.d.sync += waiting.eq(step_end)
+            m.d.sync += self.active.eq(0)
 
     def _aim(self, m: Module, vectors_end: Value) -> None:
         """Accumulator entries follow one another from the command's on, modulo the half."""
