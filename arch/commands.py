@@ -26,6 +26,10 @@ LOOP_LIMIT = 1 << _LOOP_BITS
 """Most iterations of a loop of an execute or post command."""
 
 
+SKIP_LIMIT = 8
+"""Most windows from one output of a row to the next."""
+
+
 class Engine(IntEnum):
     """The four engines; the value is the opcode of the engine's command. 0 is illegal."""
 
@@ -65,7 +69,7 @@ class PostMode(IntEnum):
     MAX = 0
     SUM = 1
     PRODUCTS = 2
-    """Sum of the positions, each times its tap; only with ``depthwise_taps``."""
+    """Sums of products with weights, over several windows; only with ``depthwise_kernel``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -263,10 +267,13 @@ POST = CommandFormat(
     "with what the last output of the post command before was made of, so that a window may be "
     "taken in parts: each part writes an output, the last one the output of the whole window. Both "
     "commands must have the same `mode`, and this one no more `channels`; the first post command "
-    "of a program continues nothing. Products, of positions in the activation buffer, find "
-    "behind all other parameters a word whose low bits are what padding reads as, then for each of "
-    "the `taps` a weight for each column, each tap in words of its own. A window's positions take "
-    "the taps in turn; padding is multiplied as well.",
+    "of a program continues nothing. Products are for depthwise convolutions: a window is a column "
+    "of the kernel, positions of the activation buffer, and an output is made of it and of the "
+    "windows before it in its row, as many as the machine has weights for, `depthwise_kernel`. The "
+    "command finds behind all other parameters a word whose low bits are what padding reads as, "
+    "then for each of the `kernel_rows` these weights for each column, each row in words of its "
+    "own; the n-th weights are for the n-th window before the output's. A window's positions take "
+    "the rows in turn; padding is multiplied as well.",
     fields=(
         *_header(),
         *_origin(),
@@ -283,14 +290,26 @@ POST = CommandFormat(
         Field(
             name="mode",
             bits=2,
-            doc="0 maximum, 1 sum, 2 sum of products with the taps",
-            used=lambda config: 2 if config.depthwise_taps else 1,
+            doc="0 maximum, 1 sum, 2 products",
+            used=lambda config: 2 if config.depthwise_kernel else 1,
         ),
         Field(
-            name="taps",
-            bits=6,
-            doc="products: taps - 1",
-            used=lambda config: max(config.depthwise_taps - 1, 0).bit_length(),
+            name="kernel_rows",
+            bits=3,
+            doc="products: rows of weights - 1",
+            used=lambda config: max(config.tap_rows - 1, 0).bit_length(),
+        ),
+        Field(
+            name="lead",
+            bits=3,
+            doc="windows at the beginning of each row that give no output",
+            used=lambda config: 3 if config.depthwise_kernel else 0,
+        ),
+        Field(
+            name="skip",
+            bits=3,
+            doc="windows between one output of a row and the next",
+            used=lambda config: 3 if config.depthwise_kernel else 0,
         ),
         Field(name="continues", bits=1, doc="1: the first window goes on from the one before"),
         Field(name="unsigned", bits=1, doc="1: source is unsigned, taken as q - 2^(bits-1)"),

@@ -101,9 +101,9 @@ class AcceleratorConfig(BaseModel):
     """How an accumulator becomes an output element: an exact float32 product."""
     requantiser_lanes: Annotated[int, Field(ge=1, le=64)]
     """Output channels requantised per cycle; divides ``cols``."""
-    depthwise_taps: Annotated[int, Field(ge=0, le=64)] = 0
-    """Taps that the post-processor multiplies a window by, for depthwise convolutions in front of
-    1x1 ones: a power of two, or 0 for a post-processor without multipliers."""
+    depthwise_kernel: Annotated[int, Field(ge=0, le=7)] = 0
+    """Multipliers that the post-processor has for each column, for depthwise convolutions with
+    kernels of up to so many rows and columns; 0: none, the array's diagonal computes them."""
 
     bus_bits: Annotated[int, Field(ge=32, le=512)]
     """Width of the AXI4 memory bus."""
@@ -153,12 +153,7 @@ class AcceleratorConfig(BaseModel):
             f"must divide cols = {self.cols}",
             self,
         )
-        _require(
-            self.depthwise_taps == 0 or _power_of_two(self.depthwise_taps),
-            "depthwise_taps",
-            "must be 0 or a power of two",
-            self,
-        )
+        _require(self.depthwise_kernel != 1, "depthwise_kernel", "must be 0 or 2 to 7", self)
         _require(
             self.bus_bytes % self.memory_bytes_per_cycle == 0,
             "memory_bytes_per_cycle",
@@ -328,12 +323,14 @@ class AcceleratorConfig(BaseModel):
 
     @property
     def tap_words(self) -> int:
-        """Words that hold one tap of a depthwise convolution: a weight for each column."""
-        return ceil_div(self.cols * self.weight_bytes, self.bus_bytes)
+        """Words that hold one row of a depthwise kernel: ``depthwise_kernel`` weights for each
+        column."""
+        return ceil_div(self.depthwise_kernel * self.cols * self.weight_bytes, self.bus_bytes)
 
-    def product_words(self, taps: int) -> int:
-        """Words that hold what ``taps`` products need: what padding reads as, then the taps."""
-        return 1 + taps * self.tap_words
+    def product_words(self, rows: int) -> int:
+        """Words that hold what products with ``rows`` kernel rows need: what padding reads as, then
+        the rows."""
+        return 1 + rows * self.tap_words
 
     # Post-processor.
 
@@ -351,6 +348,11 @@ class AcceleratorConfig(BaseModel):
     def table_bytes(self) -> int:
         """Bytes of a table."""
         return TABLE_ENTRIES * self.table_entry_bytes
+
+    @property
+    def tap_rows(self) -> int:
+        """Rows of a depthwise kernel that the post-processor has room for."""
+        return ceil_power_of_two(self.depthwise_kernel) if self.depthwise_kernel else 0
 
     @property
     def product_bits(self) -> int:

@@ -4,10 +4,11 @@ A post command is taken in cycle p. Its events follow at fixed distances:
 
 - word i of its parameters, and of its second operand's constants if it has one, is requested in
   p + 1 + i, for i in 0 ... ``post_constant_words`` - 1;
-- position w of output j's window is requested in p + ``post_first_position`` + j * P + w, with
+- position w of window j is requested in p + ``post_first_position`` + j * P + w, with
   P = ``post_interval``;
-- the second operand of group g of output j is requested in p + ``post_first_operand`` + j * P + g;
-- group g of output j is written in p + ``post_first_write`` + j * P + g;
+- the second operand of group g of window j's output is requested in
+  p + ``post_first_operand`` + j * P + g;
+- group g of window j's output is written in p + ``post_first_write`` + j * P + g;
 - ``done`` is high in p + ``post_cycles``, and the next command is taken in the cycle after it at
   the earliest.
 """
@@ -30,7 +31,7 @@ def table_latency(config: AcceleratorConfig) -> int:
 
 def product_latency(config: AcceleratorConfig) -> int:
     """From a position's data to the pool unit: a stage for products where there are any."""
-    return 1 if config.depthwise_taps else 0
+    return 1 if config.depthwise_kernel else 0
 
 
 def position_to_write(config: AcceleratorConfig) -> int:
@@ -51,18 +52,18 @@ def post_groups(config: AcceleratorConfig) -> int:
 
 
 def post_interval(config: AcceleratorConfig, window: int) -> int:
-    """Cycles from output to output, for ``window`` positions each: reading them, unless
+    """Cycles from window to window, for ``window`` positions each: reading them, unless
     requantising all groups of columns takes longer."""
     return max(window, post_groups(config))
 
 
-def post_constant_words(config: AcceleratorConfig, *, operand: bool, taps: int) -> int:
-    """Words of constants that a command reads; ``operand``: it has a second operand; ``taps``:
-    those of its products, 0 without."""
+def post_constant_words(config: AcceleratorConfig, *, operand: bool, kernel_rows: int) -> int:
+    """Words of constants that a command reads; ``operand``: it has a second operand;
+    ``kernel_rows``: of its products, 0 without."""
     return (
         config.parameter_block_words
         + (config.operand_block_words if operand else 0)
-        + (config.product_words(taps) if taps else 0)
+        + (config.product_words(kernel_rows) if kernel_rows else 0)
     )
 
 
@@ -82,14 +83,14 @@ def post_first_operand(config: AcceleratorConfig, window: int, constants: int) -
     return post_first_write(config, window, constants) - operand_to_write(config)
 
 
-def post_cycles(config: AcceleratorConfig, outputs: int, window: int, constants: int) -> int:
+def post_cycles(config: AcceleratorConfig, windows: int, window: int, constants: int) -> int:
     """From a command's taking to its ``done``, which follows the last group's write by one cycle.
 
-    ``outputs`` is the number of (py, px), ``window`` that of (wy, wx), both at least 1;
-    ``constants`` the words of constants. Written out: constants + (outputs - 1) * max(window, G) +
+    ``windows`` is the number of (py, px), ``window`` that of (wy, wx), both at least 1;
+    ``constants`` the words of constants. Written out: constants + (windows - 1) * max(window, G) +
     window + G + 35 (37 for 16-bit activations, one more where there are products), with G = cols /
-    requantiser_lanes. Neither padding, the source, the number of channels, a table nor whether the
-    first window continues one matters.
+    requantiser_lanes. Neither padding, the source, the number of channels, a table, which windows
+    give outputs nor whether the first window continues one matters.
     """
-    last_output = (outputs - 1) * post_interval(config, window)
-    return post_first_write(config, window, constants) + last_output + post_groups(config)
+    last_window = (windows - 1) * post_interval(config, window)
+    return post_first_write(config, window, constants) + last_window + post_groups(config)

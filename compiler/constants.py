@@ -124,27 +124,28 @@ def parameter_blocks(layer: FusedLayer, config: AcceleratorConfig) -> NDArray[np
 
 def depthwise_words(shape: ConvShape, config: AcceleratorConfig) -> int:
     """Words of the parameter buffer that a block of a depthwise convolution in front takes."""
-    taps = shape.window.kernel[0] * shape.window.kernel[1]
-    return post_constant_words(config, operand=False, taps=taps)
+    return post_constant_words(config, operand=False, kernel_rows=shape.window.kernel[0])
 
 
 def depthwise_blocks(layer: Conv, config: AcceleratorConfig) -> NDArray[np.uint8]:
     """For each group of columns, as uint8 [block, bytes]: bias and multiplier of each column, what
-    padding reads as, and the taps. Raises ``CompileError`` if an accumulator could overflow."""
+    padding reads as, and the rows of the kernel, from right to left. Raises ``CompileError`` if an
+    accumulator could overflow."""
     columns = _column_blocks(_conv_pairs(layer, config), config.parameter_block_words, config)
     padding = np.zeros(config.bus_bytes, np.uint8)
     zero_point = np.array([layer.input.zero_point], layer.input.dtype)
     padding[: config.activation_bytes] = zero_point.view(np.uint8)
-    kernel, lanes = layer.shape.window.kernel, config.tap_words * config.bus_bytes
+    height, width = layer.shape.window.kernel
+    lanes = config.tap_words * config.bus_bytes // config.weight_bytes
     blocks = []
     for block, group in zip(columns, column_groups(layer.shape, config.cols), strict=True):
-        own = layer.weights[group.channel : group.channel + group.channels]
-        taps = np.zeros(
-            (kernel[0] * kernel[1], lanes // config.weight_bytes),
-            element_type(config.weight_bits, True),
-        )
-        taps[:, : len(own)] = own.reshape(len(own), -1).T
-        blocks.append(np.concatenate([block, padding, taps.view(np.uint8).ravel()]))
+        own = layer.weights[group.channel : group.channel + group.channels, :, ::-1, 0]
+        rows = np.zeros((height, lanes), element_type(config.weight_bits, True))
+        # [row, weight of the row, column]
+        weights = rows[:, : width * config.cols].reshape(height, width, config.cols)
+        weights[..., : group.channels] = own.transpose(1, 2, 0)
+        rows[:, : width * config.cols] = weights.reshape(height, -1)
+        blocks.append(np.concatenate([block, padding, rows.view(np.uint8).ravel()]))
     return np.stack(blocks)
 
 

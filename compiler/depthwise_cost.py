@@ -1,9 +1,29 @@
 """What a depthwise convolution in front of a 1x1 one costs, roughly, and the room it takes."""
 
+from arch.commands import SKIP_LIMIT
 from arch.config import AcceleratorConfig, ceil_div
-from arch.layers import ConvShape
-from arch.post_timing import post_constant_words, post_cycles
+from arch.layers import ConvShape, Window
+from arch.post_timing import post_cycles
+from compiler.constants import depthwise_words
 from compiler.geometry import halo_size
+
+
+def fits_post_processor(shape: ConvShape, config: AcceleratorConfig) -> bool:
+    """Whether the post-processor can compute this convolution: it is depthwise, one output channel
+    for each input channel, with a kernel that there are multipliers, fields and parameters for."""
+    window = shape.window
+    return (
+        shape.group_inputs == shape.group_outputs == 1
+        and max(window.kernel) <= config.depthwise_kernel
+        and window.dilation[1] == 1
+        and window.stride[1] <= SKIP_LIMIT
+        and depthwise_words(shape, config) <= config.parameter_words // 2
+    )
+
+
+def kernel_columns(window: Window, width: int) -> int:
+    """Columns of the input, padding among them, that ``width`` outputs in a row are made of."""
+    return (width - 1) * window.stride[1] + window.kernel[1]
 
 
 class DepthwiseWork:
@@ -17,8 +37,7 @@ class DepthwiseWork:
         self._config = config
         self._from_memory = from_memory
         self.groups = ceil_div(shape.out_channels, config.cols)
-        self._taps = shape.window.kernel[0] * shape.window.kernel[1]
-        self._words = post_constant_words(config, operand=False, taps=self._taps)
+        self._words = depthwise_words(shape, config)
 
     def fits(self, width: int) -> bool:
         """Whether a tile may be ``width`` pixels wide: loading some channels of some pixels of a
@@ -33,7 +52,9 @@ class DepthwiseWork:
 
     def post_cycles(self, height: int, width: int) -> int:
         """Cycles of the post-processor for a tile."""
-        return self.groups * post_cycles(self._config, height * width, self._taps, self._words)
+        window = self._shape.window
+        columns = height * kernel_columns(window, width)
+        return self.groups * post_cycles(self._config, columns, window.kernel[0], self._words)
 
     def load_cycles(self, height: int, width: int) -> float:
         """Cycles of the memory's read side for a tile: parameters, and inputs, of which each pixel

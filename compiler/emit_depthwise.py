@@ -8,9 +8,10 @@ from arch.config import AcceleratorConfig, ceil_div
 from arch.mapping import Mapping
 from arch.post_timing import post_interval
 from compiler.constants import depthwise_words
-from compiler.emit_common import Emission, Placement
+from compiler.depthwise_cost import kernel_columns
+from compiler.emit_common import Emission, Placement, window_fields
 from compiler.emit_post import NO_OPERAND, PostSourceTile, post_step
-from compiler.geometry import Span2D, all_taps, halo, spans
+from compiler.geometry import Span2D, halo, spans
 from compiler.homes import OnChip, Tiles
 from compiler.parameter_blocks import ParameterBlocks
 from compiler.waits import Step
@@ -73,9 +74,11 @@ class DepthwiseEmitter:
         """Rows of a group of channels that one command makes: few enough that the array need not
         wait for it, if there are turns for the others."""
         groups = ceil_div(self._layer.output.shape.channels, self._config.cols)
-        window = all_taps(self._layer.shape.window).pixels
-        pieces = ceil_div(area.pixels * post_interval(self._config, window), turn_cycles)
-        return ceil_div(area.height, max(1, min(pieces, turns // groups)))
+        window = self._layer.shape.window
+        interval = post_interval(self._config, window.kernel[0])
+        cycles = area.height * kernel_columns(window, area.width) * interval
+        pieces = min(ceil_div(cycles, turn_cycles), turns // groups)
+        return ceil_div(area.height, max(1, pieces))
 
     def _group(
         self, area: Span2D, part: Span2D, span: tuple[int, int], target: OnChip
@@ -93,12 +96,11 @@ class DepthwiseEmitter:
             source=PostSource.ACTIVATION,
             tile=source,
             reads=source.region(inputs, channel, channels),
-            taps=all_taps(window),
+            taps=Span2D(y=0, x=0, height=window.kernel[0], width=1),
         )
         yield post_step(
             self._emission,
-            self._config,
-            window=window,
+            walk=self._walk(read, part, channel),
             source=read,
             part=part,
             span=span,
@@ -109,4 +111,19 @@ class DepthwiseEmitter:
             out=target,
             operand=NO_OPERAND,
             table=0,
+            products={
+                "kernel_rows": window.kernel[0] - 1,
+                "lead": window.kernel[1] - 1,
+                "skip": window.stride[1] - 1,
+            },
         )
+
+    def _walk(self, source: PostSourceTile, part: Span2D, channel: int) -> dict[str, int]:
+        """Fields of windows one column wide, at every column that ``part`` is made of."""
+        window = self._layer.shape.window
+        column = replace(window, kernel=(window.kernel[0], 1), stride=(window.stride[0], 1))
+        columns = replace(
+            part, x=part.x * window.stride[1], width=kernel_columns(window, part.width)
+        )
+        size = self._config.activation_buffer_bytes
+        return window_fields(column, source.taps, columns, source.tile, channel, size)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from arch.commands import Engine, PostMode, PostOperand, PostSource
 from arch.config import AcceleratorConfig
-from arch.layers import Window
 from arch.mapping import Mapping
 from compiler.constants import block_words
 from compiler.emit_common import Emission, Placement, window_fields
@@ -40,11 +39,14 @@ NO_OPERAND = {
 """Fields of a post command without a second operand."""
 
 
+NO_PRODUCTS = {"kernel_rows": 0, "lead": 0, "skip": 0}
+"""Fields of a post command whose windows give an output each."""
+
+
 def post_step(
     emission: Emission,
-    config: AcceleratorConfig,
     *,
-    window: Window,
+    walk: dict[str, int],
     source: PostSourceTile,
     part: Span2D,
     span: tuple[int, int],
@@ -55,25 +57,25 @@ def post_step(
     out: OnChip,
     operand: dict[str, int],
     table: int,
+    products: dict[str, int] = NO_PRODUCTS,
     reads: Sequence[Region] = (),
 ) -> Step:
     """A post command for the outputs ``part``, channels ``span`` (first, count; at most as many as
     columns).
 
-    ``requantised`` is the zero point and the limits behind the requantiser, ``operand`` the fields
-    of a second operand; ``reads``: what is read but ``source`` and ``parameters``.
+    ``walk`` are the fields that say how windows slide over ``source``, ``products`` those that
+    make outputs of several windows. ``requantised`` is the zero point and the limits behind the
+    requantiser, ``operand`` the fields of a second operand; ``reads``: what is read but ``source``
+    and ``parameters``.
     """
     channel, channels = span
-    drains = source.source is PostSource.ACCUMULATOR
-    size = config.accumulator_entries if drains else config.activation_buffer_bytes
     zero_point, (low, high) = requantised
     target = out.at(part.y, part.x, channel)
-    taps = source.taps.pixels if mode is PostMode.PRODUCTS else 1
     values = {
-        **window_fields(window, source.taps, part, source.tile, 0 if drains else channel, size),
+        **walk,
         "source": source.source,
         "mode": mode,
-        "taps": taps - 1,
+        **products,
         "continues": int(source.taps.y > 0 or source.taps.x > 0),
         "unsigned": int(unsigned),
         "parameter_address": parameters.start,
@@ -158,6 +160,7 @@ class PostEmitter:
         yield from loads
         layer, reads = self._layer, []
         drains = source.source is PostSource.ACCUMULATOR
+        size = self._config.accumulator_entries if drains else self._config.activation_buffer_bytes
         if operand is not None:
             where = _ONE_PIXEL if layer.other_is_pixel else part
             reads.append(operand.region(where, operand.channel, operand.channels))
@@ -166,8 +169,9 @@ class PostEmitter:
             reads.append(Region("table", first, first + self._config.table_bytes))
         yield post_step(
             self._emission,
-            self._config,
-            window=self._window,
+            walk=window_fields(
+                self._window, source.taps, part, source.tile, 0 if drains else span[0], size
+            ),
             source=source,
             part=part,
             span=span,

@@ -9,7 +9,7 @@ from math import isfinite
 
 from arch.config import AcceleratorConfig
 from arch.layers import Window
-from compiler.constants import depthwise_words
+from compiler.depthwise_cost import fits_post_processor
 from compiler.fusion import FusedLayer
 from compiler.plan import Plan
 from compiler.tile_cost import Room
@@ -50,15 +50,9 @@ def _takes_pointwise(config: AcceleratorConfig, former: FusedLayer, latter: Fuse
     depthwise = former.layers[0]
     if len(former.layers) > 1 or not isinstance(depthwise, Conv) or not isinstance(pointwise, Conv):
         return False
-    shape = depthwise.shape
-    alone = shape.group_inputs == shape.group_outputs == 1
-    taps = shape.window.kernel[0] * shape.window.kernel[1]
-    plain = Window(kernel=(1, 1))
     return (
-        alone
-        and taps <= config.depthwise_taps
-        and depthwise_words(shape, config) <= config.parameter_words // 2
-        and pointwise.shape.window == plain
+        fits_post_processor(depthwise.shape, config)
+        and pointwise.shape.window == Window(kernel=(1, 1))
         and pointwise.shape.groups == 1
     )
 

@@ -157,7 +157,7 @@ class Work:
         groups = ceil_div(columns, tile.groups)
         taps = self.taps[0] * self.taps[1]
         constants = post_constant_words(
-            config, operand=self.shape.operand is not Operand.NONE, taps=0
+            config, operand=self.shape.operand is not Operand.NONE, kernel_rows=0
         )
         post = post_cycles(config, tile.height * tile.width, taps, constants)
         load = self._load_cycles(tile, tiles, groups, counts)

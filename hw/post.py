@@ -25,7 +25,7 @@ from hw.interfaces import (
 from hw.pool import Pool
 from hw.post_groups import GroupWalker
 from hw.post_parameters import OperandBlock, ParameterBlock
-from hw.products import TapProducts
+from hw.products import KernelProducts
 from hw.result_lanes import ResultLanes
 from hw.table import table_port
 
@@ -58,10 +58,11 @@ class PostEngine(wiring.Component):
 
     One command at a time, and never stalls: every event has its cycle, as arch/post_timing.py
     states. A command taken in cycle p reads its constants from p + 1 on, then issues a position a
-    cycle, output after output, each output taking the larger of its window and its
-    groups of columns. Positions that are padding take their cycle, but are not requested. What the
+    cycle, window after window, each taking the larger of its positions and the groups of columns of
+    its output. Positions that are padding take their cycle, but are not requested. What the
     last output was made of stays in the pool unit, for a next command that continues its window.
-    With ``depthwise_taps`` the positions of a window may be multiplied by taps on their way there.
+    With ``depthwise_kernel`` positions may be multiplied by weights on their way there, and each
+    window of a row then goes on from the one before.
 
     Members:
         commands: Post commands whose waits are over.
@@ -105,10 +106,14 @@ class PostEngine(wiring.Component):
             loops=POST_LOOPS,
             address_bits=max(config.activation_address_bits, config.accumulator_address_bits),
         )
-        m.submodules.pool = pool = Pool(columns=config.cols, bits=config.accumulator_bits)
+        m.submodules.pool = pool = Pool(
+            columns=config.cols,
+            bits=config.accumulator_bits,
+            depth=max(config.depthwise_kernel, 1),
+        )
         m.submodules.lanes = lanes = ResultLanes(config=config)
         command = Signal(command_layout(Engine.POST))
-        issue, output_end = Signal(), Signal()
+        issue, window_end = Signal(), Signal()
         # What the word that is requested in this cycle belongs to; without either, the columns.
         for_operand, for_products = Signal(), Signal()
 
@@ -117,30 +122,36 @@ class PostEngine(wiring.Component):
             positions,
             command,
             issue=issue,
-            output_end=output_end,
+            window_end=window_end,
             for_operand=for_operand,
             for_products=for_products,
         )
         self._request(m, positions, command, issue=issue)
-        # The next position begins a window.
-        first = Signal()
+        row_end = window_end & positions.last[1]
+        output_end = self._choose_outputs(m, command, window_end=window_end, row_end=row_end)
+        # The next position begins a window; the next window begins a row.
+        first, row_begins = Signal(), Signal()
         with m.If(self.idle):
-            m.d.sync += first.eq(~self.commands.payload.continues)
+            m.d.sync += [first.eq(~self.commands.payload.continues), row_begins.eq(1)]
         with m.Elif(issue):
-            m.d.sync += first.eq(output_end)
+            m.d.sync += first.eq(window_end)
+            with m.If(window_end):
+                m.d.sync += row_begins.eq(row_end)
         pooling = _ARRIVAL + product_latency(config)
         m.d.comb += pool.first.eq(delayed(m, issue & first, stages=pooling))
         self._pool(m, pool, command)
-        if config.depthwise_taps:
+        if config.depthwise_kernel:
+            goes_on = ~row_begins & (command.mode == PostMode.PRODUCTS)
+            m.d.comb += pool.chained.eq(delayed(m, goes_on, stages=pooling))
             self._multiply(
-                m, pool, command, issue=issue, output_end=output_end, for_products=for_products
+                m, pool, command, issue=issue, window_end=window_end, for_products=for_products
             )
         take = delayed(m, output_end, stages=pooling + _POOL_LATENCY)
         columns_word = self.parameter.valid & ~for_operand & ~for_products
         self._feed(m, pool, lanes, take=take, columns_word=columns_word, operand_word=for_operand)
         m.d.comb += lanes.command.eq(command)
         wiring.connect(m, wiring.flipped(self.tables), lanes.tables)
-        self._walk_groups(m, command, lanes, output_end=output_end, row_end=positions.last[1])
+        self._walk_groups(m, command, lanes, output_end=output_end, row_end=row_end)
         return m
 
     def _sequence(
@@ -150,11 +161,11 @@ class PostEngine(wiring.Component):
         command: data.View,
         *,
         issue: Signal,
-        output_end: Signal,
+        window_end: Signal,
         for_operand: Signal,
         for_products: Signal,
     ) -> None:
-        """The life of a command; drives ``issue`` (a position goes out), ``output_end`` (the last
+        """The life of a command; drives ``issue`` (a position goes out), ``window_end`` (the last
         one of its window), ``for_operand`` and ``for_products``."""
         config = self._config
         groups = post_groups(config)
@@ -162,15 +173,15 @@ class PostEngine(wiring.Component):
         most_words = (
             config.parameter_block_words,
             config.operand_block_words,
-            config.product_words(config.depthwise_taps),
+            config.product_words(config.tap_rows),
         )
         words_left = Signal(range(max(most_words)))
-        product_words = config.product_words(command.taps + 1)
-        # Cycle of the present output, up to the last that an output takes at least: left there
+        product_words = config.product_words(command.kernel_rows + 1)
+        # Cycle of the present window, up to the last that an output takes at least: left there
         # if windows take longer.
         slot = Signal(range(groups))
         slots_over = slot == groups - 1
-        # The window is over, its output's slots are not.
+        # The window is over, its slots are not.
         waiting = Signal()
         after_last = position_to_write(config) + groups
         tail = Signal(range(after_last + 1))
@@ -217,11 +228,11 @@ class PostEngine(wiring.Component):
             with m.State("POSITIONS"):
                 m.d.comb += [
                     issue.eq(~waiting),
-                    output_end.eq(issue & positions.last[-2:].all()),
+                    window_end.eq(issue & positions.last[-2:].all()),
                     positions.step.eq(issue),
                 ]
                 with m.If(~slots_over):
-                    m.d.sync += [slot.eq(slot + 1), waiting.eq(waiting | output_end)]
+                    m.d.sync += [slot.eq(slot + 1), waiting.eq(waiting | window_end)]
                 with m.Elif(waiting):
                     m.d.sync += [slot.eq(0), waiting.eq(0)]
                 with m.If(issue & positions.last.all()):
@@ -236,6 +247,22 @@ class PostEngine(wiring.Component):
             self.parameter.address.eq(Cat(Const(0, config.bus_bytes.bit_length() - 1), word)),
             self.parameter.mask.eq(~0),
         ]
+
+    def _choose_outputs(
+        self, m: Module, command: data.View, *, window_end: Value, row_end: Value
+    ) -> Value:
+        """Whether the window that ends gives an output."""
+        if not self._config.depthwise_kernel:
+            return window_end
+        # Windows until the next output.
+        left = Signal.like(command.lead)
+        with m.If(self.idle):
+            m.d.sync += left.eq(self.commands.payload.lead)
+        with m.Elif(row_end):
+            m.d.sync += left.eq(command.lead)
+        with m.Elif(window_end):
+            m.d.sync += left.eq(Mux(left == 0, command.skip, left - 1))
+        return window_end & (left == 0)
 
     def _request(
         self, m: Module, positions: AffineGenerator, command: data.View, *, issue: Value
@@ -258,7 +285,7 @@ class PostEngine(wiring.Component):
         """Source data into the pool unit, behind the stage of the products if there is one."""
         bits, stages = self._config.activation_bits, product_latency(self._config)
         flip = command.unsigned << bits - 1
-        for column, value in enumerate(pool.values):
+        for column, value in enumerate(pool.values[0]):
             element = (self.activation.data.word_select(column, bits) ^ flip).as_signed()
             drained = command.source == PostSource.ACCUMULATOR
             source = Mux(drained, self.drain.data[column], element)
@@ -276,25 +303,28 @@ class PostEngine(wiring.Component):
         command: data.View,
         *,
         issue: Value,
-        output_end: Value,
+        window_end: Value,
         for_products: Value,
     ) -> None:
         """Products into the pool unit, where the command asks for them: padding counts as well."""
-        m.submodules.products = products = TapProducts(config=self._config)
+        m.submodules.products = products = KernelProducts(config=self._config)
         requested = delayed(m, self.activation.valid, stages=BUFFER_READ_LATENCY)
         m.d.comb += [
             products.clear.eq(self.idle),
             products.load.eq(delayed(m, for_products, stages=BUFFER_READ_LATENCY)),
             products.word.eq(self.parameter.data),
             products.valid.eq(delayed(m, issue, stages=_ARRIVAL)),
-            products.last.eq(delayed(m, output_end, stages=_ARRIVAL)),
+            products.last.eq(delayed(m, window_end, stages=_ARRIVAL)),
             products.counts.eq(requested),
             products.values.eq(self.activation.data),
             products.unsigned.eq(command.unsigned),
         ]
+        for values, row in zip(pool.values[1:], products.products[1:], strict=True):
+            for value, product in zip(values, row, strict=True):
+                m.d.comb += value.eq(product)
         with m.If(command.mode == PostMode.PRODUCTS):
             m.d.comb += pool.counts.eq(delayed(m, products.valid, stages=1))
-            for value, product in zip(pool.values, products.products, strict=True):
+            for value, product in zip(pool.values[0], products.products[0], strict=True):
                 m.d.comb += value.eq(product)
 
     def _feed(

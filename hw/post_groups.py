@@ -1,6 +1,6 @@
 """Where the groups of each output's channels lie in the activation buffer."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -24,7 +24,7 @@ class GroupWalker(wiring.Component):
         channels: channels of an output - 1.
         load: begin at the first output; the members above are held from then on.
         start: the next output's groups come.
-        row_end: with ``start``: the output is the last of its row.
+        row_end: the next output is the first of the next row; with ``start``, the one behind it.
         valid: a group is at hand.
         address: of its first channel.
         mask: its lanes that have a channel.
@@ -69,8 +69,9 @@ class GroupWalker(wiring.Component):
             m.d.sync += [
                 self.address.eq(pixel),
                 pending.eq(channels),
-                pixel.eq(Mux(self.row_end, next_row, pixel + self.to_column)),
-                row.eq(Mux(self.row_end, next_row, row)),
+                pixel.eq(pixel + self.to_column),
             ]
+        with m.If(self.row_end):
+            m.d.sync += [pixel.eq(next_row), row.eq(next_row)]
         m.d.comb += [self.valid.eq(pending[0]), self.mask.eq(pending[:lanes])]
         return m

@@ -1,4 +1,4 @@
-"""Products of a window's positions with the taps of a depthwise convolution."""
+"""Products of a window's positions with the weights of a depthwise convolution."""
 
 from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
@@ -8,24 +8,25 @@ from amaranth.lib.wiring import In, Out
 from arch.config import AcceleratorConfig
 
 
-class TapProducts(wiring.Component):
-    """Holds what padding reads as and up to ``depthwise_taps`` taps, and multiplies a position a
-    cycle by one tap after the other, column by column.
+class KernelProducts(wiring.Component):
+    """Holds what padding reads as and up to ``tap_rows`` rows of weights, and multiplies a position
+    a cycle by one row after the other: ``depthwise_kernel`` products for each column.
 
     Members:
-        clear: the next word is the padding's, the next one begins the first tap, and the next
-            position takes the first tap.
+        clear: the next word is the padding's, the next one begins the first row, and the next
+            position takes the first row.
         load, word: the next word of the parameter buffer; acts in the next cycle.
         valid: a position is at hand.
-        last: it is the last one of its window: the next position takes the first tap again.
+        last: it is the last one of its window: the next position takes the first row again.
         counts: it is data; else it reads as the padding.
         values: the position as it was read, bits of activations.
         unsigned: an activation q is taken as q - 2^(bits - 1).
-        products: of the position, one cycle later, signed.
+        products: of the position, one cycle later, signed, [weight of the row][column].
     """
 
     def __init__(self, *, config: AcceleratorConfig) -> None:
         self._config = config
+        row = data.ArrayLayout(signed(config.product_bits), config.cols)
         super().__init__(
             {
                 "clear": In(1),
@@ -36,7 +37,7 @@ class TapProducts(wiring.Component):
                 "counts": In(1),
                 "values": In(config.cols * config.activation_bits),
                 "unsigned": In(1),
-                "products": Out(data.ArrayLayout(signed(config.product_bits), config.cols)),
+                "products": Out(data.ArrayLayout(row, config.depthwise_kernel)),
             }
         )
 
@@ -45,21 +46,22 @@ class TapProducts(wiring.Component):
         m = Module()
         bits = self._config.activation_bits
         padding = Signal(bits)
-        weights = self._read_taps(m, padding)
+        weights = self._read_row(m, padding)
         flip = self.unsigned << bits - 1
-        for column, product in enumerate(self.products):
+        for column in range(self._config.cols):
             value = Mux(self.counts, self.values.word_select(column, bits), padding) ^ flip
-            m.d.sync += product.eq(value.as_signed() * weights[column])
+            for number, products in enumerate(self.products):
+                m.d.sync += products[column].eq(value.as_signed() * weights[number][column])
         return m
 
-    def _read_taps(self, m: Module, padding: Signal) -> data.View:
-        """Fills ``padding`` and the taps; gives the weights of the present position."""
+    def _read_row(self, m: Module, padding: Signal) -> data.View:
+        """Fills ``padding`` and the rows; gives the weights of the present position."""
         config = self._config
-        weights = data.ArrayLayout(signed(config.weight_bits), config.cols)
-        taps = Memory(shape=weights.size, depth=config.depthwise_taps, init=[])
-        m.submodules.taps = taps
+        columns = data.ArrayLayout(signed(config.weight_bits), config.cols)
+        weights = data.ArrayLayout(columns, config.depthwise_kernel)
+        m.submodules.rows = rows = Memory(shape=weights.size, depth=config.tap_rows, init=[])
         # Read without a clock: few and narrow enough for the registers of look-up tables.
-        read, write = taps.read_port(domain="comb"), taps.write_port()
+        read, write = rows.read_port(domain="comb"), rows.write_port()
         before = Signal((config.tap_words - 1) * config.bus_bits)
         collected = Cat(before, self.word)
         words = Signal(range(config.tap_words))

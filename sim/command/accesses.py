@@ -32,7 +32,15 @@ def _walk_fields(loops: tuple[str, ...]) -> tuple[str, ...]:
 
 _EXECUTE_KEY = itemgetter(*_walk_fields(EXECUTE_LOOPS), "accumulate")
 _POST_KEY = itemgetter(
-    *_walk_fields(POST_LOOPS), "channels", "source", "operand", "table", "mode", "taps"
+    *_walk_fields(POST_LOOPS),
+    "channels",
+    "source",
+    "operand",
+    "table",
+    "mode",
+    "kernel_rows",
+    "lead",
+    "skip",
 )
 
 _WRITTEN = {
@@ -104,7 +112,8 @@ def post_accesses(command: Command, config: AcceleratorConfig) -> Accesses:
     """Counts of a post command."""
     py, px, wy, wx = loop_counts(command, POST_LOOPS)
     inside = _rows_inside(command, ("py", "wy")) * _offsets_inside(command, ("px", "wx"), 1)
-    groups = py * px * ceil_div(command["channels"] + 1, config.requantiser_lanes)
+    outputs = py * len(range(command["lead"], px, command["skip"] + 1))
+    groups = outputs * ceil_div(command["channels"] + 1, config.requantiser_lanes)
     from_buffer = command["source"] == PostSource.ACTIVATION
     return {
         "post_busy": py * px * wy * wx,
@@ -122,7 +131,7 @@ def constant_words(command: Command, config: AcceleratorConfig) -> int:
     return post_constant_words(
         config,
         operand=command["operand"] != PostOperand.NONE,
-        taps=command["taps"] + 1 if command["mode"] == PostMode.PRODUCTS else 0,
+        kernel_rows=command["kernel_rows"] + 1 if command["mode"] == PostMode.PRODUCTS else 0,
     )
 
 

@@ -38,10 +38,11 @@ class Storage:
         self.parameter = np.zeros(config.parameter_buffer_bytes, np.uint8)
         self.table = np.zeros(TABLES * config.table_bytes, np.uint8)
         self.accumulator = np.zeros((config.accumulator_entries, config.cols), np.int64)
-        self.pooled = np.zeros(config.cols, np.int64)
-        """What the last output of the last post command was made of."""
-        self.taps = np.zeros((config.depthwise_taps, config.cols), np.int64)
-        """The weights of the last post command with products."""
+        self.pooled = np.zeros((max(config.depthwise_kernel, 1), config.cols), np.int64)
+        """What the last window of the last post command left: sums that are complete, then those
+        that the next windows complete."""
+        self.taps = np.zeros((config.tap_rows, *self.pooled.shape), np.int64)
+        """The weights of the last post command with products, [kernel row, window, column]."""
         self._unsigned = element_type(config.activation_bits, False)
         self._signed = element_type(config.activation_bits, True)
 
@@ -159,7 +160,8 @@ class Storage:
         return np.asarray(clipped, np.int64)
 
     def _pool(self, command: Command, channels: int) -> NDArray[np.int64]:
-        """[py, px, channels]: the windows' maxima or sums, padding left out.
+        """[py, outputs of a row, channels]: the windows' maxima or sums, padding left out, or sums
+        of products.
 
         In the machine, channels beyond those of a command hold anything: no command may go on from
         them.
@@ -172,34 +174,64 @@ class Storage:
         else:
             lanes = np.arange(channels) * self.config.activation_bytes
             source = self._centred(self._elements(at.address[..., None] + lanes), command)
+        if command["mode"] == PostMode.PRODUCTS:
+            pooled = self._products(command, source, inside)
+        else:
+            pooled = self._combine_windows(command, source, inside)
+        return pooled[:, command["lead"] :: command["skip"] + 1]
+
+    def _combine_windows(
+        self, command: Command, source: NDArray[Any], inside: NDArray[np.bool_]
+    ) -> NDArray[np.int64]:
+        """[py, px, channels]: each window of ``source`` by itself."""
         least = -(1 << self.config.accumulator_bits - 1)
         combine, identity = (np.maximum, least) if command["mode"] == PostMode.MAX else (np.add, 0)
-        if command["mode"] == PostMode.PRODUCTS:
-            values = self._products(command, source, inside)
-        else:
-            values = np.where(inside[..., None], source.astype(np.int64), identity)
-        pooled = combine.reduce(values, axis=(2, 3))
+        values = np.where(inside[..., None], source.astype(np.int64), identity)
+        pooled = np.asarray(combine.reduce(values, axis=(2, 3)))
+        held = self.pooled[0, : pooled.shape[-1]]
         if command["continues"]:
-            pooled[0, 0] = combine(pooled[0, 0], self.pooled[:channels])
-        self.pooled[:channels] = _wrapped(pooled[-1, -1], self.config.accumulator_bits)
-        return np.asarray(pooled)
+            pooled[0, 0] = combine(pooled[0, 0], held)
+        held[:] = _wrapped(pooled[-1, -1], self.config.accumulator_bits)
+        return pooled
 
     def _products(
         self, command: Command, source: NDArray[Any], inside: NDArray[np.bool_]
     ) -> NDArray[np.int64]:
-        """``source`` [py, px, wy, wx, channels] times the taps, padding included."""
-        config = self.config
-        words = post_constant_words(config, operand=command["operand"] != PostOperand.NONE, taps=0)
+        """[py, px, channels]: the windows' products, padding included, and those of the windows
+        before them in their row."""
+        padding = self._take_constants(command)
+        rows, columns, *window, channels = source.shape
+        taken = np.where(inside[..., None], source, padding).astype(np.int64)
+        turns = np.arange(window[0] * window[1]) % self.config.tap_rows
+        # [windows before, py, px, channels]
+        sums = np.einsum(
+            "yxwc,wnc->nyxc",
+            taken.reshape(rows, columns, -1, channels),
+            self.taps[turns][..., :channels],
+        )
+        reach = len(sums)
+        # Sums under way at the end of a row go on for as many windows.
+        total = np.zeros((rows, columns + reach, channels), np.int64)
+        for before, each in enumerate(sums):
+            total[:, before : before + columns] += each
+        held = self.pooled[:, :channels]
+        if command["continues"]:
+            total[0, :reach] += held
+        held[:] = _wrapped(total[-1, columns - 1 : -1], self.config.accumulator_bits)
+        return total[:, :columns]
+
+    def _take_constants(self, command: Command) -> NDArray[Any]:
+        """Takes the weights of ``command``; gives what padding reads as."""
+        config, rows = self.config, command["kernel_rows"] + 1
+        operand = command["operand"] != PostOperand.NONE
+        words = post_constant_words(config, operand=operand, kernel_rows=0)
         start = (command["parameter_address"] + words) * config.bus_bytes
-        size = config.product_words(command["taps"] + 1) * config.bus_bytes
+        size = config.product_words(rows) * config.bus_bytes
         block = self.parameter[(start + np.arange(size)) % self.parameter.size]
-        padding = self._centred(block.view(self._unsigned)[:1], command)
-        taps = block[config.bus_bytes :].view(element_type(config.weight_bits, True))
-        self.taps[: command["taps"] + 1] = taps.reshape(command["taps"] + 1, -1)[:, : config.cols]
-        values = np.where(inside[..., None], source, padding).astype(np.int64)
-        turn = np.arange(values.shape[2] * values.shape[3]) % config.depthwise_taps
-        window = self.taps[turn].reshape(*values.shape[2:4], -1)
-        return np.asarray(values * window[..., : values.shape[-1]], np.int64)
+        weights = block[config.bus_bytes :].view(element_type(config.weight_bits, True))
+        own = weights.reshape(rows, -1)[:, : config.depthwise_kernel * config.cols]
+        self.taps[:rows] = own.reshape(rows, -1, config.cols)
+        return self._centred(block.view(self._unsigned)[:1], command)
 
 
 def _wrapped(values: NDArray[np.int64], bits: int) -> NDArray[np.int64]:

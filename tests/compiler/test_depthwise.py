@@ -17,28 +17,27 @@ from tests.support.machines import CONFIGS
 from tests.support.pass_networks import NAMES, add, compiled, conv, cost, kinds, network, spec
 
 GEMMINI16 = PRESETS["gemmini16"]
-TINY = PRESETS["tiny"]
+UNEVEN = CONFIGS["uneven"]
 CHANNELS = 64
 IMAGE = spec("image", FeatureMap(height=12, width=10, channels=CHANNELS))
 
 
-def depthwise(name: str = "d", *, kernel: int = 3, stride: int = 1) -> Conv:
-    return conv(name, IMAGE, CHANNELS, kernel=kernel, stride=stride, groups=CHANNELS)
+def depthwise(*, kernel: int = 3) -> Conv:
+    return conv("d", IMAGE, CHANNELS, kernel=kernel, groups=CHANNELS)
 
 
-def separable(*, kernel: int = 3, stride: int = 1, channels: int = 70) -> Network:
-    first = depthwise(kernel=kernel, stride=stride)
-    return network(first, conv("p", first.output, channels, kernel=1))
+def separable(*, kernel: int = 3) -> Network:
+    first = depthwise(kernel=kernel)
+    return network(first, conv("p", first.output, 70, kernel=1))
 
 
 def is_depthwise(values: dict[str, int]) -> bool:
     return values.get("mode") == PostMode.PRODUCTS
 
 
-@pytest.mark.parametrize("stride", [1, 2])
-def test_both_run_as_one_layer_with_the_same_bytes_and_fewer_cycles(stride: int) -> None:
+def test_both_run_as_one_layer_with_the_same_bytes_and_fewer_cycles() -> None:
     source = spec("image", FeatureMap(height=28, width=28, channels=CHANNELS))
-    first = conv("d", source, CHANNELS, stride=stride, groups=CHANNELS)
+    first = conv("d", source, CHANNELS, groups=CHANNELS)
     made = network(first, conv("p", first.output, 8 * CHANNELS, kernel=1))
     fused = compiled(made, config=GEMMINI16)
     plain = compiled(made, "fuse-depthwise", config=GEMMINI16)
@@ -47,8 +46,8 @@ def test_both_run_as_one_layer_with_the_same_bytes_and_fewer_cycles(stride: int)
     # Most of the depthwise convolution hides behind the other one.
     pixels = first.output.shape.height * first.output.shape.width
     array = pixels * 8 * CHANNELS * CHANNELS // (GEMMINI16.rows * GEMMINI16.cols)
-    hidden = pixels * 9 * CHANNELS // GEMMINI16.cols
-    assert cost(fused)[0] < array + hidden < cost(plain)[0]
+    assert cost(fused)[0] < 1.15 * array
+    assert cost(plain)[0] > 1.25 * array
     macs = [sum(placed.layer.macs for placed in each.layers) for each in (fused, plain)]
     assert macs[0] == macs[1]
 
@@ -82,15 +81,15 @@ def with_two_outputs_a_channel() -> Network:
 @pytest.mark.parametrize(
     ("made", "config"),
     [
-        (lambda: separable(kernel=5), TINY),
+        (lambda: separable(kernel=5), UNEVEN),
         (separable, PRESETS["small"]),
-        (with_a_reader_of_its_map, TINY),
-        (with_its_map_as_an_output, TINY),
-        (before_a_wide_kernel, TINY),
-        (before_a_grouped_convolution, TINY),
-        (with_two_outputs_a_channel, TINY),
+        (with_a_reader_of_its_map, UNEVEN),
+        (with_its_map_as_an_output, UNEVEN),
+        (before_a_wide_kernel, UNEVEN),
+        (before_a_grouped_convolution, UNEVEN),
+        (with_two_outputs_a_channel, UNEVEN),
     ],
-    ids=["taps", "no taps", "reader", "output", "3x3", "groups", "multiplier"],
+    ids=["5x5", "no multipliers", "reader", "output", "3x3", "groups", "multiplier"],
 )
 def test_others_stay_layers(made: Callable[[], Network], config: AcceleratorConfig) -> None:
     assert "Conv+Conv" not in "/".join(kinds(compiled(made(), config=config)))
@@ -106,10 +105,10 @@ def test_a_sum_behind_it_is_fused_as_well() -> None:
 
 def test_the_next_tile_is_made_while_the_array_sums_the_present_one() -> None:
     """Between the sums of each tile and their draining stand the next tile's products."""
-    program = compiled(separable(), *(set(NAMES) - {"fuse-depthwise"}), config=TINY)
+    program = compiled(separable(), *(set(NAMES) - {"fuse-depthwise"}), config=UNEVEN)
     (placed,) = program.layers
-    groups = -(-CHANNELS // TINY.cols)
-    columns = -(-70 // TINY.cols)
+    groups = -(-CHANNELS // UNEVEN.cols)
+    columns = -(-70 // UNEVEN.cols)
     order = work_of(program)
     tiles, rest = divmod(order.count("products"), groups)
     assert rest == 0
@@ -140,22 +139,24 @@ def work_of(program: Program) -> list[str]:
     return names
 
 
-@pytest.mark.parametrize("name", ["tiny", "gemmini16", "uneven"])
+@pytest.mark.parametrize("name", ["gemmini16", "uneven"])
 def test_constants(name: str) -> None:
-    """Columns as in every block, then what padding reads as, then a weight a column and tap."""
+    """Columns as in every block, then what padding reads as, then the kernel row by row, of each
+    the rightmost weights of all columns first."""
     config, layer = CONFIGS[name], depthwise()
     blocks = depthwise_blocks(layer, config)
     groups = -(-CHANNELS // config.cols)
     words = depthwise_words(layer.shape, config)
     assert blocks.shape == (groups, words * config.bus_bytes)
-    assert words == config.parameter_block_words + 1 + 9 * config.tap_words
+    assert words == config.parameter_block_words + 1 + 3 * config.tap_words
     start = config.parameter_block_words * config.bus_bytes
     assert (blocks[:, start].view(np.int8) == layer.input.zero_point).all()
     for channel in range(CHANNELS):
         block, column = blocks[channel // config.cols], channel % config.cols
-        taps = block[start + config.bus_bytes :].view(np.int8).reshape(9, -1)
-        assert np.array_equal(taps[:, column], layer.weights[channel].ravel())
+        rows = block[start + config.bus_bytes :].view(np.int8).reshape(3, -1)
+        kernel = rows[:, : 3 * config.cols].reshape(3, 3, config.cols)[:, ::-1, column]
+        assert np.array_equal(kernel, layer.weights[channel, :, :, 0])
         bias, multiplier = block[8 * column : 8 * column + 8].view(np.int32)
-        sum_of_taps = int(layer.weights[channel].astype(np.int64).sum())
-        assert bias == layer.bias[channel] - layer.input.zero_point * sum_of_taps
+        sum_of_weights = int(layer.weights[channel].astype(np.int64).sum())
+        assert bias == layer.bias[channel] - layer.input.zero_point * sum_of_weights
         assert np.int32(multiplier).view(np.float32) == layer.multiplier[channel]

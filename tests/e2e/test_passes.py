@@ -58,7 +58,7 @@ def test_the_fixed_seeds_are_worth_it(name: str) -> None:
     """Every pass does something for many of them."""
     programs = [case_of(seed, name, ()).program for seed in FIXED_SEEDS]
     kinds = Counter(placed.layer.kind for program in programs for placed in program.layers)
-    depthwise = ("Conv+Conv",) if CONFIGS[name].depthwise_taps else ()
+    depthwise = ("Conv+Conv",) if CONFIGS[name].depthwise_kernel else ()
     for pair in (*depthwise, "Conv+MaxPool", "Conv+Add", "Conv+Multiply", "Conv+Table"):
         assert sum(count for kind, count in kinds.items() if kind.startswith(pair)) >= 3, kinds
     residents = [each for program in programs for each in program.residents]

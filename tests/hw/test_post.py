@@ -53,7 +53,7 @@ TAPS = AcceleratorConfig.from_mapping(
     ODD.model_dump()
     | {
         "name": "taps",
-        "depthwise_taps": 8,
+        "depthwise_kernel": 3,
         "parameter_buffer_bytes": 1024,
         "bus_bits": 32,
         "memory_bytes_per_cycle": 4,
@@ -359,9 +359,10 @@ def test_depthwise_windows(name: str, operand: PostOperand) -> None:
             "source": PostSource.ACTIVATION,
             "mode": PostMode.PRODUCTS,
             "operand": operand,
-            "taps": 5,
-            "wy_count": 1,
-            "wx_count": 2,
+            "kernel_rows": 2,
+            "px_count": 6,
+            "wy_count": 2,
+            "wx_count": 0,
             "height": 3,
             "width": 7,
         }
@@ -375,12 +376,12 @@ def test_the_duration_as_written_out() -> None:
     for config in CONFIGS.values():
         groups = config.cols // config.requantiser_lanes
         for outputs, window, operand in product((1, 2, 9), (1, 3, 4, 9, 64), (False, True)):
-            taps = min(window, config.depthwise_taps)
-            constants = post_constant_words(config, operand=operand, taps=taps)
+            rows = min(window, config.tap_rows)
+            constants = post_constant_words(config, operand=operand, kernel_rows=rows)
             assert constants == (
                 config.parameter_block_words
                 + (config.operand_block_words if operand else 0)
-                + (1 + taps * config.tap_words if taps else 0)
+                + (1 + rows * config.tap_words if rows else 0)
             )
             assert post_cycles(config, outputs, window, constants) == (
                 constants
@@ -388,5 +389,5 @@ def test_the_duration_as_written_out() -> None:
                 + window
                 + groups
                 + (35 if config.activation_bits == 8 else 37)
-                + (config.depthwise_taps > 0)
+                + (config.depthwise_kernel > 0)
             )

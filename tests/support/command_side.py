@@ -65,7 +65,7 @@ def random_command(
         values["operand"] = random.choice(list(PostOperand))
         values["table"] = random.randint(0, TABLES)
         values["source"] = random.choice(list(PostSource))
-        products = config.depthwise_taps and values["source"] == PostSource.ACTIVATION
+        products = config.depthwise_kernel and values["source"] == PostSource.ACTIVATION
         values["mode"] = random.randint(0, PostMode.PRODUCTS if products else PostMode.SUM)
     return Command(engine, whole_elements(engine, values, config))
 

@@ -80,7 +80,7 @@ def random_memories(config: AcceleratorConfig, rng: np.random.Generator) -> Memo
         columns: Any = block.view(column_type(config))
         columns["bias"] = rng.integers(-2000, 2000, config.cols)
         columns["multiplier"] = np.exp2(rng.uniform(-14, 1, config.cols))
-        if config.depthwise_taps:
+        if config.depthwise_kernel:
             parameters[start : slot + size] = rng.integers(0, 256, slot + size - start)
         constants = operand_constants(config, rng)
         parameters[start : start + len(constants)] = np.frombuffer(constants, np.uint8)
@@ -100,15 +100,15 @@ def column_type(config: AcceleratorConfig) -> np.dtype[np.void]:
 def slot_words(config: AcceleratorConfig) -> int:
     """Words of one command's constants; they begin at every 8th byte of the parameters."""
     alignment = max(1, 8 // config.bus_bytes)
-    most = post_constant_words(config, operand=True, taps=config.depthwise_taps)
+    most = post_constant_words(config, operand=True, kernel_rows=config.tap_rows)
     return -(-most // alignment) * alignment
 
 
 def constant_words(command: Command, config: AcceleratorConfig) -> int:
     """Words of constants that the command reads."""
     operand = command["operand"] != PostOperand.NONE
-    taps = command["taps"] + 1 if command["mode"] == PostMode.PRODUCTS else 0
-    return post_constant_words(config, operand=operand, taps=taps)
+    rows = command["kernel_rows"] + 1 if command["mode"] == PostMode.PRODUCTS else 0
+    return post_constant_words(config, operand=operand, kernel_rows=rows)
 
 
 def operand_constants(config: AcceleratorConfig, rng: np.random.Generator) -> bytes:
@@ -152,8 +152,10 @@ def random_command(config: AcceleratorConfig, rng: np.random.Generator) -> Comma
         "height": between(0, 6) if between(0, 1) else (1 << 16) - 1,
         "width": between(0, 15) if between(0, 1) else (1 << 20) - 1,
         "source": between(0, 1),
-        "mode": between(0, 2 if config.depthwise_taps else 1),
-        "taps": between(0, config.depthwise_taps - 1) if config.depthwise_taps else 0,
+        "mode": between(0, 2 if config.depthwise_kernel else 1),
+        "kernel_rows": between(0, max(config.tap_rows - 1, 0)),
+        "lead": between(0, 2) if config.depthwise_kernel else 0,
+        "skip": between(0, 2) if config.depthwise_kernel else 0,
         "continues": 0,
         "unsigned": between(0, 1),
         "parameter_address": slot_words(config) * between(0, slots - 1),
@@ -198,7 +200,7 @@ def window_size(command: Command) -> int:
     return (command["wy_count"] + 1) * (command["wx_count"] + 1)
 
 
-def output_count(command: Command) -> int:
+def window_count(command: Command) -> int:
     return (command["py_count"] + 1) * (command["px_count"] + 1)
 
 
@@ -264,7 +266,8 @@ class Model:
     config: AcceleratorConfig
     memories: Memories
     held: dict[str, NDArray[np.int64]] = field(default_factory=dict)
-    """Under "pooled": what the last output was made of; under "taps": the taps, [tap, column]."""
+    """Under "pooled": what the last window was made of, [which sum, column]; under "rows": rows of
+    weights, [row, which sum, column]."""
 
     def columns(self, command: Command) -> NDArray[np.void]:
         start = command["parameter_address"] * self.config.bus_bytes
@@ -285,29 +288,52 @@ class Model:
         return read - (1 << self.config.activation_bits - 1) * command["unsigned"]
 
     def pooled(
-        self, command: Command, window: list[tuple[int, int] | None], *, goes_on: bool
+        self,
+        command: Command,
+        window: list[tuple[int, int] | None],
+        *,
+        goes_on: bool,
+        chained: bool,
     ) -> NDArray[np.int64]:
-        summing = command["mode"] != PostMode.MAX
+        """What the window gives; ``goes_on`` from the window before, or ``chained`` to it."""
+        if command["mode"] == PostMode.PRODUCTS:
+            return self._products(command, window, goes_on=goes_on, chained=chained)
+        summing = command["mode"] == PostMode.SUM
         least = -(1 << self.config.accumulator_bits - 1)
         sums = np.full(self.config.cols, 0 if summing else least, np.int64)
         if goes_on:
-            sums = self.held["pooled"]
-        for number, position in enumerate(window):
-            if command["mode"] == PostMode.PRODUCTS:
-                values = self.read(command, position[0]) if position else self.padding(command)
-                sums = sums + values * self.held["taps"][number % self.config.depthwise_taps]
-            elif position:
+            sums = self.held["pooled"][0]
+        for position in window:
+            if position:
                 values = self.read(command, position[0])
                 sums = sums + values if summing else np.maximum(sums, values)
+        self.held["pooled"] = self._wrapped(sums)[None]
+        return np.asarray(self.held["pooled"][0])
+
+    def _products(
+        self,
+        command: Command,
+        window: list[tuple[int, int] | None],
+        *,
+        goes_on: bool,
+        chained: bool,
+    ) -> NDArray[np.int64]:
+        sums = np.zeros((self.config.depthwise_kernel, self.config.cols), np.int64)
+        if goes_on:
+            sums = self.held["pooled"]
+        elif chained:
+            sums[:-1] = self.held["pooled"][1:]
+        for number, position in enumerate(window):
+            values = self.read(command, position[0]) if position else self.padding(command)
+            sums = sums + values * self.held["rows"][number % self.config.tap_rows]
         self.held["pooled"] = self._wrapped(sums)
-        return self.held["pooled"]
+        return np.asarray(self.held["pooled"][0])
 
     def _products_block(self, command: Command) -> Bytes:
-        """What padding reads as, in a word of its own, and the taps."""
+        """What padding reads as, in a word of its own, and the rows of weights."""
         config = self.config
-        operand = command["operand"] != PostOperand.NONE
-        start = command["parameter_address"] + post_constant_words(config, operand=operand, taps=0)
-        stop = start + config.product_words(command["taps"] + 1)
+        stop = command["parameter_address"] + constant_words(command, config)
+        start = stop - config.product_words(command["kernel_rows"] + 1)
         return self.memories.parameters[start * config.bus_bytes : stop * config.bus_bytes]
 
     def padding(self, command: Command) -> NDArray[np.int64]:
@@ -318,16 +344,15 @@ class Model:
         centred = raw - (1 << self.config.activation_bits - 1) * command["unsigned"]
         return np.full(self.config.cols, centred, np.int64)
 
-    def load_taps(self, command: Command) -> None:
-        """Put the taps of ``command`` in place of those before it; others stay."""
+    def load_rows(self, command: Command) -> None:
+        """Put the weights of ``command`` in place of those before; other rows stay."""
         config = self.config
-        held = self.held.setdefault(
-            "taps", np.zeros((config.depthwise_taps, config.cols), np.int64)
-        )
-        for tap in range(command["taps"] + 1):
-            word = self._products_block(command)[(1 + tap * config.tap_words) * config.bus_bytes :]
-            weights = word[: config.cols * config.weight_bytes].view(f"<i{config.weight_bytes}")
-            held[tap] = weights
+        size = config.depthwise_kernel, config.cols
+        held = self.held.setdefault("rows", np.zeros((config.tap_rows, *size), np.int64))
+        for row in range(command["kernel_rows"] + 1):
+            block = self._products_block(command)[(1 + row * config.tap_words) * config.bus_bytes :]
+            weights = block[: size[0] * size[1] * config.weight_bytes]
+            held[row] = weights.view(f"<i{config.weight_bytes}").reshape(size)
 
     def _wrapped(self, sums: NDArray[np.int64]) -> NDArray[np.int64]:
         half = 1 << self.config.accumulator_bits - 1
@@ -338,23 +363,30 @@ class Model:
         windows = [every[start : start + size] for start in range(0, len(every), size)]
         columns = self.columns(command)
         if command["mode"] == PostMode.PRODUCTS:
-            self.load_taps(command)
+            self.load_rows(command)
         found = []
-        for output, window in enumerate(windows):
-            goes_on = bool(command["continues"]) and output == 0
-            sums = self.pooled(command, window, goes_on=goes_on) + columns["bias"]
-            found.append(
-                self._finish(command, output, requantised(self._wrapped(sums), columns, command))
-            )
+        for number, window in enumerate(windows):
+            column = number % (command["px_count"] + 1)
+            goes_on = bool(command["continues"]) and number == 0
+            pooled = self.pooled(command, window, goes_on=goes_on, chained=column > 0)
+            if self.gives_output(command, number):
+                values = self._wrapped(pooled + columns["bias"])
+                values = requantised(values, columns, command)
+                found.append(self._finish(command, number, values))
         return found
 
-    def _finish(self, command: Command, output: int, values: NDArray[np.int64]) -> bytes:
-        """From requantised values to the bytes of output number ``output``."""
+    def gives_output(self, command: Command, window: int) -> bool:
+        """Whether window number ``window`` does."""
+        beyond = window % (command["px_count"] + 1) - command["lead"]
+        return beyond >= 0 and beyond % (command["skip"] + 1) == 0
+
+    def _finish(self, command: Command, window: int, values: NDArray[np.int64]) -> bytes:
+        """From requantised values to the bytes of the output of window ``window``."""
         config, memories = self.config, self.memories
         if command["operand"] != PostOperand.NONE:
             start = (command["parameter_address"] + config.parameter_block_words) * config.bus_bytes
             constants = memories.parameters[start : start + config.operand_block_bytes].tobytes()
-            address = self.address(command, "operand", output)
+            address = self.address(command, "operand", window)
             operands = self.elements(address, unsigned=bool(command["operand_unsigned"]))
             values = combined(values, operands, constants, command)
         bits = (values & (1 << config.activation_bits) - 1).tolist()[: command["channels"] + 1]
@@ -363,16 +395,17 @@ class Model:
             bits = [looked_up(table, element) for element in bits]
         return b"".join(each.to_bytes(config.activation_bytes, "little") for each in bits)
 
-    def address(self, command: Command, prefix: str, output: int) -> int:
-        """Of the first byte of output number ``output``, or of its second operand."""
-        row, column = divmod(output, command["px_count"] + 1)
+    def address(self, command: Command, prefix: str, window: int) -> int:
+        """Of the first byte of the output of window ``window``, or of its second operand."""
+        row, column = divmod(window, command["px_count"] + 1)
+        column = (column - command["lead"]) // (command["skip"] + 1)
         steps = row * command[f"{prefix}_py"] + column * command[f"{prefix}_px"]
         return command[f"{prefix}_address"] + steps
 
     def log(self, command: Command, taken: int, into: Log) -> None:
         """Add what ``command``, taken in cycle ``taken``, does."""
         config, window = self.config, window_size(command)
-        outputs, operand = output_count(command), command["operand"] != PostOperand.NONE
+        windows, operand = window_count(command), command["operand"] != PostOperand.NONE
         constants = constant_words(command, config)
         into.taken.append(taken)
         for index in range(constants):
@@ -383,7 +416,8 @@ class Model:
             cycle = output * post_interval(config, window) + offset
             first = post_first_position(constants)
             self._position(command, taken + first + cycle, position, into)
-        for output, data in enumerate(self.outputs(command)):
+        giving = [each for each in range(windows) if self.gives_output(command, each)]
+        for output, data in zip(giving, self.outputs(command), strict=True):
             begin = taken + output * post_interval(config, window)
             size = config.requantiser_lanes * config.activation_bytes
             for start in range(0, len(data), size):
@@ -401,7 +435,7 @@ class Model:
                     into.operands.append(
                         (cycle + post_first_operand(config, window, constants), where, mask)
                     )
-        into.done.append(taken + post_cycles(config, outputs, window, constants))
+        into.done.append(taken + post_cycles(config, windows, window, constants))
 
     def _position(
         self, command: Command, cycle: int, position: tuple[int, int] | None, into: Log

@@ -150,9 +150,9 @@ class RandomSteps:
         # Outputs in the upper half, activations from the lower.
         half = config.activation_buffer_bytes // 2
         out = half + self._place(half - high + low) - low
-        # At least as many taps as a window has positions.
-        taps = pick(4, config.depthwise_taps) if mode is PostMode.PRODUCTS else 0
-        block = post_constant_words(config, operand=False, taps=taps)
+        # As many rows of weights as there are, so that none is left from a run before.
+        kernel_rows = config.tap_rows if mode is PostMode.PRODUCTS else 0
+        block = post_constant_words(config, operand=False, kernel_rows=kernel_rows)
         last = config.parameter_words - block
         parameters = self._random.randrange(0, last + 1, column_words(config))
         codes = 1 << config.activation_bits
@@ -168,7 +168,7 @@ class RandomSteps:
             [Region("activation", out + low, out + high)],
             source=source,
             mode=mode,
-            taps=max(taps - 1, 0),
+            kernel_rows=max(kernel_rows - 1, 0),
             continues=continues,
             parameter_address=parameters,
             channels=channels - 1,
@@ -185,7 +185,7 @@ class RandomSteps:
     def _window(self, channels: int, source: PostSource) -> tuple[PostMode, int, bool]:
         """Mode, channels, and whether the window of the command before goes on."""
         modes = [PostMode.MAX, PostMode.SUM]
-        if self._config.depthwise_taps and source is PostSource.ACTIVATION:
+        if self._config.depthwise_kernel and source is PostSource.ACTIVATION:
             modes.append(PostMode.PRODUCTS)
         mode = self._random.choice(modes)
         may_go_on = self._pooled[0] in modes and channels <= self._pooled[1]
