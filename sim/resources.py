@@ -110,10 +110,10 @@ def _memories(config: AcceleratorConfig) -> list[_Memory]:
     ]
 
 
-def _taps(config: AcceleratorConfig) -> _Memory:
-    """Of a depthwise convolution; always LUT RAM, as it is read without a clock."""
-    bits = config.cols * config.weight_bits
-    return _Memory(count=bool(config.depthwise_taps), bits=bits, words=config.depthwise_taps)
+def _kernel_rows(config: AcceleratorConfig) -> _Memory:
+    """Of depthwise convolutions; always LUT RAM, as it is read without a clock."""
+    bits = config.depthwise_kernel * config.cols * config.weight_bits
+    return _Memory(count=1, bits=bits, words=config.tap_rows)
 
 
 def block_rams(config: AcceleratorConfig) -> int:
@@ -122,10 +122,10 @@ def block_rams(config: AcceleratorConfig) -> int:
 
 
 def multipliers(config: AcceleratorConfig) -> int:
-    """MULT18X18D: one for each PE, those of the requantiser lanes, and one for each column where
-    the post-processor multiplies by taps."""
+    """MULT18X18D: one for each PE, ``depthwise_kernel`` for each column, and those of the
+    requantiser lanes."""
     lanes = config.requantiser_lanes * _LANE_MULTIPLIERS[config.activation_bits]
-    return config.rows * config.cols + lanes + config.cols * bool(config.depthwise_taps)
+    return (config.rows + config.depthwise_kernel) * config.cols + lanes
 
 
 def estimate_resources(config: AcceleratorConfig) -> Resources:
@@ -170,15 +170,14 @@ def _lut_terms(config: AcceleratorConfig) -> list[float]:
     weight = _shift(c.cols, c.weight_lanes) + _shift(c.weight_lanes, c.weight_lanes)
     parameter = 2 * _shift(c.bus_bytes, c.bus_bytes)
     in_luts = sum(each.count * each.distributed for each in _memories(c) if each.in_luts)
-    in_luts += _taps(c).count * _taps(c).distributed
-    # Padding or data, and products or what was read, for each column.
-    products = c.cols * (c.activation_bits + c.accumulator_bits) * bool(c.depthwise_taps)
+    in_luts += _kernel_rows(c).distributed
     return [
         1,
         pes * c.psum_bits,
         (reads + writes) * c.activation_bits + weight * c.weight_bits + parameter * 8,
         banks * lanes * (word_bits + 4),
-        c.cols * c.accumulator_bits + products / 2,
+        c.cols * c.accumulator_bits,
+        c.cols * c.accumulator_bits * c.depthwise_kernel,
         c.requantiser_lanes * (c.activation_bits == 8),
         c.requantiser_lanes * (c.activation_bits == 16),
         c.bus_bits,
@@ -204,8 +203,10 @@ def _flip_flop_terms(config: AcceleratorConfig) -> list[float]:
     rows += c.weight_bits * (2 * c.weight_lanes + c.cols)
     # LUT RAM keeps its read register outside.
     registers = sum(each.count * each.bits for each in _memories(c) if each.in_luts)
-    # A stage for products, and beside it one for what was read.
-    products = c.cols * (c.product_bits + c.accumulator_bits) * bool(c.depthwise_taps)
+    # Of each product its register, what goes into its sum, and the sum, which there is without
+    # products too; then what was read, beside the products.
+    products = c.cols * c.depthwise_kernel * (c.product_bits + 2 * c.accumulator_bits)
+    products -= c.cols * c.accumulator_bits * bool(c.depthwise_kernel)
     return [
         1,
         c.rows * c.cols * pe + skew,

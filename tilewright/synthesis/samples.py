@@ -85,7 +85,7 @@ def _random_config(name: str, rng: random.Random) -> AcceleratorConfig:
             "accumulator_buffer_bytes": 1 << rng.randint(9, 16),
             "parameter_buffer_bytes": 1 << rng.randint(7, 12),
             "requantiser_lanes": rng.choice((1, 2, 4)),
-            "depthwise_taps": rng.choice((0, 0, 16)),
+            "depthwise_kernel": rng.choice((0, 0, 3)),
             "bus_bits": rng.choice((32, 64, 128)),
             "burst_beats": rng.choice((16, 64)),
             "outstanding_bursts": rng.choice((4, 16)),
