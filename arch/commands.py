@@ -9,7 +9,7 @@ reached if (count - wait) mod 2^16 < 2^15. A wait may only name commands that pr
 program, so no program can deadlock; the decoder refuses one that does not keep to this.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -357,24 +357,77 @@ for _format in FORMATS.values():
         raise AssertionError(f"{_format.engine.name} needs {_format.bits} of {COMMAND_BITS} bits")
 
 
-@dataclass(frozen=True)
-class Command:
-    """One command: its engine and the values of all of its fields but the opcode."""
+WAITS = tuple(f"wait_{engine.name.lower()}" for engine in Engine)
+"""The fields by which a command waits, in the order of the engines."""
+
+
+def _address_fields(format_: CommandFormat) -> tuple[str, ...]:
+    return tuple(field.name for field in format_.fields if field.name.endswith("address"))
+
+
+ADDRESSES: dict[Engine, tuple[str, ...]] = {
+    engine: _address_fields(format_) for engine, format_ in FORMATS.items()
+}
+"""Of each engine's commands, the fields that say where they work."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Pattern:
+    """What a command does, wherever and whenever: its fields but addresses and waits.
+
+    The commands of a layer's tiles share few patterns. What follows from one is worked out once and
+    found by its identity; patterns of equal fields need not be the same.
+    """
 
     engine: Engine
-    values: dict[str, int]
+    fields: dict[str, int]
+
+
+# Not frozen, as programs have millions: freezing makes each take four times as long.
+@dataclass(eq=False, slots=True)
+class Command:
+    """One command: its pattern, its addresses in the order of ``ADDRESSES``, and what it waits for,
+    in that of ``WAITS``."""
+
+    pattern: Pattern
+    addresses: tuple[int, ...]
+    waits: tuple[int, ...]
+
+    @classmethod
+    def of(cls, engine: Engine, values: Mapping[str, int]) -> "Command":
+        """The command whose fields but the opcode are ``values``.
+
+        Raises ``CompileError`` if these are not all of them, or others.
+        """
+        fields = dict(values)
+        odd = sorted(set(fields) ^ set(FORMATS[engine].offsets) - {"opcode"})
+        if odd:
+            raise CompileError(f"{engine.name} command: missing or unknown fields {odd}")
+        addresses = tuple(fields.pop(name) for name in ADDRESSES[engine])
+        waits = tuple(fields.pop(name) for name in WAITS)
+        return cls(Pattern(engine, fields), addresses, waits)
+
+    @property
+    def engine(self) -> Engine:
+        """Where it goes."""
+        return self.pattern.engine
+
+    @property
+    def values(self) -> dict[str, int]:
+        """All of its fields but the opcode."""
+        addresses = zip(ADDRESSES[self.engine], self.addresses, strict=True)
+        waits = zip(WAITS, self.waits, strict=True)
+        return {**dict(waits), **self.pattern.fields, **dict(addresses)}
 
     def __getitem__(self, field: str) -> int:
-        return self.values[field]
+        fields = self.pattern.fields
+        return fields[field] if field in fields else self.values[field]
 
 
 def pack(command: Command, config: AcceleratorConfig) -> bytes:
     """The 64 bytes of ``command``. Raises ``CompileError`` for a value outside its field."""
     format_ = FORMATS[command.engine]
     word, values = 0, {"opcode": int(command.engine), **command.values}
-    if set(values) != set(format_.offsets):
-        odd = sorted(set(values) ^ set(format_.offsets))
-        raise CompileError(f"{command.engine.name} command: missing or unknown fields {odd}")
     for field in format_.fields:
         value, bits = values[field.name], field.used_bits(config)
         low, high = (
@@ -400,4 +453,4 @@ def unpack(data: bytes) -> Command:
         raw = word >> format_.offsets[field.name] & (1 << field.bits) - 1
         negative = field.signed and raw >> field.bits - 1
         values[field.name] = raw - (1 << field.bits) if negative else raw
-    return Command(Engine(opcode), values)
+    return Command.of(Engine(opcode), values)

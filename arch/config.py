@@ -67,7 +67,7 @@ class AcceleratorConfig(BaseModel):
     computed nowhere else.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
     """Lower-case identifier."""

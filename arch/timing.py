@@ -36,6 +36,11 @@ def array_latency(config: AcceleratorConfig) -> int:
     return config.rows + config.cols + 1
 
 
+def execute_latency(config: AcceleratorConfig) -> int:
+    """From the request of a vector to the first drain that sees its sum."""
+    return BUFFER_READ_LATENCY + array_latency(config) + ACCUMULATE_LATENCY
+
+
 def step_cycles(config: AcceleratorConfig, vectors: int) -> int:
     """Cycles that one tile of weights takes for ``vectors`` output positions: streaming them,
     unless loading the next tile's rows takes longer."""

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from arch.commands import Engine, LoadTarget
+from arch.commands import Engine, LoadTarget, Pattern
 from arch.config import AcceleratorConfig
 from arch.layers import Window
 from compiler.fusion import FusedLayer
-from compiler.geometry import Span2D, first_tap
+from compiler.geometry import Span2D
 from compiler.homes import Home, OnChip
 from compiler.memory_map import MapPlace
 from compiler.waits import Region, Step
@@ -46,18 +47,14 @@ def offset_loop(name: str, count: int, *, dx: int = 0) -> dict[str, int]:
 
 
 def window_fields(
-    window: Window, taps: Span2D, out: Span2D, source: OnChip, channel: int, size: int
+    window: Window, taps: Span2D, out: Span2D, source: OnChip, first: tuple[int, int]
 ) -> dict[str, int]:
     """Fields of a post command that say how the ``taps`` of ``window`` slide over ``source`` for
-    the outputs ``out``, from ``channel`` on. Addresses are modulo ``size``."""
+    outputs of the size of ``out``, from the pixel ``first`` (y, x) of ``source`` on."""
     pixel, pitch = source.place.pixel_pitch, source.place.row_pitch
-    y, x = first_tap(window, out, taps)
-    y, x = y - source.area.y, x - source.area.x
-    first = source.place.address + (channel - source.channel) * source.place.element
     return {
-        "address": (first + y * pitch) % size,
-        "y": y,
-        "x": x * pixel,
+        "y": first[0],
+        "x": first[1] * pixel,
         "height": source.area.height,
         "width": source.row_bytes,
         **row_loop("py", out.height, dy=window.stride[0], pitch=pitch),
@@ -68,35 +65,36 @@ def window_fields(
 
 
 class Emission:
-    """Makes the steps of one layer."""
+    """Makes the steps of one layer.
+
+    Patterns are made once and found by what they depend on. Addresses are in the order of
+    ``arch.commands.ADDRESSES``.
+    """
 
     def __init__(self, layer: FusedLayer, place: Placement, config: AcceleratorConfig) -> None:
         self._layer = layer
         self._place = place
         self._config = config
+        self._loads: dict[tuple[int, ...], Pattern] = {}
+        self._stores: dict[tuple[int, ...], Pattern] = {}
 
     def step(
         self,
-        engine: Engine,
-        values: dict[str, int],
-        *,
+        pattern: Pattern,
+        addresses: tuple[int, ...],
         reads: tuple[Region, ...],
         writes: tuple[Region, ...],
     ) -> Step:
         """A step of this layer."""
-        return Step(
-            engine=engine, values=values, reads=reads, writes=writes, layer=self._place.index
-        )
+        return Step(pattern, addresses, reads, writes, self._place.index)
 
     def load_constants(self, target: LoadTarget, *, dram: int, size: int, address: int) -> Step:
         """Load ``size`` bytes of weights, parameters or tables to ``address`` of their buffer."""
         # Constants in memory are never written, so nothing reads them too early.
         unit = self._config.bus_bytes if target is LoadTarget.PARAMETER else 1
-        rows = _Rows(
-            dram=dram, dram_pitch=0, buffer=address, buffer_pitch=0, row_bytes=size, rows=1
-        )
-        written = Region(target.name.lower(), address // unit, (address + size) // unit)
-        return self.step(Engine.LOAD, rows.load_values(target), reads=(), writes=(written,))
+        written = Region(_BUFFERS[target], address // unit, (address + size) // unit)
+        pattern = self._load_pattern(target, 0, size, 1, 0)
+        return self.step(pattern, (dram, address), (), (written,))
 
     def load_table(self) -> Step:
         """Load the layer's table."""
@@ -111,12 +109,8 @@ class Emission:
         """Load the rectangle and channels of ``tile`` from the map at ``memory``."""
         assert memory is not None
         for rows in _copy(memory, tile, tile.area, tile.channel, tile.channels):
-            yield self.step(
-                Engine.LOAD,
-                rows.load_values(LoadTarget.ACTIVATION),
-                reads=(rows.in_memory,),
-                writes=(rows.on_chip,),
-            )
+            pattern = self._load_pattern(LoadTarget.ACTIVATION, *rows.shape)
+            yield self.step(pattern, rows.addresses, (rows.in_memory,), (rows.on_chip,))
 
     def store_map(self, tile: OnChip, part: Span2D, channel: int, channels: int) -> Iterator[Step]:
         """Store a rectangle and some channels of ``tile`` to the layer's output map, if that is in
@@ -125,13 +119,38 @@ class Emission:
         if memory is None:
             return
         for rows in _copy(memory, tile, part, channel, channels):
-            yield self.step(
-                Engine.STORE, rows.values(), reads=(rows.on_chip,), writes=(rows.in_memory,)
-            )
+            pattern = self._stores.get(rows.shape)
+            if pattern is None:
+                pattern = Pattern(Engine.STORE, _transfer_fields(*rows.shape))
+                self._stores[rows.shape] = pattern
+            yield self.step(pattern, rows.addresses, (rows.on_chip,), (rows.in_memory,))
+
+    def _load_pattern(self, target: LoadTarget, *shape: int) -> Pattern:
+        """The pattern of loads of this shape (see ``_Rows``) into the buffer ``target``."""
+        key = target, *shape
+        pattern = self._loads.get(key)
+        if pattern is None:
+            fields = {"target": int(target), **_transfer_fields(*shape)}
+            pattern = self._loads[key] = Pattern(Engine.LOAD, fields)
+        return pattern
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Rows:
+_BUFFERS = {target: target.name.lower() for target in LoadTarget}
+
+
+def _transfer_fields(
+    dram_pitch: int, row_bytes: int, rows: int, buffer_pitch: int
+) -> dict[str, int]:
+    """Fields of the pattern of a load or store."""
+    return {
+        "dram_pitch": dram_pitch,
+        "row_bytes": row_bytes,
+        "rows": rows - 1,
+        "buffer_pitch": buffer_pitch,
+    }
+
+
+class _Rows(NamedTuple):
     """Rows of equal length and distance, in memory and in a buffer."""
 
     dram: int
@@ -142,6 +161,16 @@ class _Rows:
     rows: int
     pixel: tuple[int, int] = (0, 0)
     """Bytes before and behind each row that belong to the same pixel in memory."""
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """What the pattern of their transfer depends on."""
+        return self.dram_pitch, self.row_bytes, self.rows, self.buffer_pitch
+
+    @property
+    def addresses(self) -> tuple[int, int]:
+        """Of the first row."""
+        return self.dram, self.buffer
 
     @property
     def in_memory(self) -> Region:
@@ -155,21 +184,6 @@ class _Rows:
     def on_chip(self) -> Region:
         last = self.buffer + (self.rows - 1) * self.buffer_pitch
         return Region("activation", self.buffer, last + self.row_bytes)
-
-    def values(self) -> dict[str, int]:
-        """Fields of a transfer."""
-        return {
-            "dram_address": self.dram,
-            "dram_pitch": self.dram_pitch,
-            "row_bytes": self.row_bytes,
-            "rows": self.rows - 1,
-            "buffer_address": self.buffer,
-            "buffer_pitch": self.buffer_pitch,
-        }
-
-    def load_values(self, target: LoadTarget) -> dict[str, int]:
-        """Fields of a load into the buffer ``target``."""
-        return {"target": int(target), **self.values()}
 
 
 def _copy(
@@ -206,12 +220,5 @@ def _rows(
     rows: int,
     pixel: tuple[int, int] = (0, 0),
 ) -> _Rows:
-    return _Rows(
-        dram=starts[0].address,
-        dram_pitch=pitches[0],
-        buffer=starts[1].address,
-        buffer_pitch=pitches[1],
-        row_bytes=row_bytes,
-        rows=rows,
-        pixel=pixel,
-    )
+    (dram, buffer), (dram_pitch, buffer_pitch) = starts, pitches
+    return _Rows(dram.address, dram_pitch, buffer.address, buffer_pitch, row_bytes, rows, pixel)

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
-from itertools import cycle, repeat
+from itertools import cycle, product, repeat
+from typing import NamedTuple
 
-from arch.commands import Engine, LoadTarget, PostSource
+from arch.commands import Engine, LoadTarget, Pattern, PostSource
 from arch.config import AcceleratorConfig
 from arch.mapping import Mapping, Order
 from arch.timing import step_cycles
@@ -42,27 +42,24 @@ class _Group:
     weights: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Work:
-    """One output tile: a rectangle of pixels and some groups of columns.
+class _Pixels(NamedTuple):
+    """A rectangle of output pixels; ``sums`` are the convolution's pixels that they are made of,
+    ``source`` the input's."""
 
-    ``sums`` are the convolution's pixels that the outputs are made of, ``source`` the input's.
-    """
-
-    pixels: Span2D
+    outputs: Span2D
     sums: Span2D
     source: Span2D
+    drains: tuple[PostSourceTile, ...]
+    """The sums in either half of the accumulators."""
+
+
+class _Channels(NamedTuple):
+    """Some groups of columns, and the output channels that they make."""
+
     groups: tuple[_Group, ...]
-
-    @property
-    def channel(self) -> int:
-        """First output channel."""
-        return self.groups[0].columns.channel
-
-    @cached_property
-    def channels(self) -> int:
-        """Output channels."""
-        return sum(group.columns.channels for group in self.groups)
+    channel: int
+    """The first."""
+    channels: int
 
 
 class ConvEmitter:
@@ -97,10 +94,9 @@ class ConvEmitter:
         chunk = largest * config.weight_tile_bytes
         self._weights = SlotRing(base=0, size=chunk, count=config.weight_buffer_bytes // chunk)
         entries = config.accumulator_half_entries
-        self._halves = cycle((0, entries))
-        self._half_regions = {
-            half: Region("accumulator", half, half + entries) for half in (0, entries)
-        }
+        self._halves = cycle((0, 1))
+        self._half_regions = [Region("accumulator", half, half + entries) for half in (0, entries)]
+        self._patterns: dict[tuple[object, ...], Pattern] = {}
 
     def _lay_out_weights(self) -> Iterator[_Group]:
         shape, mapping, config = self._layer.shape, self._mapping, self._config
@@ -120,19 +116,21 @@ class ConvEmitter:
         yield from self._post.start()
         ahead = self._work_ahead()
         yield from next(ahead)
-        for work in self._works():
-            out, _ = self._outputs.take(work.pixels, work.channel, work.channels)
-            operand, loads = self._post.operand(work.pixels, work.channel, work.channels)
-            for group in work.groups:
-                half = next(self._halves)
-                yield from self._sum(work, group, half)
+        for pixels, (groups, channel, channels) in self._works():
+            outputs = pixels.outputs
+            out, _ = self._outputs.take(outputs, channel, channels)
+            operand, loads = self._post.operand(outputs, channel, channels)
+            for group in groups:
+                sums = pixels.drains[next(self._halves)]
+                yield from self._sum(pixels, group, sums.reads)
                 # Second operands come behind the inputs: these are needed first.
                 yield from loads
                 loads = []
                 # While the array sums: drained right after it, a sum never waits for these.
                 yield from next(ahead)
-                yield from self._post_process(work, group, half, operand, out)
-            yield from self._emission.store_map(out, work.pixels, work.channel, work.channels)
+                span = group.columns.channel, group.columns.channels
+                yield from self._post.post(sums, outputs, span, group.index, operand, out)
+            yield from self._emission.store_map(out, outputs, channel, channels)
 
     def _work_ahead(self) -> Iterator[list[Step]]:
         """What is done for tiles to come: first once, then at each group of columns."""
@@ -145,34 +143,43 @@ class ConvEmitter:
     def _rectangles(self) -> list[Span2D]:
         return list(tiles(self._window.ofmap, self._mapping.tile_height, self._mapping.tile_width))
 
-    def _works(self) -> Iterator[_Work]:
-        window, mapping = self._window, self._mapping
-        rectangles = self._rectangles()
+    def _works(self) -> Iterator[tuple[_Pixels, _Channels]]:
+        """The output tiles, in order."""
+        mapping = self._mapping
+        rectangles = map(self._pixels, self._rectangles())
         ranges = [
-            self._groups[start : start + count]
+            _channels(self._groups[start : start + count])
             for start, count in spans(len(self._groups), mapping.tile_groups)
         ]
         if mapping.order is Order.PIXELS_OUTER:
-            pairs = ((pixels, groups) for pixels in rectangles for groups in ranges)
-        else:
-            pairs = ((pixels, groups) for groups in ranges for pixels in rectangles)
-        for pixels, groups in pairs:
-            sums = halo(window.window, window.ifmap, pixels)
-            source = halo(self._layer.shape.window, self._layer.input.shape, sums)
-            yield _Work(pixels=pixels, sums=sums, source=source, groups=groups)
+            return product(rectangles, ranges)
+        return ((pixels, channels) for channels, pixels in product(ranges, rectangles))
 
-    def _sum(self, work: _Work, group: _Group, half: int) -> Iterator[Step]:
-        """One group of columns of one tile into the accumulators: weights, inputs, execute
+    def _pixels(self, outputs: Span2D) -> _Pixels:
+        window = self._window
+        sums = halo(window.window, window.ifmap, outputs)
+        source = halo(self._layer.shape.window, self._layer.input.shape, sums)
+        drains = tuple(self._drain(sums, half) for half in self._half_regions)
+        return _Pixels(outputs, sums, source, drains)
+
+    def _drain(self, sums: Span2D, half: Region) -> PostSourceTile:
+        entries = MapPlace(address=half.start, pixel_pitch=1, row_pitch=sums.width)
+        tile = OnChip(area=sums, channel=0, channels=1, place=entries)
+        taps = all_taps(self._window.window)
+        return PostSourceTile(source=PostSource.ACCUMULATOR, tile=tile, reads=half, taps=taps)
+
+    def _sum(self, pixels: _Pixels, group: _Group, sums: Region) -> Iterator[Step]:
+        """One group of columns of one tile into the accumulators ``sums``: weights, inputs, execute
         commands."""
         for part in group.parts:
             weights, missing = self._weights.take((group.index, part.first_tile))
             if missing:
                 yield self._load_weights(group, part, weights)
             block, channels = part.reduction.block, part.reduction.block_channels
-            tile, missing = self._inputs.take(work.source, block, channels)
+            tile, missing = self._inputs.take(pixels.source, block, channels)
             if missing:
                 yield from self._emission.load_map(self._place.input.memory, tile)
-            yield self._execute(work, part, tile, weights, half)
+            yield self._execute(pixels, part, tile, weights, sums)
 
     def _load_weights(self, group: _Group, part: Part, address: int) -> Step:
         tile = self._config.weight_tile_bytes
@@ -183,53 +190,59 @@ class ConvEmitter:
             address=address,
         )
 
-    def _execute(self, work: _Work, part: Part, tile: OnChip, weights: int, half: int) -> Step:
-        layer, config, sums = self._layer, self._config, work.sums
-        window, reduction = layer.shape.window, part.reduction
-        pixel, pitch, element = tile.place.pixel_pitch, tile.place.row_pitch, tile.place.element
-        (ky, kx, kc), (n_ky, n_kx, n_kc) = part.start, part.count
-        step_x = window.dilation[1] * pixel
-        y = sums.y * window.stride[0] - window.padding[0] - tile.area.y + ky * window.dilation[0]
-        x = (sums.x * window.stride[1] - window.padding[1] - tile.area.x) * pixel
-        x += (reduction.channel - tile.channel + kc * config.rows) * element + kx * step_x
-        values = {
-            "address": (tile.place.address + y * pitch) % config.activation_buffer_bytes,
+    def _execute(
+        self, pixels: _Pixels, part: Part, tile: OnChip, weights: int, sums: Region
+    ) -> Step:
+        place = tile.place
+        y, x = self._first(pixels.sums, part, tile)
+        pattern = self._pattern(pixels.sums, part, tile, y, x)
+        address = (place.address + y * place.row_pitch) % self._config.activation_buffer_bytes
+        stop = weights + part.tiles * self._config.weight_tile_bytes
+        reads = (
+            tile.region(pixels.source, tile.channel, tile.channels),
+            Region("weight", weights, stop),
+        )
+        return self._emission.step(pattern, (address, weights, sums.start), reads, (sums,))
+
+    def _first(self, sums: Span2D, part: Part, tile: OnChip) -> tuple[int, int]:
+        """The row and the offset in it of the first position that ``part`` reads of ``tile``."""
+        window, place, (ky, kx, kc) = self._layer.shape.window, tile.place, part.start
+        y = sums.y * window.stride[0] - window.padding[0] + ky * window.dilation[0]
+        x = sums.x * window.stride[1] - window.padding[1] + kx * window.dilation[1]
+        channel = part.reduction.channel - tile.channel + kc * self._config.rows
+        return y - tile.area.y, (x - tile.area.x) * place.pixel_pitch + channel * place.element
+
+    def _pattern(self, sums: Span2D, part: Part, tile: OnChip, y: int, x: int) -> Pattern:
+        """The pattern of an execute command whose first position is (``y``, ``x``) of ``tile``."""
+        place, accumulate = tile.place, int(part.first_tile > 0)
+        pixel, pitch = place.pixel_pitch, place.row_pitch
+        key = (
+            *(y, x, tile.area.height, tile.row_bytes, pixel, pitch),
+            *(part.count, sums.height, sums.width, accumulate),
+        )
+        pattern = self._patterns.get(key)
+        if pattern is not None:
+            return pattern
+        config, source, window = self._config, self._layer.input, self._layer.shape.window
+        n_ky, n_kx, n_kc = part.count
+        fields = {
             "y": y,
             "x": x,
             "height": tile.area.height,
             "width": tile.row_bytes,
             **row_loop("ky", n_ky, dy=window.dilation[0], pitch=pitch),
-            **offset_loop("kx", n_kx, dx=step_x),
-            **offset_loop("kc", n_kc, dx=config.rows * element),
+            **offset_loop("kx", n_kx, dx=window.dilation[1] * pixel),
+            **offset_loop("kc", n_kc, dx=config.rows * place.element),
             **row_loop("oy", sums.height, dy=window.stride[0], pitch=pitch),
             **offset_loop("ox", sums.width, dx=window.stride[1] * pixel),
-            "padding": layer.input.zero_point & (1 << config.activation_bits) - 1,
-            "unsigned": int(not layer.input.signed),
-            "weight_address": weights,
-            "accumulator_address": half,
-            "accumulate": int(part.first_tile > 0),
+            "padding": source.zero_point & (1 << config.activation_bits) - 1,
+            "unsigned": int(not source.signed),
+            "accumulate": accumulate,
         }
-        stop = weights + part.tiles * config.weight_tile_bytes
-        return self._emission.step(
-            Engine.EXECUTE,
-            values,
-            reads=(
-                tile.region(work.source, tile.channel, tile.channels),
-                Region("weight", weights, stop),
-            ),
-            writes=(self._half_regions[half],),
-        )
+        pattern = self._patterns[key] = Pattern(Engine.EXECUTE, fields)
+        return pattern
 
-    def _post_process(
-        self, work: _Work, group: _Group, half: int, operand: OnChip | None, out: OnChip
-    ) -> Iterator[Step]:
-        """One group of columns of one tile out of the accumulators."""
-        entries = MapPlace(address=half, pixel_pitch=1, row_pitch=work.sums.width)
-        source = PostSourceTile(
-            source=PostSource.ACCUMULATOR,
-            tile=OnChip(area=work.sums, channel=0, channels=1, place=entries),
-            reads=self._half_regions[half],
-            taps=all_taps(self._window.window),
-        )
-        span = group.columns.channel, group.columns.channels
-        yield from self._post.post(source, work.pixels, span, group.index, operand, out)
+
+def _channels(groups: tuple[_Group, ...]) -> _Channels:
+    channels = sum(group.columns.channels for group in groups)
+    return _Channels(groups, groups[0].columns.channel, channels)

@@ -3,15 +3,15 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from arch.commands import PostMode, PostSource
+from arch.commands import Pattern, PostMode, PostSource
 from arch.config import AcceleratorConfig, ceil_div
 from arch.mapping import Mapping
 from arch.post_timing import post_interval
 from compiler.constants import depthwise_words
 from compiler.depthwise_cost import kernel_columns
 from compiler.emit_common import Emission, Placement, window_fields
-from compiler.emit_post import NO_OPERAND, PostSourceTile, post_step
-from compiler.geometry import Span2D, halo, spans
+from compiler.emit_post import PostSourceTile, post_pattern
+from compiler.geometry import Span2D, all_taps, first_tap, halo, spans
 from compiler.homes import OnChip, Tiles
 from compiler.parameter_blocks import ParameterBlocks
 from compiler.waits import Step
@@ -33,6 +33,11 @@ class DepthwiseEmitter:
         self._place = place
         self._emission = emission
         self._config = config
+        window = layer.shape.window
+        # Windows are one column of the kernel, at every column of the input.
+        self._column = replace(window, kernel=(window.kernel[0], 1), stride=(window.stride[0], 1))
+        self._taps = all_taps(self._column)
+        self._patterns: dict[tuple[int, ...], Pattern] = {}
         self._inputs = Tiles(layer.input.shape, place.input, mapping.depthwise, config)
         self._parameters = ParameterBlocks(
             emission,
@@ -55,7 +60,7 @@ class DepthwiseEmitter:
         for number, area in enumerate(areas):
             target, _ = outputs.take(area, 0, channels)
             pieces = [
-                (span, replace(area, y=area.y + y, height=height))
+                (span, area._replace(y=area.y + y, height=height))
                 for span in spans(channels, self._config.cols)
                 for y, height in spans(area.height, rows)
             ]
@@ -92,38 +97,58 @@ class DepthwiseEmitter:
             yield from self._emission.load_map(self._place.input.memory, source)
         parameters, loads = self._parameters.take(channel // self._config.cols)
         yield from loads
+        columns = part._replace(
+            x=part.x * window.stride[1], width=kernel_columns(window, part.width)
+        )
+        y, x = first_tap(self._column, columns, self._taps)
+        first = y - inputs.y, x - inputs.x
+        place = source.place
+        offset = first[0] * place.row_pitch + (channel - source.channel) * place.element
+        addresses = (
+            (place.address + offset) % self._config.activation_buffer_bytes,
+            parameters.start,
+            target.address(part.y, part.x, channel),
+            0,
+        )
         read = PostSourceTile(
             source=PostSource.ACTIVATION,
             tile=source,
             reads=source.region(inputs, channel, channels),
-            taps=Span2D(y=0, x=0, height=window.kernel[0], width=1),
+            taps=self._taps,
         )
-        yield post_step(
-            self._emission,
-            walk=self._walk(read, part, channel),
-            source=read,
-            part=part,
-            span=span,
-            mode=PostMode.PRODUCTS,
-            unsigned=not layer.input.signed,
-            requantised=(layer.output.zero_point, layer.clamp),
-            parameters=parameters,
-            out=target,
-            operand=NO_OPERAND,
-            table=0,
-            products={
-                "kernel_rows": window.kernel[0] - 1,
-                "lead": window.kernel[1] - 1,
-                "skip": window.stride[1] - 1,
-            },
-        )
+        pattern = self._pattern(read, columns, first, channels, target)
+        writes = (target.region(part, target.channel, target.channels),)
+        yield self._emission.step(pattern, addresses, (read.reads, parameters), writes)
 
-    def _walk(self, source: PostSourceTile, part: Span2D, channel: int) -> dict[str, int]:
-        """Fields of windows one column wide, at every column that ``part`` is made of."""
-        window = self._layer.shape.window
-        column = replace(window, kernel=(window.kernel[0], 1), stride=(window.stride[0], 1))
-        columns = replace(
-            part, x=part.x * window.stride[1], width=kernel_columns(window, part.width)
+    def _pattern(
+        self,
+        source: PostSourceTile,
+        columns: Span2D,
+        first: tuple[int, int],
+        channels: int,
+        out: OnChip,
+    ) -> Pattern:
+        """The pattern of a command over ``columns``, from ``first`` (y, x) of the source on."""
+        tile, place, target = source.tile, source.tile.place, out.place
+        key = (
+            *(*first, columns.height, columns.width, channels, tile.area.height, tile.row_bytes),
+            *(place.row_pitch, place.pixel_pitch, target.row_pitch, target.pixel_pitch),
         )
-        size = self._config.activation_buffer_bytes
-        return window_fields(column, source.taps, columns, source.tile, channel, size)
+        pattern = self._patterns.get(key)
+        if pattern is None:
+            layer, window = self._layer, self._layer.shape.window
+            pattern = self._patterns[key] = post_pattern(
+                window_fields(self._column, self._taps, columns, tile, first),
+                source,
+                out,
+                channels,
+                (layer.output.zero_point, layer.clamp),
+                mode=PostMode.PRODUCTS,
+                unsigned=not layer.input.signed,
+                products={
+                    "kernel_rows": window.kernel[0] - 1,
+                    "lead": window.kernel[1] - 1,
+                    "skip": window.stride[1] - 1,
+                },
+            )
+        return pattern

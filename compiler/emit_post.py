@@ -1,25 +1,27 @@
 """Post commands: what happens to results between window and activation buffer."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from typing import NamedTuple
 
-from arch.commands import Engine, PostMode, PostOperand, PostSource
+from arch.commands import Engine, Pattern, PostMode, PostOperand, PostSource
 from arch.config import AcceleratorConfig
 from arch.mapping import Mapping
 from compiler.constants import block_words
 from compiler.emit_common import Emission, Placement, window_fields
 from compiler.fusion import FusedLayer
-from compiler.geometry import Span2D
+from compiler.geometry import Span2D, first_tap
 from compiler.homes import OnChip, Tiles
 from compiler.parameter_blocks import ParameterBlocks
 from compiler.waits import Region, Step
 from sim.network import Add, AveragePool
 
 _ONE_PIXEL = Span2D(y=0, x=0, height=1, width=1)
+_NO_STEPS = {"operand_py": 0, "operand_px": 0}
+_NO_OPERAND = {"operand": PostOperand.NONE, "operand_unsigned": 0} | _NO_STEPS
+_EACH_WINDOW = {"kernel_rows": 0, "lead": 0, "skip": 0}
 
 
-@dataclass(frozen=True, kw_only=True)
-class PostSourceTile:
+class PostSourceTile(NamedTuple):
     """What a post command reads: a tile of sums in the accumulators, or a tile of a map, and the
     window's taps that it reads there."""
 
@@ -29,73 +31,43 @@ class PostSourceTile:
     taps: Span2D
 
 
-NO_OPERAND = {
-    "operand": PostOperand.NONE,
-    "operand_unsigned": 0,
-    "operand_address": 0,
-    "operand_py": 0,
-    "operand_px": 0,
-}
-"""Fields of a post command without a second operand."""
-
-
-NO_PRODUCTS = {"kernel_rows": 0, "lead": 0, "skip": 0}
-"""Fields of a post command whose windows give an output each."""
-
-
-def post_step(
-    emission: Emission,
-    *,
+def post_pattern(
     walk: dict[str, int],
     source: PostSourceTile,
-    part: Span2D,
-    span: tuple[int, int],
+    out: OnChip,
+    channels: int,
+    requantised: tuple[int, tuple[int, int]],
+    *,
     mode: PostMode,
     unsigned: bool,
-    requantised: tuple[int, tuple[int, int]],
-    parameters: Region,
-    out: OnChip,
-    operand: dict[str, int],
-    table: int,
-    products: dict[str, int] = NO_PRODUCTS,
-    reads: Sequence[Region] = (),
-) -> Step:
-    """A post command for the outputs ``part``, channels ``span`` (first, count; at most as many as
-    columns).
+    operand: dict[str, int] = _NO_OPERAND,
+    table: int = 0,
+    products: dict[str, int] = _EACH_WINDOW,
+) -> Pattern:
+    """The pattern of a post command.
 
-    ``walk`` are the fields that say how windows slide over ``source``, ``products`` those that
-    make outputs of several windows. ``requantised`` is the zero point and the limits behind the
-    requantiser, ``operand`` the fields of a second operand; ``reads``: what is read but ``source``
-    and ``parameters``.
+    ``walk``, ``operand`` and ``products`` are the fields that say how windows slide over
+    ``source``, what the second operand is, and which windows make an output. ``requantised`` is the
+    zero point and the limits behind the requantiser.
     """
-    channel, channels = span
     zero_point, (low, high) = requantised
-    target = out.at(part.y, part.x, channel)
-    values = {
+    fields = {
         **walk,
         "source": source.source,
         "mode": mode,
         **products,
         "continues": int(source.taps.y > 0 or source.taps.x > 0),
         "unsigned": int(unsigned),
-        "parameter_address": parameters.start,
         "channels": channels - 1,
         "zero_point": zero_point,
         "low": low,
         "high": high,
-        "out_address": target.address,
-        "out_py": target.row_pitch,
-        "out_px": target.pixel_pitch,
+        "out_py": out.place.row_pitch,
+        "out_px": out.place.pixel_pitch,
         **operand,
         "table": table,
     }
-    return emission.step(
-        Engine.POST,
-        values,
-        reads=(source.reads, parameters, *reads),
-        # All channels that are there: fewer regions differ, and the last one ends them all.
-        writes=(out.region(part, out.channel, out.channels),),
-    )
+    return Pattern(Engine.POST, fields)
 
 
 class PostEmitter:
@@ -114,7 +86,9 @@ class PostEmitter:
         self._config = config
         self._emission = emission
         self._window = layer.shape.window.window
-        self._requantised = layer.requantised
+        self._entries = config.accumulator_entries
+        self._other_is_pixel = layer.other_is_pixel
+        self._patterns: dict[tuple[object, ...], Pattern] = {}
         self._parameters = ParameterBlocks(
             emission,
             config,
@@ -125,6 +99,10 @@ class PostEmitter:
         self._others: Tiles | None = None
         if layer.other is not None and place.other is not None:
             self._others = Tiles(layer.other.shape, place.other, mapping.operands, config)
+        self._tables: tuple[Region, ...] = ()
+        if layer.table is not None:
+            table = place.table_number * config.table_bytes
+            self._tables = (Region("table", table, table + config.table_bytes),)
 
     def start(self) -> Iterator[Step]:
         """What the layer needs once."""
@@ -136,7 +114,7 @@ class PostEmitter:
         there; None without one."""
         if self._others is None or self._place.other is None:
             return None, []
-        part = _ONE_PIXEL if self._layer.other_is_pixel else out
+        part = _ONE_PIXEL if self._other_is_pixel else out
         tile, missing = self._others.take(part, channel, channels)
         loads = self._emission.load_map(self._place.other.memory, tile) if missing else ()
         return tile, list(loads)
@@ -158,44 +136,76 @@ class PostEmitter:
         """
         parameters, loads = self._parameters.take(block)
         yield from loads
-        layer, reads = self._layer, []
+        channel, channels = span
         drains = source.source is PostSource.ACCUMULATOR
-        size = self._config.accumulator_entries if drains else self._config.activation_buffer_bytes
+        size = self._entries if drains else self._config.activation_buffer_bytes
+        tile, place = source.tile, source.tile.place
+        y, x = first_tap(self._window, part, source.taps)
+        first = y - tile.area.y, x - tile.area.x
+        offset = first[0] * place.row_pitch
+        if not drains:
+            offset += (channel - tile.channel) * place.element
+        addresses = (
+            (place.address + offset) % size,
+            parameters.start,
+            out.address(part.y, part.x, channel),
+            0 if operand is None else self._operand_address(operand, part, channel),
+        )
+        pattern = self._pattern(source, part, first, channels, operand, out)
+        reads = source.reads, parameters, *self._tables
         if operand is not None:
-            where = _ONE_PIXEL if layer.other_is_pixel else part
-            reads.append(operand.region(where, operand.channel, operand.channels))
-        if layer.table is not None:
-            first = self._place.table_number * self._config.table_bytes
-            reads.append(Region("table", first, first + self._config.table_bytes))
-        yield post_step(
-            self._emission,
-            walk=window_fields(
-                self._window, source.taps, part, source.tile, 0 if drains else span[0], size
-            ),
-            source=source,
-            part=part,
-            span=span,
+            where = _ONE_PIXEL if self._other_is_pixel else part
+            reads = *reads, operand.region(where, operand.channel, operand.channels)
+        # All channels that are there: fewer regions differ, and the last one ends them all.
+        writes = (out.region(part, out.channel, out.channels),)
+        yield self._emission.step(pattern, addresses, reads, writes)
+
+    def _operand_address(self, operand: OnChip, part: Span2D, channel: int) -> int:
+        where = _ONE_PIXEL if self._other_is_pixel else part
+        return operand.address(where.y, where.x, channel)
+
+    def _pattern(
+        self,
+        source: PostSourceTile,
+        part: Span2D,
+        first: tuple[int, int],
+        channels: int,
+        operand: OnChip | None,
+        out: OnChip,
+    ) -> Pattern:
+        """The pattern of a post command whose first tap is at ``first`` (y, x) of the source."""
+        tile, place, target = source.tile, source.tile.place, out.place
+        key = (
+            *(*first, source.taps, part.height, part.width, channels),
+            *(tile.area.height, tile.row_bytes, place.row_pitch, place.pixel_pitch),
+            *(target.row_pitch, target.pixel_pitch),
+            *(() if operand is None else (operand.place.row_pitch, operand.place.pixel_pitch)),
+        )
+        pattern = self._patterns.get(key)
+        if pattern is not None:
+            return pattern
+        layer = self._layer
+        drains = source.source is PostSource.ACCUMULATOR
+        pattern = self._patterns[key] = post_pattern(
+            window_fields(self._window, source.taps, part, tile, first),
+            source,
+            out,
+            channels,
+            layer.requantised,
             mode=PostMode.SUM if isinstance(layer.pool, AveragePool) else PostMode.MAX,
             unsigned=not drains and not layer.input.signed,
-            requantised=self._requantised,
-            parameters=parameters,
-            out=out,
-            operand=self._operand_fields(operand, part, span[0]),
+            operand=self._operand_fields(operand),
             table=0 if layer.table is None else self._place.table_number + 1,
-            reads=reads,
         )
+        return pattern
 
-    def _operand_fields(self, tile: OnChip | None, part: Span2D, channel: int) -> dict[str, int]:
-        layer = self._layer
-        join, other = layer.join, layer.other
+    def _operand_fields(self, tile: OnChip | None) -> dict[str, int]:
+        join, other = self._layer.join, self._layer.other
         if tile is None or join is None or other is None:
-            return NO_OPERAND
-        pixel = layer.other_is_pixel
-        place = tile.at(0, 0, channel) if pixel else tile.at(part.y, part.x, channel)
+            return _NO_OPERAND
+        steps = {"operand_py": tile.place.row_pitch, "operand_px": tile.place.pixel_pitch}
         return {
             "operand": PostOperand.ADD if isinstance(join, Add) else PostOperand.MULTIPLY,
             "operand_unsigned": int(not other.signed),
-            "operand_address": place.address,
-            "operand_py": 0 if pixel else place.row_pitch,
-            "operand_px": 0 if pixel else place.pixel_pitch,
+            **(_NO_STEPS if self._other_is_pixel else steps),
         }

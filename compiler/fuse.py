@@ -50,11 +50,8 @@ def _takes_pointwise(config: AcceleratorConfig, former: FusedLayer, latter: Fuse
     depthwise = former.layers[0]
     if len(former.layers) > 1 or not isinstance(depthwise, Conv) or not isinstance(pointwise, Conv):
         return False
-    return (
-        fits_post_processor(depthwise.shape, config)
-        and pointwise.shape.window == Window(kernel=(1, 1))
-        and pointwise.shape.groups == 1
-    )
+    plain = pointwise.shape.window == Window(kernel=(1, 1))
+    return plain and fits_post_processor(depthwise.shape, config)
 
 
 def _takes_pool(former: FusedLayer, latter: FusedLayer) -> bool:
@@ -76,8 +73,10 @@ def _takes_table(former: FusedLayer, latter: FusedLayer) -> bool:
 
 def _fuse(plan: Plan, takes: Callable[[FusedLayer, FusedLayer], bool]) -> Plan:
     """Fuse pairs that ``takes`` allows. A fused layer runs when its last one would."""
-    readers = Counter(spec.name for layer in plan.network.layers for spec in layer.inputs)
-    readers.update(spec.name for spec in plan.network.outputs)
+    maps = plan.views.maps
+    # By roots: a view of a map, or a concatenation that it is a part of, reads it as well.
+    read = [*(spec for layer in plan.layers for spec in layer.inputs), *plan.network.outputs]
+    readers = Counter(maps[spec.name].root for spec in read)
     done: dict[str, FusedLayer] = {}
     for layer in plan.layers:
         fused = layer
@@ -85,7 +84,7 @@ def _fuse(plan: Plan, takes: Callable[[FusedLayer, FusedLayer], bool]) -> Plan:
             formers = [
                 done[spec.name]
                 for spec in layer.inputs
-                if spec.name in done and readers[spec.name] == 1
+                if spec.name in done and readers[maps[spec.name].root] == 1
             ]
             # Of two operands, the later one: the other is there by then.
             formers.sort(key=list(done.values()).index, reverse=True)

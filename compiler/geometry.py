@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from arch.config import ceil_div
 from arch.layers import ConvShape, FeatureMap, Window
 
 
-@dataclass(frozen=True, kw_only=True)
-class Columns:
+class Columns(NamedTuple):
     """The output channels that fill the array's columns once, and the input channels they see."""
 
     channel: int
@@ -46,8 +46,7 @@ def column_groups(shape: ConvShape, cols: int) -> list[Columns]:
     ]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Reduction:
+class Reduction(NamedTuple):
     """The reduction's loops over some input channels: kernel rows x kernel columns x chunks of
     ``rows`` elements.
 
@@ -140,8 +139,7 @@ def parts(blocks: Iterable[Reduction], split: tuple[int, int, int]) -> Iterator[
         done += each.tiles
 
 
-@dataclass(frozen=True, kw_only=True)
-class Span2D:
+class Span2D(NamedTuple):
     """A rectangle of pixels."""
 
     y: int

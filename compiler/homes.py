@@ -1,6 +1,6 @@
 """Where maps are while a layer runs: in memory, or in the activation buffer, whole or a tile."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from arch.config import AcceleratorConfig
 from arch.layers import FeatureMap
@@ -24,7 +24,8 @@ class Home:
     chip: MapPlace | None
 
 
-@dataclass(frozen=True, kw_only=True)
+# Not frozen, as there are many: freezing makes each take four times as long.
+@dataclass(kw_only=True, slots=True)
 class OnChip:
     """Some channels of a rectangle of a map in the activation buffer.
 
@@ -35,23 +36,38 @@ class OnChip:
     channel: int
     channels: int
     place: MapPlace
+    row_bytes: int = field(init=False)
+    """Bytes from the first channel of a row's first pixel to the last of its last."""
+    _regions: dict[tuple[Span2D, int, int], Region] = field(default_factory=dict, repr=False)
 
-    @property
-    def row_bytes(self) -> int:
-        """Bytes from the first channel of a row's first pixel to the last of its last."""
-        return (self.area.width - 1) * self.place.pixel_pitch + self.channels * self.place.element
+    def __post_init__(self) -> None:
+        place = self.place
+        self.row_bytes = (self.area.width - 1) * place.pixel_pitch + self.channels * place.element
+
+    def address(self, y: int, x: int, channel: int) -> int:
+        """The first byte of channel ``channel`` of pixel (``y``, ``x``) of the map."""
+        area, place = self.area, self.place
+        offset = (y - area.y) * place.row_pitch + (x - area.x) * place.pixel_pitch
+        return place.address + offset + (channel - self.channel) * place.element
 
     def at(self, y: int, x: int, channel: int) -> MapPlace:
         """The place of pixel (``y``, ``x``) of the map, channel ``channel``."""
-        return self.place.at(y - self.area.y, x - self.area.x, channel - self.channel)
+        return self.place._replace(address=self.address(y, x, channel))
 
     def region(self, part: Span2D, channel: int, channels: int) -> Region:
         """The bytes from the first to the last element of some channels of ``part``."""
-        row, pixel, element = self.place.row_pitch, self.place.pixel_pitch, self.place.element
-        offset = (part.y - self.area.y) * row + (part.x - self.area.x) * pixel
-        first = self.place.address + offset + (channel - self.channel) * element
-        last = first + (part.height - 1) * row + (part.width - 1) * pixel
-        return Region("activation", first, last + channels * element)
+        # The commands of a tile's groups of columns ask for the same.
+        key = part, channel, channels
+        found = self._regions.get(key)
+        if found is None:
+            found = self._regions[key] = self._region(part, channel, channels)
+        return found
+
+    def _region(self, part: Span2D, channel: int, channels: int) -> Region:
+        place = self.place
+        first = self.address(part.y, part.x, channel)
+        last = first + (part.height - 1) * place.row_pitch + (part.width - 1) * place.pixel_pitch
+        return Region("activation", first, last + channels * place.element)
 
 
 def slot_bytes(slots: Slots, config: AcceleratorConfig) -> int:
@@ -76,6 +92,7 @@ class Tiles:
         self._element = config.activation_bytes
         self._whole: OnChip | None = None
         self._ring: SlotRing | None = None
+        self._tiles: dict[int, OnChip] = {}
         if slots is not None:
             base = slots.first * config.activation_bank_bytes
             self._ring = SlotRing(base=base, size=slot_bytes(slots, config), count=slots.count)
@@ -89,11 +106,9 @@ class Tiles:
             return self._whole, False
         assert self._ring is not None
         address, missing = self._ring.take((area, channel))
-        pixel = channels * self._element
-        place = MapPlace(
-            address=address,
-            pixel_pitch=pixel,
-            row_pitch=area.width * pixel,
-            element=self._element,
-        )
-        return OnChip(area=area, channel=channel, channels=channels, place=place), missing
+        if missing:
+            pixel = channels * self._element
+            place = MapPlace(address, pixel, area.width * pixel, self._element)
+            tile = OnChip(area=area, channel=channel, channels=channels, place=place)
+            self._tiles[address] = tile
+        return self._tiles[address], missing

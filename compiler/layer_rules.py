@@ -48,14 +48,23 @@ def gives_no_indices(_graph: Graph, node: Node) -> str | None:
     return f"{1 + len(extra)} outputs" if extra else None
 
 
+def has_room_for_its_window(graph: Graph, node: Node) -> str | None:
+    """The window must not be larger than the padded input; use larger images or smaller kernels."""
+    window, size = sliding_window(graph, node).window, spatial_size(graph, node)
+    padded = [size[axis] + window.padding[axis] + window.padding[2 + axis] for axis in (0, 1)]
+    if window.extent[0] <= padded[0] and window.extent[1] <= padded[1]:
+        return None
+    return f"{list(window.extent)} pixels in {padded}"
+
+
 def has_no_empty_window(graph: Graph, node: Node) -> str | None:
     """Every window must hold at least one pixel that is no padding; reduce the pads."""
     window, size = sliding_window(graph, node).window, spatial_size(graph, node)
     for axis, outputs in enumerate(window.output_size(*size)):
-        taps = np.arange(window.kernel[axis]) * window.dilation[axis]
         starts = np.arange(outputs) * window.stride[axis] - window.padding[axis]
-        at = starts[:, None] + taps
-        if not np.all(np.any((at >= 0) & (at < size[axis]), axis=1)):
+        above = np.maximum(-(starts // window.dilation[axis]), 0)  # taps before the map's first
+        first = starts + above * window.dilation[axis]
+        if not np.all((above < window.kernel[axis]) & (first < size[axis])):
             return f"pads {list(window.padding)} for kernel {list(window.kernel)}"
     return None
 
@@ -107,9 +116,9 @@ def has_positive_factors(_graph: Graph, node: Node) -> str | None:
 
 
 def fits_the_host(graph: Graph, node: Node) -> str | None:
-    """What the host computes may have at most 2^24 elements; use smaller images."""
+    """What the host computes may have at most 2^23 elements; use smaller images."""
     elements = prod(graph.shape(node.input(0)))
-    return None if elements <= 1 << 24 else str(elements)
+    return None if elements <= 1 << 23 else str(elements)
 
 
 def has_finite_constants(graph: Graph, node: Node) -> str | None:

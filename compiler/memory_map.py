@@ -1,6 +1,6 @@
 """Where everything lies in the accelerator's memory."""
 
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from arch.config import ceil_div
 from arch.layers import FeatureMap
@@ -9,8 +9,7 @@ ALIGNMENT = 64
 """Every object starts at a multiple of this: a command's size, and of any bus width."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class MapPlace:
+class MapPlace(NamedTuple):
     """Where a feature map lies: pixel (y, x) at ``address + y * row_pitch + x * pixel_pitch``.
 
     Pitches count bytes; channels lie side by side, ``element`` bytes each. A map that is part of a
@@ -35,11 +34,11 @@ class MapPlace:
     def at(self, y: int, x: int, channel: int) -> "MapPlace":
         """The same map from (y, x, channel) on."""
         offset = y * self.row_pitch + x * self.pixel_pitch + channel * self.element
-        return replace(self, address=self.address + offset)
+        return MapPlace(self.address + offset, self.pixel_pitch, self.row_pitch, self.element)
 
     def moved(self, distance: int) -> "MapPlace":
         """The same map ``distance`` bytes further on."""
-        return replace(self, address=self.address + distance)
+        return self._replace(address=self.address + distance)
 
     def is_packed(self, fmap: FeatureMap) -> bool:
         """Whether ``fmap`` lies here without gaps."""

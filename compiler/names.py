@@ -7,6 +7,8 @@ _LONGEST = 60
 
 def printable(raw: str) -> str:
     """``raw`` on one line, without control characters, at most 60 characters."""
+    if len(raw) <= _LONGEST and raw.isprintable():
+        return raw
     text = "".join(char if char.isprintable() else "?" for char in raw[: _LONGEST + 1])
     return text if len(raw) <= _LONGEST else text[: _LONGEST - 3] + "..."
 

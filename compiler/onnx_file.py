@@ -27,6 +27,7 @@ MAX_ELEMENTS = 1 << 28
 MAX_ATTRIBUTE_VALUES = 64
 # Per-axis quantisation came with opset 13; every supported operator is unchanged to opset 25.
 OPSETS = range(13, 26)
+_HOLD_TEXT = (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_MESSAGE)
 
 
 def read_onnx(path: Path, max_bytes: int = MAX_FILE_BYTES) -> onnx.ModelProto:
@@ -95,11 +96,11 @@ def _parse(path: Path, data: bytes) -> onnx.ModelProto:
 def _is_text(message: Message) -> bool:
     """Whether every string in the message is one; protobuf leaves invalid UTF-8 as bytes."""
     for field, value in message.ListFields():
-        if field.type not in (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_MESSAGE):
+        kind = type(value)
+        if kind is str or kind is int or field.type not in _HOLD_TEXT:
             continue
-        items = [value] if isinstance(value, str | bytes | Message) else value
-        for item in items:
-            if isinstance(item, bytes) or (isinstance(item, Message) and not _is_text(item)):
+        for item in [value] if isinstance(value, bytes | Message) else value:
+            if not isinstance(item, str) and (isinstance(item, bytes) or not _is_text(item)):
                 return False
     return True
 

@@ -11,8 +11,8 @@ from sim.network import HostStep, Layer, Network, Slice, TensorSpec
 def split_parts(network: Network) -> list[Network | HostStep]:
     """The machine's parts of ``network`` and the steps of the host between them, in order.
 
-    The outputs of a part are all maps of its own that anything else reads; no part reads a slice
-    that another makes.
+    The outputs of a part are all maps of its own that anything else reads, the network's input
+    among them; no part reads a slice that another makes.
     """
     stages: list[list[Layer] | HostStep] = [[]]
     for layer in network.layers:
@@ -51,8 +51,10 @@ def _part(network: Network, layers: tuple[Layer, ...], number: int) -> Network:
     mine = set(map(id, layers))
     others = [layer for layer in network.layers if id(layer) not in mine]
     wanted = [*_read(others)]
-    outputs = {spec.name: spec for spec in (*network.outputs, *wanted) if spec.name in made}
-    return replace(part, input=_first_source(part), outputs=tuple(outputs.values()))
+    source = _first_source(part)
+    there = {*made, source.name} if source == network.input else made
+    outputs = {spec.name: spec for spec in (*network.outputs, *wanted) if spec.name in there}
+    return replace(part, input=source, outputs=tuple(outputs.values()))
 
 
 def _first_source(part: Network) -> TensorSpec:

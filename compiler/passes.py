@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from arch.config import AcceleratorConfig
 from arch.errors import InputError
 from compiler.fuse import fuse_depthwise, fuse_joins, fuse_pools, fuse_tables
+from compiler.join_functions import join_functions
+from compiler.pack_rows import pack_rows
 from compiler.plan import Plan
 from compiler.residence import keep_on_chip
 from compiler.skip import skip_pixels
@@ -24,7 +26,7 @@ class Pass:
 
 def share_maps(plan: Plan) -> Plan:
     """Parts of a concatenation, and slices, lie in the map that they are a part of."""
-    return Plan.of(plan.given, plan.given, plan.config)
+    return Plan.of(plan.given, plan.given, plan.config, owns_input=plan.owns_input)
 
 
 PASSES = (
@@ -34,9 +36,19 @@ PASSES = (
         run=share_maps,
     ),
     Pass(
+        name="join-functions",
+        reason="layers that are a function of one byte, such as x * sigmoid(x), are one table",
+        run=join_functions,
+    ),
+    Pass(
         name="skip-pixels",
         reason="a 1x1 convolution with a stride loads no pixel that it does not look at",
         run=skip_pixels,
+    ),
+    Pass(
+        name="pack-rows",
+        reason="a first layer's few channels fill the array: the host packs its kernel rows",
+        run=pack_rows,
     ),
     Pass(
         name="fuse-depthwise",
@@ -67,13 +79,20 @@ PASSES = (
 )
 
 
-def run_passes(network: Network, config: AcceleratorConfig, without: Collection[str]) -> Plan:
+def run_passes(
+    network: Network,
+    config: AcceleratorConfig,
+    without: Collection[str],
+    *,
+    owns_input: bool = True,
+) -> Plan:
     """The plan of ``network`` after all passes but those named in ``without``.
 
-    Raises ``InputError`` for a name that no pass has.
+    ``owns_input``: its input has no place in memory yet. Raises ``InputError`` for a name that no
+    pass has.
     """
     check_names(without)
-    plan = Plan.of(network, copy_views(network), config)
+    plan = Plan.of(network, copy_views(network), config, owns_input=owns_input)
     for each in PASSES:
         if each.name not in without:
             plan = each.run(plan)

@@ -66,7 +66,8 @@ def place_parts(
                     maps[spec.name] = MapPlace.packed(address, spec.shape, spec.bytes)
         else:
             check_words(stage, config)
-            plan = run_passes(stage, config, without)
+            owns_input = stage.input.name not in maps
+            plan = run_passes(stage, config, without, owns_input=owns_input)
             parts[number] = _Part(plan, number, memory, maps)
     image = np.zeros(memory.size, np.uint8)
     if not timing_only:
@@ -122,6 +123,7 @@ class _Part:
             program_address=self._address,
             maps=maps,
             residents=self._plan.residents,
+            packing=self._plan.packing,
             image=image,
         )
 
@@ -164,7 +166,7 @@ def choose_mapping(plan: Plan, index: int) -> LayerMapping:
 def _place_roots(plan: Plan, memory: MemoryMap, maps: Mapping[str, MapPlace]) -> dict[str, int]:
     """The addresses of the root maps that are in memory: those that a layer reads from there or
     writes there, the network's input, and its outputs. ``maps`` are there already."""
-    used = {plan.views.maps[spec.name].root for spec in (plan.network.input, *plan.network.outputs)}
+    used = {plan.views.maps[spec.name].root for spec in (*plan.sources, *plan.network.outputs)}
     for index, layer in enumerate(plan.layers):
         for spec in (*layer.inputs, layer.output):
             if plan.home(spec, index).memory is not None:
@@ -181,7 +183,7 @@ def _maps_in_memory(plan: Plan, roots: dict[str, int]) -> dict[str, MapPlace]:
     layers nor those that are on chip alone."""
     inner = (each.output for layer in plan.layers for each in layer.layers[:-1])
     gone = {spec.name for spec in inner}
-    specs = (*plan.network.sources, *(layer.output for layer in plan.network.layers))
+    specs = (*plan.sources, *(layer.output for layer in plan.network.layers))
     views = {spec.name: plan.views.maps[spec.name] for spec in specs if spec.name not in gone}
     return {
         name: view.place.moved(roots[view.root])

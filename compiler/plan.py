@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from arch.config import AcceleratorConfig
 from compiler.fusion import FusedLayer, MapLayer
 from compiler.homes import Home
+from compiler.packed_input import PackedInput
 from compiler.tile_cost import Room
 from compiler.views import Views, find_views, separate_views
 from sim.network import Alias, Concat, HostStep, Network, Slice, TensorSpec
@@ -39,10 +40,16 @@ class Plan:
     config: AcceleratorConfig
     views: Views
     layers: tuple[FusedLayer, ...]
+    owns_input: bool
+    """Whether the input has no place in memory yet: the host writes it where the plan says."""
+    packing: PackedInput | None = None
+    """How the host lays the input out, if not as it is."""
     residents: tuple[Resident, ...] = ()
 
     @classmethod
-    def of(cls, given: Network, network: Network, config: AcceleratorConfig) -> "Plan":
+    def of(
+        cls, given: Network, network: Network, config: AcceleratorConfig, *, owns_input: bool
+    ) -> "Plan":
         """``network`` layer by layer, with every map in memory."""
         network = separate_views(network)
         return cls(
@@ -51,6 +58,17 @@ class Plan:
             config=config,
             views=find_views(network),
             layers=tuple(FusedLayer(layers=(layer,)) for layer in _machine_layers(network)),
+            owns_input=owns_input,
+        )
+
+    @property
+    def sources(self) -> tuple[TensorSpec, ...]:
+        """Every map that is in memory before the first layer runs."""
+        if self.packing is None:
+            return self.network.sources
+        return tuple(
+            self.packing.packed if spec.name == self.packing.source.name else spec
+            for spec in self.network.sources
         )
 
     def home(self, spec: TensorSpec, index: int) -> Home:

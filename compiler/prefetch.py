@@ -28,13 +28,16 @@ def prefetch_constants(steps: Iterable[Step], config: AcceleratorConfig) -> list
 
 
 def _loads_constants(step: Step) -> bool:
-    return step.engine is Engine.LOAD and step.values["target"] != LoadTarget.ACTIVATION
+    pattern = step.pattern
+    return pattern.engine is Engine.LOAD and pattern.fields["target"] != LoadTarget.ACTIVATION
 
 
 def _may_overtake(load: Step, other: Step) -> bool:
     """Commands of other layers are overtaken if they do not use the slot, and the first inputs of
     the load's own. Loads of constants keep their order."""
-    if _loads_constants(other) or (other.layer == load.layer and other.engine is not Engine.LOAD):
+    if _loads_constants(other) or (
+        other.layer == load.layer and other.pattern.engine is not Engine.LOAD
+    ):
         return False
     used = (*other.reads, *other.writes)
     return not any(_overlap(mine, theirs) for mine in load.writes for theirs in used)

@@ -11,6 +11,7 @@ from arch.config import AcceleratorConfig
 from arch.mapping import Mapping
 from compiler.fusion import FusedLayer
 from compiler.memory_map import MapPlace
+from compiler.packed_input import PackedInput
 from compiler.plan import Resident
 from compiler.waits import Step, add_waits
 from sim.network import Network, TensorSpec
@@ -38,6 +39,8 @@ class Program:
     """Where every feature map that exists in memory lies, by its name."""
     residents: tuple[Resident, ...]
     """Maps that stay on chip between layers."""
+    packing: PackedInput | None
+    """How the input lies in memory, if not as it is."""
     image: NDArray[np.uint8]
     """Memory at the start: program, weights and parameters in place, feature maps zero."""
 
@@ -48,7 +51,10 @@ class Program:
     def write_map(
         self, memory: NDArray[np.uint8], spec: TensorSpec, values: NDArray[np.generic]
     ) -> None:
-        """Put a feature map [height, width, channels] into ``memory``."""
+        """Put a feature map [height, width, channels] into ``memory``, packed if it is."""
+        packing = self.packing
+        if packing is not None and spec.name == packing.source.name:
+            spec, values = packing.packed, packing.pack(values)
         self._window(memory, spec)[:] = values.astype(spec.dtype)
 
     def read_map(self, memory: NDArray[np.uint8], spec: TensorSpec) -> NDArray[np.generic]:

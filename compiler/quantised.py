@@ -252,8 +252,7 @@ class _Lowering:
             overhang=overhang,
             clamp=self._quantisation.limits,
         )
-        counts = np.unique(layer.taps).tolist()
-        checked_multiplier(node, np.array([layer.multiplier(count) for count in counts]))
+        checked_multiplier(node, np.array([layer.multiplier(each) for each in layer.tap_counts]))
         # Without its reduced axes, a mean is [1, C].
         kept = axis if len(shape) == len(self._value.layout.axes) else 1
         self._append(layer, Layout.with_channels(shape, kept))

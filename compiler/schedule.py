@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from arch.config import AcceleratorConfig
 from arch.errors import CompileError
 from compiler.memory_map import MapPlace
+from compiler.packed_input import PackedInput
 from compiler.parts import split_parts
 from compiler.place import place_parts
 from compiler.program import Program
@@ -66,6 +67,11 @@ class Schedule:
     def maps(self) -> dict[str, MapPlace]:
         """Where every feature map lies, by its name."""
         return self.programs[0].maps
+
+    @property
+    def packing(self) -> PackedInput | None:
+        """How the input lies in memory, if not as it is."""
+        return self.programs[0].packing
 
     def write_map(
         self, memory: NDArray[np.uint8], spec: TensorSpec, values: NDArray[np.generic]

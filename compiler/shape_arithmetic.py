@@ -4,7 +4,7 @@ Only small tensors are computed, and only those whose size is known before: a fi
 """
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from math import prod
 from typing import Any
@@ -24,6 +24,13 @@ Arrays = dict[str, NDArray[Any]]
 _LARGEST = 1 << 12
 # Each round finds what depends on the values of the round before.
 _MAX_ROUNDS = 50
+# Attributes of a Constant that are no tensor.
+_NUMBERS = {
+    "value_float": np.float32,
+    "value_floats": np.float32,
+    "value_int": np.int64,
+    "value_ints": np.int64,
+}
 _SHAPES = {"Shape", "Size"}
 _ARITHMETIC = {
     "Add", "And", "Cast", "Ceil", "Concat", "ConstantOfShape", "Div", "Equal", "Expand", "Flatten",
@@ -66,8 +73,7 @@ def _values(model: onnx.ModelProto) -> dict[str, TensorProto]:
     constants = set(arrays)
     for node in graph.node:
         if node.op_type == "Constant":
-            values = [item.t for item in node.attribute if item.name == "value"]
-            arrays |= _arrays(zip(node.output, values, strict=False))
+            arrays |= _arrays(zip(node.output, _constants(node), strict=False))
             constants.update(node.output)
         elif node.domain in ONNX_DOMAINS and all(name in shapes for name in node.output):
             arrays |= _computed(model, node, shapes, arrays)
@@ -94,6 +100,16 @@ def _arrays(tensors: Iterable[tuple[str, TensorProto]]) -> Arrays:
             if prod(tensor.dims) <= _LARGEST:
                 arrays[name] = constant_array(tensor)
     return arrays
+
+
+def _constants(node: onnx.NodeProto) -> Iterator[TensorProto]:
+    """What a Constant holds, as a tensor or as plain numbers."""
+    for item in node.attribute:
+        if item.name == "value":
+            yield item.t
+        elif item.name in _NUMBERS:
+            value = helper.get_attribute_value(item)
+            yield numpy_helper.from_array(np.array(value, _NUMBERS[item.name]))
 
 
 def _computed(

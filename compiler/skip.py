@@ -49,8 +49,7 @@ def _without_stride(layer: Conv, spec: TensorSpec) -> Conv:
 
 def _view(whole: View, stride: tuple[int, int]) -> View:
     place = whole.place
-    thinned = replace(
-        place,
+    thinned = place._replace(
         pixel_pitch=place.pixel_pitch * stride[1],
         row_pitch=place.row_pitch * stride[0],
     )

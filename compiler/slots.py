@@ -13,13 +13,17 @@ class SlotRing:
         self._base = base
         self._size = size
         self._tags: list[Hashable] = [None] * count
+        self._addresses: dict[Hashable, int] = {}
         self._next = 0
 
     def take(self, tag: Hashable) -> tuple[int, bool]:
         """(address of the slot that holds ``tag``, whether it has to be filled first)."""
-        if tag in self._tags:
-            return self._base + self._tags.index(tag) * self._size, False
+        address = self._addresses.get(tag)
+        if address is not None:
+            return address, False
         slot = self._next
+        self._addresses.pop(self._tags[slot], None)
         self._tags[slot] = tag
         self._next = (slot + 1) % len(self._tags)
-        return self._base + slot * self._size, True
+        self._addresses[tag] = address = self._base + slot * self._size
+        return address, True

@@ -41,6 +41,7 @@ _POOL: tuple[Rule, ...] = (
     layer.reads_a_map,
     layer.rounds_given_pads,
     layer.pads_one_way,
+    layer.has_room_for_its_window,
     layer.has_no_empty_window,
 )
 _SCALES: tuple[Rule, ...] = (
@@ -120,6 +121,7 @@ OPERATORS: dict[str, Operator] = {
             layer.reads_a_map,
             layer.pads_one_way,
             *_WEIGHTS,
+            layer.has_room_for_its_window,
             quantisation.has_constant_bias,
         ),
     ),

@@ -2,23 +2,32 @@
 
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import product
+from math import prod
 from typing import NamedTuple
 
-from arch.commands import LOOP_LIMIT
 from arch.config import AcceleratorConfig, ceil_div
 from arch.layers import ConvShape
 from arch.mapping import Order
 from arch.post_timing import post_constant_words, post_cycles
-from arch.timing import step_cycles
+from arch.timing import execute_latency, step_cycles
 from compiler.depthwise_cost import DepthwiseWork
 from compiler.fusion import LayerShape, Operand
-from compiler.geometry import Columns, Reduction, column_groups, halo_size, reductions, spans
+from compiler.geometry import Columns, column_groups, halo_size, reductions, spans
+from compiler.weight_boxes import count_boxes, split_weights
 
-_COMMAND_CYCLES = 30
+_COMMAND_CYCLES = 24
 """Rough start-up cost of a command, which keeps tiles from becoming needlessly small."""
 
 _ROW_CYCLES = 4
 """Rough cost of a row that is not contiguous with the one before in memory: a burst of its own."""
+
+_POST_GAP = 3
+"""Rough cycles between two post commands."""
+
+_HIDDEN_TRAFFIC = 32
+"""So many cycles of the memory count as one, even if they hide behind the array: they hold up the
+loads of the layers around, and take energy."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +69,37 @@ class Counts(NamedTuple):
     outputs: int
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Areas:
+    """What a map cut into tiles sums up to."""
+
+    tiles: int
+    streamed: int
+    """Cycles in which one tile of weights meets all of them."""
+    post: int
+    """Cycles of the largest tile's post command, for one group of columns."""
+    posted: int
+    """Of all tiles' together."""
+    pixels: int
+    """Of the inputs."""
+    rows: int
+    """Of the inputs."""
+    ahead: float
+    """Cycles of the post commands of a depthwise convolution in front."""
+    loaded_ahead: float
+    """Of its loads."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Loads:
+    """Cycles that the memory takes for a layer's weights, and for its inputs and second operands;
+    and how many loads the latter are."""
+
+    weights: float
+    inputs: float
+    count: int
+
+
 class Work:
     """One layer's work, with some number of input channels on chip at a time, and of the window's
     taps (rows, columns); without ``taps`` all of them."""
@@ -77,7 +117,8 @@ class Work:
         self.block = block
         self._config = config
         self.split = 1, 1, 1
-        self._weights: tuple[int, ...] = ()
+        self._weights = 0
+        self._box_cycles = 0.0
         self.depthwise: DepthwiseWork | None = None
         if shape.depthwise is not None:
             self.depthwise = DepthwiseWork(
@@ -90,6 +131,9 @@ class Work:
             self.sizes = [columns.channels for columns in groups]
             self._count_weights(shape.conv, groups)
         self._halos = cache(self._find_halos)
+        self._areas = cache(self._find_areas)
+        operand = shape.operand is not Operand.NONE
+        self._constants = post_constant_words(config, operand=operand, kernel_rows=0)
         window = shape.window.window
         self.taps = taps or window.kernel
         self._window = replace(window, kernel=self.taps)
@@ -104,11 +148,15 @@ class Work:
 
     def _count_weights(self, conv: ConvShape, groups: list[Columns]) -> None:
         blocks = [reductions(conv, columns, self.block, self._config.rows) for columns in groups]
-        # Of each group of columns: its tiles of weights, and the input channels that it loads if it
-        # finds nothing on chip.
-        self._weights = tuple(sum(each.tiles for each in group) for group in blocks)
+        # All tiles of weights, and the input channels that are loaded if nothing is on chip.
+        self._weights = sum(each.tiles for group in blocks for each in group)
         self._channels = sum(each.block_channels for group in blocks for each in group)
-        self.split = _split(blocks[0][0], sum(self._weights), self._config)
+        self.split = split_weights(blocks[0][0], self._weights, self._config)
+        boxes = [sum(count_boxes(each, self.split) for each in group) for group in blocks]
+        self._boxes, self._most_boxes = sum(boxes), max(boxes)
+        largest = prod(self.split) * self._config.weight_tile_bytes
+        self._weight_slots = self._config.weight_buffer_bytes // largest
+        self._box_cycles = largest / self._config.memory_bytes_per_cycle
 
     def sums(self, tile: Tile) -> tuple[int, int]:
         """Largest (height, width) of what the post-processor's window, or a part of it, slides
@@ -124,6 +172,37 @@ class Work:
         window, conv = self.shape.window, self.shape.conv
         sums = halo_size(self._window, window.ifmap, height, width)
         return sums, sums if conv is None else halo_size(conv.window, conv.ifmap, *sums)
+
+    def _find_areas(self, height: int, width: int) -> "_Areas":
+        """The whole map in tiles of ``height`` x ``width``, those at its edges smaller."""
+        ofmap, config = self.shape.window.ofmap, self._config
+        tiles = streamed = posted = pixels = rows = 0
+        ahead = loaded_ahead = 0.0
+        for (y, ny), (x, nx) in product(_cuts(ofmap.height, height), _cuts(ofmap.width, width)):
+            count, (sums, source) = ny * nx, self._halos(y, x)
+            tiles += count
+            streamed += count * step_cycles(config, sums[0] * sums[1])
+            posted += count * (self._post(y, x) + _POST_GAP)
+            pixels += count * source[0] * source[1]
+            rows += count * source[0]
+            if self.depthwise is not None:
+                ahead += count * self.depthwise.post_cycles(y, x)
+                loaded_ahead += count * self.depthwise.load_cycles(y, x)
+        return _Areas(
+            tiles=tiles,
+            streamed=streamed,
+            posted=posted,
+            post=self._post(height, width),
+            pixels=pixels * self._parts,
+            rows=rows,
+            ahead=ahead,
+            loaded_ahead=loaded_ahead,
+        )
+
+    def _post(self, height: int, width: int) -> int:
+        """Cycles of a post command for a tile of ``height`` x ``width``."""
+        taps = self.taps[0] * self.taps[1]
+        return post_cycles(self._config, height * width, taps, self._constants)
 
     @property
     def takes_inputs(self) -> bool:
@@ -149,61 +228,67 @@ class Work:
             0 if self.depthwise is None else self.depthwise.slot_bytes(height, width),
         )
 
+    def least_cycles(self, tile: Tile) -> int:
+        """No more than ``cycles``, and sooner told."""
+        areas = self._areas(tile.height, tile.width)
+        steps = areas.tiles * ceil_div(len(self.sizes), tile.groups) * self._parts
+        return self._weights * areas.streamed + steps * _COMMAND_CYCLES
+
     def cycles(self, tile: Tile, counts: Counts) -> float:
         """Rough cycles of the layer."""
-        ofmap, config = self.shape.window.ofmap, self._config
-        tiles = ceil_div(ofmap.height, tile.height) * ceil_div(ofmap.width, tile.width)
+        areas = self._areas(tile.height, tile.width)
         columns = len(self.sizes)
         groups = ceil_div(columns, tile.groups)
-        taps = self.taps[0] * self.taps[1]
-        constants = post_constant_words(
-            config, operand=self.shape.operand is not Operand.NONE, kernel_rows=0
-        )
-        post = post_cycles(config, tile.height * tile.width, taps, constants)
-        load = self._load_cycles(tile, tiles, groups, counts)
+        steps = areas.tiles * groups * self._parts
+        loads = self._loads(tile, areas, groups, counts)
+        load = loads.weights + loads.inputs
         store = self._store_cycles(tile, groups) if self.room.output_in_memory else 0.0
-        execute = 0
-        if self.shape.conv is not None:
-            height, width = self.sums(tile)
-            execute = tiles * sum(self._weights) * step_cycles(config, height * width)
-        posts = tiles * columns * self._parts * (post + _COMMAND_CYCLES // 2)
-        ahead = 0
-        if self.depthwise is not None:
-            ahead = self.depthwise.post_cycles(tile.height, tile.width)
-            posts += tiles * ahead
-        hidden = max(execute, load, store, posts)
-        steps = tiles * groups * self._parts
-        exposed = load if counts.inputs == 1 and steps > 1 else load / steps
-        if counts.outputs == 1 and tiles * groups > 1:
-            exposed += store
-        return hidden + exposed + ahead + post + steps * _COMMAND_CYCLES
+        execute = self._weights * areas.streamed
+        posts = columns * self._parts * areas.posted
+        hidden = max(execute, load, store, posts + areas.ahead)
+        if execute:
+            # A half of the accumulators is filled, then drained, then filled again.
+            waits = columns * areas.tiles * execute_latency(self._config)
+            hidden = max(hidden, (execute + waits + posts) / 2)
+        # What nothing hides: the first loads, or all where a tile has to go before the next comes;
+        # a first tile made ahead, the last one's post commands and stores.
+        exposed = min(loads.weights, self._box_cycles)
+        exposed += loads.inputs / (1 if counts.inputs == 1 else loads.count)
+        exposed += areas.ahead / areas.tiles + areas.post
+        exposed += store / (1 if counts.outputs == 1 else areas.tiles * groups)
+        traffic = (load + store) / _HIDDEN_TRAFFIC
+        return hidden + exposed + traffic + steps * _COMMAND_CYCLES
 
-    def _load_cycles(self, tile: Tile, tiles: int, groups: int, counts: Counts) -> float:
-        """Cycles of the memory's read side."""
+    def _loads(self, tile: Tile, areas: "_Areas", groups: int, counts: Counts) -> "_Loads":
+        """What the memory's read side does."""
         config, conv, room = self._config, self.shape.conv, self.room
         rate = config.memory_bytes_per_cycle
         # Elements in a cycle.
         elements = rate / config.activation_bytes
-        height, width = self.source(tile)
-        pixels = tiles * self._parts * height * width
-        cycles = 0.0
+        tiles, pixels = areas.tiles, areas.pixels
+        weights = cycles = 0.0
+        count = tiles * groups * self._parts
         if conv is not None:
             whole = self.block >= conv.ifmap.channels
-            total = sum(self._weights) * config.weight_tile_bytes
-            group = max(self._weights) * tile.groups * config.weight_tile_bytes
-            walked = total if tile.order is Order.PIXELS_OUTER else group
-            cycles += total * (1 if walked <= config.weight_buffer_bytes else tiles) / rate
+            total = self._weights * config.weight_tile_bytes
+            group = self._most_boxes * tile.groups
+            walked = self._boxes if tile.order is Order.PIXELS_OUTER else group
+            weights = total * (1 if walked <= self._weight_slots else tiles) / rate
             if self.depthwise is not None:
-                cycles += tiles * self.depthwise.load_cycles(tile.height, tile.width)
+                cycles += areas.loaded_ahead
+                count = tiles
             elif room.input_pitch is None:
                 inputs = pixels * (conv.ifmap.channels if whole else self._channels)
                 again = tile.order is Order.CHANNELS_OUTER and whole and tiles > counts.inputs
+                if whole and not again:
+                    count = tiles
                 cycles += inputs * (groups if again else 1) / elements
                 if not whole:
                     cycles += pixels * len(self.sizes) * _ROW_CYCLES
                 elif room.input_scattered:
                     cycles += pixels * (groups if again else 1) * _ROW_CYCLES
-                cycles += tiles * height * _ROW_CYCLES if width < conv.ifmap.width else 0
+                if self.source(tile)[1] < conv.ifmap.width:
+                    cycles += areas.rows * _ROW_CYCLES
         elif room.input_pitch is None:
             cycles += pixels * self.shape.window.ifmap.channels / elements
             cycles += pixels * groups * _ROW_CYCLES if groups > 1 else 0
@@ -211,7 +296,7 @@ class Work:
             ofmap = self.shape.window.ofmap
             cycles += ofmap.elements / elements
             cycles += ofmap.height * ofmap.width * groups * _ROW_CYCLES if groups > 1 else 0
-        return cycles
+        return _Loads(weights=weights, inputs=cycles, count=count)
 
     def _store_cycles(self, tile: Tile, groups: int) -> float:
         """Cycles of the memory's write side."""
@@ -225,16 +310,7 @@ class Work:
         return cycles
 
 
-def _split(reduction: Reduction, tiles: int, config: AcceleratorConfig) -> tuple[int, int, int]:
-    """The largest box of the reduction of which two fit the weight buffer; all of it if the
-    ``tiles`` tiles of the whole layer fit."""
-    limit = config.weight_buffer_bytes // (2 * config.weight_tile_bytes)
-    if tiles * config.weight_tile_bytes <= config.weight_buffer_bytes:
-        limit = max(limit, reduction.tiles)
-    limit = min(limit, LOOP_LIMIT)
-    row = reduction.kx * reduction.kc
-    if row <= limit:
-        return min(reduction.ky, limit // row), reduction.kx, reduction.kc
-    if reduction.kc <= limit:
-        return 1, min(reduction.kx, limit // reduction.kc), reduction.kc
-    return 1, 1, min(reduction.kc, limit)
+def _cuts(total: int, size: int) -> list[tuple[int, int]]:
+    """The sizes of consecutive pieces of at most ``size``, and how many there are of each."""
+    whole, rest = divmod(total, size)
+    return [(size, whole), (rest, 1)] if rest else [(size, whole)]

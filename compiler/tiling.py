@@ -86,6 +86,8 @@ def _cheapest(work: Work, config: AcceleratorConfig) -> Choice | None:
     best: tuple[float, Tile, Counts, Banks] | None = None
     limit = work.room.banks * config.activation_bank_bytes
     for tile in _tiles(work, config):
+        if best is not None and work.least_cycles(tile) >= best[0]:
+            continue
         sizes = work.sizes_on_chip(tile)
         if sum(sizes) > limit:
             continue

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from arch.commands import COUNT_BITS, Command, Engine
+from arch.commands import COUNT_BITS, Command, Engine, Pattern
 from arch.config import AcceleratorConfig
 
 _PAGE = 1 << 14
@@ -30,15 +30,22 @@ class Region(NamedTuple):
     stop: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+# Not frozen, for the same reason as commands.
+@dataclass(eq=False, slots=True)
 class Step:
-    """A command without its waits, and what it reads and writes."""
+    """A command without its waits, and what it reads and writes; ``layer`` is the number of the
+    layer that it belongs to."""
 
-    engine: Engine
-    values: dict[str, int]
+    pattern: Pattern
+    addresses: tuple[int, ...]
     reads: tuple[Region, ...]
     writes: tuple[Region, ...]
     layer: int
+
+    @property
+    def engine(self) -> Engine:
+        """Where the command goes."""
+        return self.pattern.engine
 
 
 _Access = tuple[int, int, bool]
@@ -49,39 +56,70 @@ _Clock = list[int]
 """Numbers of commands by engine; those of each engine count from 1."""
 
 _ENGINES = range(max(Engine) + 1)
-_FIELDS = [(int(engine), f"wait_{engine.name.lower()}") for engine in Engine]
 
 
 def add_waits(steps: Iterable[Step], config: AcceleratorConfig) -> list[Command]:
     """The commands of ``steps`` with their waits filled in."""
     order = _Order(config)
-    return [Command(step.engine, order.waits(step) | step.values) for step in steps]
+    return [Command(step.pattern, step.addresses, order.waits(step)) for step in steps]
+
+
+class _User:
+    """What one engine does with one storage, and when."""
+
+    def __init__(self, engine: int) -> None:
+        self.engine = engine
+        self.newest = 0
+        """The last command that touched it."""
+        self._access: _Access = 0, 0, False
+        # The last command that touched it elsewhere, and the last one of every access.
+        self._before = 0
+        self._history: dict[_Access, int] = {}
+
+    def add(self, access: _Access, number: int) -> None:
+        """Note what command ``number`` does."""
+        if access != self._access:
+            # Removed first, so that the newest stays last.
+            self._history.pop(access, None)
+            self._access, self._before = access, self.newest
+        self._history[access] = self.newest = number
+
+    def last_conflict(self, new: _Access, known: int) -> int:
+        """The last command after ``known`` that must be done before ``new``, or 0.
+
+        There is one that is newer than ``known``.
+        """
+        start, stop, exclusive = new
+        old_start, old_stop, old_exclusive = self._access
+        if old_start < stop and start < old_stop and (exclusive or old_exclusive):
+            return self.newest
+        if self._before <= known:
+            return 0
+        for old, number in reversed(self._history.items()):
+            if number <= known:
+                return 0
+            if old[0] < stop and start < old[1] and (exclusive or old[2]):
+                return number
+        return 0
 
 
 class _Storage:
     """Who touched one storage when."""
 
     def __init__(self) -> None:
-        self.newest: _Clock = [0 for _ in _ENGINES]
-        """The last command that touched it."""
-        self._histories: list[dict[_Access, int]] = [{} for _ in _ENGINES]
+        self.users: list[_User] = []
+        """The engines that have, in the order of their numbers."""
+        self.by_engine: dict[int, _User] = {}
+        """The same."""
 
-    def add(self, engine: int, access: _Access, number: int) -> None:
-        """Note what command ``number`` of ``engine`` does."""
-        history = self._histories[engine]
-        # Removed first, so that the newest stays last.
-        history.pop(access, None)
-        history[access] = self.newest[engine] = number
+    def user(self, engine: int) -> _User:
+        """A new user."""
+        user = self.by_engine[engine] = _User(engine)
+        self.users = [self.by_engine[each] for each in sorted(self.by_engine)]
+        return user
 
-    def last_conflict(self, engine: int, new: _Access, known: int) -> int:
-        """The last command of ``engine`` after ``known`` that must be done before ``new``, or 0."""
-        start, stop, exclusive = new
-        for old, number in reversed(self._histories[engine].items()):
-            if number <= known:
-                return 0
-            if old[0] < stop and start < old[1] and (exclusive or old[2]):
-                return number
-        return 0
+
+_Touch = tuple[_Storage, _Access]
 
 
 class _Order:
@@ -99,47 +137,65 @@ class _Order:
         # Of each command of each engine: what is known once it is done.
         self._after: list[list[_Clock]] = [[[0 for _ in _ENGINES]] for _ in _ENGINES]
         self._storages: defaultdict[str | int, _Storage] = defaultdict(_Storage)
+        # What reading and writing a region touches: tiles come back to the same slots.
+        self._reading: dict[Region, list[_Touch]] = {}
+        self._writing: dict[Region, list[_Touch]] = {}
 
-    def waits(self, step: Step) -> dict[str, int]:
-        """The wait fields of ``step``, which is the program's next."""
-        own = int(step.engine)
+    def waits(self, step: Step) -> tuple[int, int, int, int]:
+        """The waits of ``step``, which is the program's next."""
+        own = int(step.pattern.engine)
         number = self._issued[own] = self._issued[own] + 1
+        known, waits = self._known[own], self._waits[own]
         # Commands of one engine need no order, so that its own pass for known.
-        self._known[own][own] = number
-        touched = [(self._storages[name], access) for name, access in self._accesses(step)]
+        known[own] = number
+        touched: list[_Touch] = []
+        for region in step.reads:
+            touched += self._reading.get(region) or self._touches(region, False)
+        for region in step.writes:
+            touched += self._writing.get(region) or self._touches(region, True)
         for storage, access in touched:
-            self._order(own, storage, access)
+            for user in storage.users:
+                other = user.engine
+                if user.newest > known[other]:
+                    last = user.last_conflict(access, known[other])
+                    if last:
+                        waits[other] = last
+                        _learn(known, self._after[other][last])
         for storage, access in touched:
-            storage.add(own, access, number)
-        self._after[own].append(self._known[own].copy())
-        waits = self._waits[own]
+            user = storage.by_engine.get(own) or storage.user(own)
+            user.add(access, number)
+        self._after[own].append(known.copy())
         for engine, issued in enumerate(self._issued):
             if waits[engine] < issued - _HORIZON:
                 waits[engine] = issued - _HORIZON
         waits[own] = number - 1
-        return {field: waits[engine] % _COUNTS for engine, field in _FIELDS}
+        _, load, execute, post, store = waits
+        return load % _COUNTS, execute % _COUNTS, post % _COUNTS, store % _COUNTS
 
-    def _order(self, own: int, storage: _Storage, access: _Access) -> None:
-        """Let the engine ``own`` wait for all that must be done before ``access``."""
-        known = self._known[own]
-        for other, newest in enumerate(storage.newest):
-            if newest > known[other]:
-                number = storage.last_conflict(other, access, known[other])
-                if number:
-                    self._waits[own][other] = number
-                    known[:] = map(max, known, self._after[other][number])
+    def _touches(self, region: Region, writes: bool) -> list[_Touch]:
+        """What reading or writing ``region`` touches."""
+        accesses = self._accesses(region, writes)
+        found = [(self._storages[name], access) for name, access in accesses]
+        (self._writing if writes else self._reading)[region] = found
+        return found
 
-    def _accesses(self, step: Step) -> Iterator[tuple[str | int, _Access]]:
-        """The storages that ``step`` touches: by name, pages of memory by number."""
-        for regions, writes in ((step.reads, False), (step.writes, True)):
-            for storage, start, stop in regions:
-                access = (start, stop, writes)
-                if storage == "memory":
-                    # In pages, so that a command meets few others.
-                    for page in range(start // _PAGE, (stop - 1) // _PAGE + 1):
-                        yield page, access
-                    continue
-                yield storage, access
-                if storage == "activation":
-                    first, last = start // self._bank_bytes, (stop - 1) // self._bank_bytes
-                    yield "write port" if writes else "read port", (first, last + 1, True)
+    def _accesses(self, region: Region, writes: bool) -> Iterator[tuple[str | int, _Access]]:
+        """The storages of ``region``: by name, pages of memory by number."""
+        storage, start, stop = region
+        access = (start, stop, writes)
+        if storage == "memory":
+            # In pages, so that a command meets few others.
+            for page in range(start // _PAGE, (stop - 1) // _PAGE + 1):
+                yield page, access
+            return
+        yield storage, access
+        if storage == "activation":
+            first, last = start // self._bank_bytes, (stop - 1) // self._bank_bytes
+            yield "write port" if writes else "read port", (first, last + 1, True)
+
+
+def _learn(known: _Clock, more: _Clock) -> None:
+    """Add to ``known`` what ``more`` knows."""
+    for engine, number in enumerate(more):
+        if number > known[engine]:
+            known[engine] = number

@@ -88,6 +88,8 @@ def _extent(data: memoryview, wire_type: int, start: int, stop: int) -> tuple[in
 
 def _varint(data: memoryview, start: int, stop: int) -> tuple[int, int]:
     """The variable-length integer at ``start``, and where it ends."""
+    if start < stop and data[start] < 0x80:
+        return data[start], start + 1
     value = shift = 0
     for at in range(start, min(start + 10, stop)):
         value |= (data[at] & 0x7F) << shift

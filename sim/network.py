@@ -141,6 +141,12 @@ class AveragePool(_OneInput):
         """How many taps count for each output pixel: [height, width]."""
         return np.asarray(np.multiply.outer(self._taps_along(0), self._taps_along(1)), np.int64)
 
+    @property
+    def tap_counts(self) -> tuple[int, ...]:
+        """The different numbers in ``taps``, in order; without a map of them all."""
+        along = [np.unique(self._taps_along(axis)) for axis in (0, 1)]
+        return tuple(np.unique(np.multiply.outer(*along)).tolist())
+
     def multiplier(self, taps: int) -> np.float32:
         """What the sum of a window with so many taps is multiplied by."""
         return average_multiplier(self.input.scale, self.output.scale, taps)
@@ -150,13 +156,14 @@ class AveragePool(_OneInput):
         size = (self.input.shape.height, self.input.shape.width)[axis]
         count = (ofmap.height, ofmap.width)[axis]
         starts = np.arange(count) * window.stride[axis] - window.padding[axis]
-        taps = starts[:, None] + np.arange(window.kernel[axis]) * window.dilation[axis]
+
+        def taps_before(end: int) -> NDArray[np.int64]:
+            count = -((starts - end) // window.dilation[axis])
+            return np.asarray(np.clip(count, 0, window.kernel[axis]), np.int64)
+
         if self.include_padding:
-            end = size + window.padding[2 + axis] - self.overhang[axis]
-            counted = taps < end
-        else:
-            counted = (taps >= 0) & (taps < size)
-        return np.asarray(counted.sum(axis=1), np.int64)
+            return taps_before(size + window.padding[2 + axis] - self.overhang[axis])
+        return taps_before(size) - taps_before(0)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -38,7 +38,8 @@ from tilewright.files import whole_file
 from tilewright.images import load_images
 from tilewright.machines import CommandMachine, GoldenMachine, ImageRun, Machine, VerilogMachine
 from tilewright.networks import registry
-from tilewright.show import print_table, working
+from tilewright.progress import working
+from tilewright.show import print_table
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ("small", "gemmini16")

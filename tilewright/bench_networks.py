@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from arch.errors import RunError
 from tilewright.bench_report import NetworkTime, Ratio
-from tilewright.show import working
+from tilewright.progress import working
 
 RESNET_50_TARGET = 5.0
 """Seconds that ResNet-50 may take on gemmini16."""

@@ -1,4 +1,7 @@
-"""The command line."""
+"""The command line.
+
+Commands import what only they need: else starting up would take longer than timing a network.
+"""
 
 import json
 from collections.abc import Sequence
@@ -6,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,23 +17,20 @@ from arch.errors import InputError
 from arch.presets import PRESETS, load_config
 from compiler.driver import CompiledModel
 from compiler.passes import PASSES, check_names
-from compiler.report import layer_reports
 from compiler.schedule import schedule_network
 from tilewright.entry import run_app
-from tilewright.evaluate import Evaluation, Target, open_machine, prepare, run_images, summarise
 from tilewright.files import whole_file
-from tilewright.generate import generate as write_generated
-from tilewright.generate import size_note
-from tilewright.images import Images, load_images
 from tilewright.models import ModelSource, calibrated, parse_shape
 from tilewright.networks.registry import NETWORKS, build
 from tilewright.networks.shapes_only import shape_network
 from tilewright.outputs import Output, open_outputs
 from tilewright.pictures import Picture
-from tilewright.show import evaluation_table, follow, layer_table, print_table, tracked, working
-from tilewright.show_fidelity import accuracy_table, noise_table
-from tilewright.show_networks import network_rows, network_table, timing_table
+from tilewright.progress import follow, tracked, working
+from tilewright.targets import Target
 from tilewright.timing import NetworkTiming, time_schedule
+
+if TYPE_CHECKING:
+    from tilewright.evaluate import Evaluation
 
 app = typer.Typer(
     help="From a trained CNN and one machine description to an accelerator: generate its Verilog, "
@@ -99,6 +99,9 @@ def generate(
     config: Config = "small",
 ) -> None:
     """Write a machine's Verilog, configuration, and register and command reference."""
+    from tilewright.generate import generate as write_generated
+    from tilewright.generate import size_note
+
     machine = load_config(config)
     for path in write_generated(machine, out):
         typer.echo(path)
@@ -118,6 +121,8 @@ def compile_(
     as_json: Json = False,
 ) -> None:
     """Compile a network for a machine, and report tiles, buffers, cycles and traffic."""
+    from compiler.report import layer_reports
+
     with ExitStack() as files:
         image_file = None if out is None else files.enter_context(whole_file(out, "--out"))
         source = ModelSource(path=model, calibrate=calibrate, shape=parse_shape(shape))
@@ -136,7 +141,8 @@ def compile_(
                 for each in schedule.programs
             ],
             "image_bytes": schedule.image.size,
-            "maps": {key: asdict(place) for key, place in schedule.maps.items()},
+            "maps": {key: place._asdict() for key, place in schedule.maps.items()},
+            "packed_input": schedule.packing and schedule.packing.as_dict(),
             "on_chip": [
                 {"program": number, **asdict(resident)}
                 for number, each in enumerate(schedule.programs)
@@ -147,6 +153,8 @@ def compile_(
         }
         typer.echo(json.dumps(summary, indent=2))
     else:
+        from tilewright.show import layer_table, print_table
+
         print_table(layer_table(name, machine, reports, host))
 
 
@@ -162,6 +170,7 @@ def quantise(
         ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="ONNX file to write, in QDQ form.")],
+    config: Config = "small",
     images: Annotated[
         Path | None,
         typer.Option(
@@ -174,14 +183,17 @@ def quantise(
     shape: Shape = None,
     as_json: Json = False,
 ) -> None:
-    """Quantise a float network, and compare it with what the machine computes, layer by layer."""
-    # Imported where a model is quantised: ONNX takes longer than starting up.
+    """Quantise a float network to a machine's words, and compare both layer by layer.
+
+    What is compared with the float network are the bytes that the machine computes.
+    """
     from compiler.frontend import read_network
     from tilewright.fidelity import Comparison
+    from tilewright.images import load_images
 
     with (
         whole_file(out, "--out") as file,
-        calibrated(model, calibrate, parse_shape(shape)) as files,
+        calibrated(model, calibrate, parse_shape(shape), load_config(config)) as files,
     ):
         compared = load_images(images or calibrate, count)
         comparison = Comparison(files.float_file, files.file, read_network(files.file), compared)
@@ -192,6 +204,9 @@ def quantise(
     if as_json:
         typer.echo(json.dumps(result.as_dict(), indent=2))
     else:
+        from tilewright.show import print_table
+        from tilewright.show_fidelity import accuracy_table, noise_table
+
         print_table(noise_table(result))
         print_table(accuracy_table(result))
 
@@ -199,9 +214,13 @@ def quantise(
 @app.command()
 def networks(as_json: Json = False) -> None:
     """List the built-in networks with their weights and multiply-accumulates."""
+    from tilewright.show_networks import network_rows, network_table
+
     if as_json:
         typer.echo(json.dumps(network_rows(), indent=2))
     else:
+        from tilewright.show import print_table
+
         print_table(network_table())
 
 
@@ -268,6 +287,9 @@ def run(
         if as_json:
             typer.echo(json.dumps(timing.as_dict(), indent=2))
         else:
+            from tilewright.show import print_table
+            from tilewright.show_networks import timing_table
+
             print_table(timing_table(timing))
         return
     if images is None:
@@ -279,12 +301,14 @@ def run(
         waveform = None if vcd is None else files.enter_context(whole_file(vcd, "--vcd"))
         outputs = open_outputs(files, timeline, pictures)
         compiled = source.compile(load_config(config), _passes(without))
-        result = _evaluate(compiled, load_images(images, count), on, waveform)
+        result = _evaluate(compiled, images, count, on, waveform)
         for write in outputs:
             write(compiled.schedule)
     if as_json:
         typer.echo(json.dumps(result.as_dict(), indent=2))
     else:
+        from tilewright.show import evaluation_table, print_table
+
         print_table(evaluation_table(result))
     if result.mismatching_bytes:
         raise typer.Exit(1)
@@ -332,10 +356,13 @@ def _time(
 
 
 def _evaluate(
-    compiled: CompiledModel, images: Images, on: Target, waveform: Path | None
-) -> Evaluation:
+    compiled: CompiledModel, images: Path, count: int | None, on: Target, waveform: Path | None
+) -> "Evaluation":
     """Run image by image, with progress on stderr."""
-    inputs = prepare(compiled, images)
+    from tilewright.evaluate import open_machine, prepare, run_images, summarise
+    from tilewright.images import load_images
+
+    inputs = prepare(compiled, load_images(images, count))
     with ExitStack() as stack:
         with working(_PREPARATION[on]):
             machine = stack.enter_context(open_machine(on, compiled.schedule, waveform))

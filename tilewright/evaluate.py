@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
-from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
 
@@ -24,14 +23,7 @@ from tilewright.machines import (
     VerilogMachine,
     summed,
 )
-
-
-class Target(StrEnum):
-    """What a model can run on."""
-
-    GOLDEN = "golden"
-    COMMAND = "command"
-    RTL = "rtl"
+from tilewright.targets import Target
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

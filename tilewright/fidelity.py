@@ -39,7 +39,7 @@ class TensorNoise:
     snr_db: float | None
     """y is what the quantised network computes."""
     rounding_snr_db: float | None
-    """y is x, rounded to the tensor's 8 bits: what no better layer before could give."""
+    """y is x, rounded to the tensor's bits: what no better layer before could give."""
 
 
 @dataclass(frozen=True, kw_only=True)

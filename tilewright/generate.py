@@ -6,9 +6,10 @@ from pathlib import Path
 from arch.config import AcceleratorConfig
 from hw.verilog import to_verilog
 from sim.resources import estimate_resources
+from tilewright.field_docs import field_docs
 from tilewright.files import write_together
+from tilewright.progress import working
 from tilewright.reference import command_reference, register_reference
-from tilewright.show import working
 
 
 def generate(config: AcceleratorConfig, folder: Path) -> list[Path]:
@@ -41,4 +42,7 @@ def _verilog(config: AcceleratorConfig) -> str:
 
 
 def _schema() -> str:
-    return json.dumps(AcceleratorConfig.model_json_schema(), indent=2) + "\n"
+    schema = AcceleratorConfig.model_json_schema()
+    for field, doc in field_docs().items():
+        schema["properties"][field]["description"] = doc
+    return json.dumps(schema, indent=2) + "\n"

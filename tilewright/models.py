@@ -11,8 +11,8 @@ from compiler.driver import CompiledModel, compile_file
 from compiler.input_shape import InputShape
 from compiler.ports import check_images
 from tilewright.files import shown
-from tilewright.images import load_images
-from tilewright.show import working
+from tilewright.networks.registry import NETWORKS
+from tilewright.progress import working
 
 # Far beyond every cap, and still quick to read.
 _LONGEST_NUMBER = 9
@@ -29,11 +29,13 @@ class ModelSource:
     def compile(self, config: AcceleratorConfig, without: Collection[str] = ()) -> CompiledModel:
         """The program for ``config``, by all passes but those named in ``without``.
 
-        Raises as ``compile_file`` and ``calibrated`` do.
+        Raises as ``compile_file`` and ``calibrated`` do, and ``InputError`` for the name of a
+        built-in network.
         """
+        _check_no_name(self.path)
         if self.calibrate is None:
             return compile_file(self.path, config, shape=self.shape, without=without)
-        with calibrated(self.path, self.calibrate, self.shape) as files:
+        with calibrated(self.path, self.calibrate, self.shape, config) as files:
             return compile_file(files.file, config, without=without)
 
 
@@ -46,14 +48,19 @@ class Calibrated:
 
 
 @contextmanager
-def calibrated(path: Path, calibrate: Path, shape: InputShape | None) -> Iterator[Calibrated]:
-    """The float model in ``path``, quantised with the images in ``calibrate``.
+def calibrated(
+    path: Path, calibrate: Path, shape: InputShape | None, config: AcceleratorConfig
+) -> Iterator[Calibrated]:
+    """The float model in ``path``, quantised for a machine with the images in ``calibrate``.
 
     The files vanish at the end of the context. Says on stderr what is under way. Raises as
-    ``read_float``, ``load_images``, ``check_images``, ``prepared`` and ``quantise`` do.
+    ``read_float``, ``load_images``, ``check_images``, ``prepared`` and ``quantise`` do, and
+    ``InputError`` for the name of a built-in network.
     """
+    _check_no_name(path)
     # Imported where a model is calibrated: ONNX takes longer than starting up.
     from compiler.float_model import input_shape, read_float
+    from tilewright.images import load_images
     from tilewright.quantise import MAX_IMAGES, prepared, quantise
 
     model = read_float(path, shape)
@@ -66,8 +73,17 @@ def calibrated(path: Path, calibrate: Path, shape: InputShape | None) -> Iterato
         )
     with prepared(model) as float_file:
         with working(f"calibrating on {len(images):,} image{'s' if len(images) > 1 else ''}"):
-            file = quantise(float_file, images)
+            file = quantise(float_file, images, config)
         yield Calibrated(float_file=float_file, file=file)
+
+
+def _check_no_name(path: Path) -> None:
+    name = str(path)
+    if name in NETWORKS and not path.exists():
+        raise InputError(
+            f"MODEL must be an ONNX file here, got the built-in network {name}, which is shapes "
+            f"only; time it: tilewright run {name} --timing-only"
+        )
 
 
 def parse_shape(text: str | None) -> InputShape | None:

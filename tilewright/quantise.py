@@ -15,6 +15,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
+from arch.config import AcceleratorConfig
 from arch.errors import ModelError
 from compiler.onnx_file import first_line
 from compiler.operators import HOST
@@ -39,6 +40,8 @@ _ERRORS = (
 )
 # ONNX Runtime's log levels: its default, and nothing at all (errors come as exceptions).
 _WARNINGS, _FATAL = 2, 4
+# As fast as unsigned ones on the machine; and no CPU saturates when ONNX Runtime runs int8.
+_TYPES = {8: QuantType.QInt8, 16: QuantType.QInt16}
 MAX_IMAGES = 10_000
 """To calibrate with: the quantiser keeps two numbers an image and tensor until the end. (Its option
 CalibMaxIntermediateOutputs, for less, forgets the earlier images in ONNX Runtime 1.31.)"""
@@ -64,12 +67,13 @@ def prepared(model: onnx.ModelProto) -> Iterator[Path]:
         yield path
 
 
-def quantise(path: Path, images: NDArray[np.float32]) -> Path:
-    """The QDQ form of a ``prepared`` model, written beside it.
+def quantise(path: Path, images: NDArray[np.float32], config: AcceleratorConfig) -> Path:
+    """The QDQ form of a ``prepared`` model in the words of a machine, written beside it.
 
-    Activations become int8 with any zero point, from their least to their greatest value over
-    ``images`` float32 [N, ...], finite and of the model's shape. Weights become int8 with zero
-    point 0 and one scale for each output channel. Raises ``ModelError``.
+    Activations become int8 or int16 with any zero point, from their least to their greatest value
+    over ``images`` float32 [N, ...], finite and of the model's shape. Weights become int8 or int16
+    with zero point 0 and one scale for each output channel. The opset becomes 21 at least for
+    int16, as ONNX has no such QuantizeLinear before. Raises ``ModelError``.
     """
     model = onnx.load(path, load_external_data=False)
     target = path.with_name("quantised.onnx")
@@ -80,9 +84,8 @@ def quantise(path: Path, images: NDArray[np.float32]) -> Path:
             _Feeds(model.graph.input[0].name, images),
             quant_format=QuantFormat.QDQ,
             per_channel=True,
-            # As fast as uint8 on the machine; and no CPU saturates when ONNX Runtime runs the file.
-            activation_type=QuantType.QInt8,
-            weight_type=QuantType.QInt8,
+            activation_type=_TYPES[config.activation_bits],
+            weight_type=_TYPES[config.weight_bits],
             # By default some, such as HardSwish, stay float.
             op_types_to_quantize=sorted({node.op_type for node in model.graph.node}),
             nodes_to_exclude=_last_on_host(model),
@@ -97,7 +100,7 @@ def _name_nodes(model: onnx.ModelProto) -> None:
 
 
 def _last_on_host(model: onnx.ModelProto) -> list[str]:
-    """The names of nodes whose outputs the host computes and shows: 8 bits would only harm them."""
+    """The names of nodes whose outputs the host computes and shows: rounding only harms them."""
     shown = {item.name for item in model.graph.output}
     nodes = [node for node in model.graph.node if node.op_type in HOST]
     return [node.name for node in nodes if shown & set(node.output)]

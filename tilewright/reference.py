@@ -6,6 +6,7 @@ from arch.commands import COMMAND_BYTES, FORMATS
 from arch.config import AcceleratorConfig
 from arch.presets import PRESETS
 from arch.registers import REGISTERS, Status
+from tilewright.field_docs import field_docs
 
 
 def register_reference() -> str:
@@ -85,6 +86,5 @@ def _configuration_lines() -> Iterator[str]:
     yield ""
     yield "What a field means:"
     yield ""
-    for field, info in AcceleratorConfig.model_fields.items():
-        if info.description:
-            yield f"- `{field}`: {' '.join(info.description.split())}"
+    for field, doc in field_docs().items():
+        yield f"- `{field}`: {' '.join(doc.split())}"

@@ -1,22 +1,18 @@
-"""Tables for eyes on stdout, progress and notes on stderr."""
+"""Tables for eyes."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 from rich import box
 from rich.console import Console
 from rich.measure import Measurement
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from compiler.report import LayerReport
 from compiler.schedule import HostTraffic
-from tilewright.evaluate import Evaluation, ImageResult
+from tilewright.evaluate import Evaluation
 
 _UNLIMITED = 10_000
-T = TypeVar("T")
-
 Layer = TypeVar("Layer")
 
 
@@ -25,56 +21,6 @@ def print_table(table: Table, *, on_stderr: bool = False) -> None:
     narrow = Console(stderr=on_stderr)
     needed = Measurement.get(narrow, narrow.options.update(max_width=_UNLIMITED), table).maximum
     Console(stderr=on_stderr, width=max(narrow.width, needed)).print(table)
-
-
-@contextmanager
-def working(what: str) -> Iterator[None]:
-    """Says on stderr that ``what`` is under way: a spinner on terminals, else a line."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        console.print(what, soft_wrap=True, markup=False, highlight=False)
-        yield
-        return
-    with console.status(what):
-        yield
-
-
-def follow(results: Iterable[ImageResult], total: int, what: str) -> list[ImageResult]:
-    """All of ``results``; on terminals with a progress bar and the tally so far."""
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[tally]}"),
-        TimeRemainingColumn(),
-    )
-    collected: list[ImageResult] = []
-    mismatches = correct = 0
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task(what, total=total, tally="")
-        for result in results:
-            collected.append(result)
-            mismatches += result.mismatching_bytes
-            correct += bool(result.correct)
-            right = "" if result.correct is None else f"{correct:,} correct, "
-            bar.update(task, advance=1, tally=f"{right}{mismatches:,} mismatching bytes")
-    return collected
-
-
-def tracked(steps: Iterable[T], total: int, what: str) -> Iterator[T]:
-    """``steps`` one by one, while ``what`` is under way: a bar on terminals, else a line."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        console.print(what, soft_wrap=True, markup=False, highlight=False)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        yield from bar.track(steps, total=total, description=what)
 
 
 def evaluation_table(result: Evaluation) -> Table:

@@ -1,7 +1,7 @@
 """The timing of a whole network on a machine, layer by layer."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 
@@ -9,9 +9,8 @@ from arch.commands import COMMAND_BYTES, Engine
 from arch.config import AcceleratorConfig
 from compiler.program import Program
 from compiler.schedule import HostTraffic, Schedule
-from sim.command.accesses import Accesses
-from sim.command.engines import Span
-from sim.command.timeline import Timeline, TimelineSimulator, sum_accesses
+from sim.command.accesses import Accesses, sum_accesses
+from sim.command.timeline import Timeline, TimelineSimulator
 from tilewright.storage import storage_bytes
 
 
@@ -93,8 +92,9 @@ def time_schedule(schedule: Schedule) -> NetworkTiming:
 
 def _layers(program: Program, timeline: Timeline) -> list[LayerTiming]:
     shares = [_Share() for _ in program.layers]
-    for step, counts, span in zip(program.steps, timeline.accesses, timeline.spans, strict=True):
-        shares[step.layer].add(counts, span)
+    times = zip(timeline.accesses, timeline.starts, timeline.dones, strict=True)
+    for step, (counts, start, done) in zip(program.steps, times, strict=True):
+        shares[step.layer].add(step.pattern.engine, counts, start, done + 1)
     found, before = [], 0
     for index, share in enumerate(shares):
         # A later layer may end before an earlier one; it then took no time of its own.
@@ -109,22 +109,23 @@ class _Share:
 
     def __init__(self) -> None:
         self.accesses: list[Accesses] = []
-        self.busy: Counter[Engine] = Counter()
-        self._ends: Counter[Engine] = Counter()
+        self.busy = [0] * (max(Engine) + 1)
+        """Cycles by engine."""
+        self._stops = [0] * (max(Engine) + 1)
 
-    def add(self, counts: Accesses, span: Span) -> None:
-        """One more command, the latest of its engine."""
+    def add(self, engine: Engine, counts: Accesses, start: int, stop: int) -> None:
+        """One more command, the latest of its engine, in the cycles ``start`` to ``stop`` - 1."""
         self.accesses.append(counts)
         # Engines are pipelines: a command may be taken before the one before it is done.
-        before, after = self._ends[span.engine], span.done + 1
-        if after > before:
-            self.busy[span.engine] += after - max(before, span.start)
-            self._ends[span.engine] = after
+        before = self._stops[engine]
+        if stop > before:
+            self.busy[engine] += stop - (start if start > before else before)
+            self._stops[engine] = stop
 
     @property
     def end(self) -> int:
         """Cycle in which the last command is done."""
-        return max(self._ends.values(), default=1) - 1
+        return max(*self._stops, 1) - 1
 
 
 def _layer(program: Program, index: int, share: _Share, cycles: int) -> LayerTiming:
@@ -149,7 +150,7 @@ def _layer(program: Program, index: int, share: _Share, cycles: int) -> LayerTim
     )
 
 
-def _bound(busy: Mapping[Engine, int]) -> str:
+def _bound(busy: Sequence[int]) -> str:
     causes = {
         "compute": busy[Engine.EXECUTE],
         "memory": max(busy[Engine.LOAD], busy[Engine.STORE]),

@@ -2,17 +2,25 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from arch.commands import Command, Engine, LoadTarget
 from compiler.schedule import HostTraffic, Schedule
-from sim.command.engines import Span
 from sim.command.timeline import TimelineSimulator
 
 _PROCESS = 1
 _LANES_PER_ENGINE = 100
 """Thread ids that an engine has for itself; its lanes are far fewer."""
 _HOST_THREAD = (max(Engine) + 1) * _LANES_PER_ENGINE
+
+
+class Span(NamedTuple):
+    """One command's time on its engine: taken in cycle ``start``, complete in cycle ``done``."""
+
+    engine: Engine
+    start: int
+    done: int
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -40,9 +48,9 @@ def run_timeline(schedule: Schedule) -> RunTimeline:
         timeline = TimelineSimulator(program.config).run(program.commands)
         commands += program.commands
         layers += [program.layers[step.layer].layer.name for step in program.steps]
+        times = zip(program.commands, timeline.starts, timeline.dones, strict=True)
         spans += [
-            replace(span, start=span.start + cycles, done=span.done + cycles)
-            for span in timeline.spans
+            Span(command.engine, start + cycles, done + cycles) for command, start, done in times
         ]
         cycles += timeline.cycles
         before[max(before) + len(program.layers)] = cycles

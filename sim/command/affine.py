@@ -20,9 +20,9 @@ class Positions:
     x: NDArray[np.int64]
 
 
-def loop_counts(command: Command, loops: Sequence[str]) -> tuple[int, ...]:
-    """Iterations of each of ``loops``."""
-    return tuple([count + 1 for count in _counts(tuple(loops))(command.values)])
+def loop_counts(fields: dict[str, int], loops: tuple[str, ...]) -> tuple[int, ...]:
+    """Iterations of each of ``loops`` of a command with these ``fields``."""
+    return tuple([count + 1 for count in _counts(loops)(fields)])
 
 
 @cache

@@ -1,19 +1,22 @@
 """How a load or store command's rows become AXI4 bursts."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 from arch.commands import Command
-from arch.config import AcceleratorConfig
 from arch.timing import BURST_BOUNDARY_BYTES
 
 
-def burst_beats(command: Command, config: AcceleratorConfig) -> list[int]:
-    """Beats of each burst of a load or store command, in order."""
-    values = command.values
-    bus, limit, size = config.bus_bytes, config.burst_beats, values["row_bytes"]
-    address, pitch = values["dram_address"], values["dram_pitch"]
+def burst_beats(command: Command, bus: int, limit: int) -> Sequence[int]:
+    """Beats of ``bus`` bytes, at most ``limit``, of each burst of a load or store command, in
+    order."""
+    fields, address = command.pattern.fields, command.addresses[0]
+    rows, size = fields["rows"] + 1, fields["row_bytes"]
+    if rows == 1:
+        return _row_bursts(address % BURST_BOUNDARY_BYTES, size, bus, limit)
+    pitch = fields["dram_pitch"]
     beats: list[int] = []
-    for _ in range(values["rows"] + 1):
+    for _ in range(rows):
         start = address % BURST_BOUNDARY_BYTES
         length = (start + size - 1) // bus - start // bus + 1
         if length <= limit and start + size <= BURST_BOUNDARY_BYTES:

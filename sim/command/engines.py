@@ -2,18 +2,16 @@
 
 from collections import Counter, deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from arch.commands import EXECUTE_LOOPS, POST_LOOPS, Command, Engine
+from arch.commands import EXECUTE_LOOPS, POST_LOOPS, Command, Engine, Pattern
 from arch.config import AcceleratorConfig
 from arch.post_timing import post_cycles
 from arch.timing import (
-    ACCUMULATE_LATENCY,
     BUFFER_READ_LATENCY,
     BUFFER_WRITE_LATENCY,
     WRITE_FIFO_DEPTH,
-    array_latency,
+    execute_latency,
     step_cycles,
 )
 from sim.command.accesses import (
@@ -30,21 +28,9 @@ _NEVER = -1
 """In place of an event that has not happened: no later one waits for it."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Span:
-    """One command's time on its engine: taken in cycle ``start``, complete in cycle ``done``."""
-
-    engine: Engine
-    start: int
-    done: int
-
-
-class Taken(NamedTuple):
-    """What an engine says of a command that it takes."""
-
-    done: int | None
-    """Cycle of its completion; None while that is not known."""
-    accesses: Accesses
+Taken = tuple[int | None, Accesses]
+"""What an engine says of a command that it takes: the cycle of its completion, None while that is
+not known, and its accesses."""
 
 
 class EngineTiming(Protocol):
@@ -61,40 +47,39 @@ class ReadBus:
     """The simulated memory's read side: bursts in the order of their addresses."""
 
     def __init__(self, config: AcceleratorConfig) -> None:
-        self._latency = config.memory_latency
-        self._interval = config.beat_interval
-        self._last = -config.beat_interval
+        # An address is on the bus a cycle after it has been granted.
+        self.latency = config.memory_latency + 1
+        self.interval = config.beat_interval
+        self.free_from = 0
+        """First cycle in which there may be a beat of the next burst."""
 
     def read(self, granted: int, beats: int) -> int:
-        """Cycle of the last beat of a burst whose address the arbiter takes in cycle ``granted``.
-
-        The address is on the bus one cycle later.
-        """
-        first = max(granted + 1 + self._latency, self._last + self._interval)
-        self._last = first + (beats - 1) * self._interval
-        return self._last
+        """Cycle of the last beat of a burst whose address is granted in cycle ``granted``."""
+        first = max(granted + self.latency, self.free_from)
+        self.free_from = first + beats * self.interval
+        return self.free_from - self.interval
 
 
 class LoadTiming:
     """The load engine (``hw/load.py``): one burst's address after the other."""
 
     def __init__(self, config: AcceleratorConfig) -> None:
-        self._config = config
+        self._cut = config.bus_bytes, config.burst_beats
         self.ready: int | None = 0
         self.offer: int | None = None
         """Cycle in which the next address is offered, if there is one."""
-        self._bursts: list[int] = []
+        self._bursts: Sequence[int] = ()
         self._next = 0
         # Last beats of the bursts that may be outstanding, the oldest first.
         self._ends = deque([_NEVER] * config.outstanding_bursts, config.outstanding_bursts)
 
     def take(self, time: int, command: Command) -> Taken:
         """Begin to cut ``command`` into bursts."""
-        self._bursts = burst_beats(command, self._config)
+        self._bursts = burst_beats(command, *self._cut)
         self._next = 0
         self.ready = None
         self.offer = max(time + 2, self._ends[0] + 1)
-        return Taken(None, load_accesses(command, sum(self._bursts)))
+        return None, load_accesses(command.pattern.fields["target"], sum(self._bursts))
 
     def postpone(self) -> None:
         """Fetch was first: try again one cycle later."""
@@ -106,16 +91,33 @@ class LoadTiming:
         ``stop``; gives the command's ``done`` if it has no more."""
         assert self.offer is not None
         granted = last = self.offer
-        ends = self._ends
-        for number in range(self._next, len(self._bursts)):
+        ends, bursts = self._ends, self._bursts
+        # As ``bus.read`` burst by burst, without its calls.
+        latency, interval, free = bus.latency, bus.interval, bus.free_from
+        for number in range(self._next, len(bursts)):
             if stop is not None and granted >= stop:
-                self._next, self.offer = number, granted
+                self._next, self.offer, bus.free_from = number, granted, free
                 return None
-            ends.append(bus.read(granted, self._bursts[number]))
-            last, granted = granted, max(granted + 2, ends[0] + 1)
-        self.offer = None
-        self.ready = last + 1
+            first = granted + latency
+            free = (first if first > free else free) + bursts[number] * interval
+            ends.append(free - interval)
+            last = granted
+            granted += 2
+            # The oldest one that is outstanding must have ended.
+            if granted <= ends[0]:
+                granted = ends[0] + 1
+        self.offer, self.ready, bus.free_from = None, last + 1, free
         return ends[-1] + BUFFER_WRITE_LATENCY
+
+
+class _Stream(NamedTuple):
+    """What a pattern's execute command streams: tiles of weights, and vectors for each."""
+
+    tiles: int
+    vectors: int
+    step: int
+    """Cycles from tile to tile."""
+    accesses: Accesses
 
 
 class ExecuteTiming:
@@ -127,8 +129,10 @@ class ExecuteTiming:
 
     def __init__(self, config: AcceleratorConfig) -> None:
         self._config = config
+        self._rows = config.rows
         self._counts = AccessCounts(config)
-        self._latency = BUFFER_READ_LATENCY + array_latency(config) + ACCUMULATE_LATENCY
+        self._streams: dict[Pattern, _Stream] = {}
+        self._latency = execute_latency(config)
         self.ready: int | None = 0
         self._stalls: Counter[str] = Counter()
         # Of the command before: cycle of the last step's first vector, and where that step ends.
@@ -139,22 +143,28 @@ class ExecuteTiming:
 
     def take(self, time: int, command: Command) -> Taken:
         """Take ``command`` in cycle ``time``."""
-        config = self._config
-        ky, kx, kc, oy, ox = loop_counts(command, EXECUTE_LOOPS)
-        tiles, vectors = ky * kx * kc, oy * ox
-        step = step_cycles(config, vectors)
+        pattern = command.pattern
+        tiles, vectors, step, accesses = self._streams.get(pattern) or self._stream(pattern)
         first_row = max(time + 1, self._last_step + 1)
         loaded = max(time + 1, self._step_end - 1)
         first = max(first_row, loaded) + 1
         last = first + (tiles - 1) * step
         last_row = first_row
         if tiles > 1:
-            last_row = max(first_row + (tiles - 1) * config.rows, last - step + 1)
-        self.ready = max(last_row + config.rows, loaded + 1)
+            last_row = max(first_row + (tiles - 1) * self._rows, last - step + 1)
+        self.ready = max(last_row + self._rows, loaded + 1)
         self._holds = [*self._holds[-2:], (max(time + 1, self._step_end), last + step)]
         self._last_step, self._step_end = last, last + step
         self._held += self._step_end - loaded - 1
-        return Taken(last + vectors - 1 + self._latency, self._counts.execute(command))
+        return last + vectors - 1 + self._latency, accesses
+
+    def _stream(self, pattern: Pattern) -> _Stream:
+        """What commands of ``pattern`` stream, worked out for the first of them."""
+        ky, kx, kc, oy, ox = loop_counts(pattern.fields, EXECUTE_LOOPS)
+        step = step_cycles(self._config, oy * ox)
+        found = _Stream(ky * kx * kc, oy * ox, step, self._counts.execute(pattern))
+        self._streams[pattern] = found
+        return found
 
     def note_wait(self, head: int, waits: Sequence[tuple[int, int]]) -> None:
         """The next command is at hand from cycle ``head`` on; count the cycles it waits.
@@ -170,8 +180,11 @@ class ExecuteTiming:
 
     def _free_cycles(self, start: int, stop: int) -> int:
         """Cycles of ``start`` ... ``stop`` - 1 in which no command holds or awaits the stream."""
-        overlap = sum(max(0, min(stop, end) - max(start, begin)) for begin, end in self._holds)
-        return stop - start - overlap
+        free = stop - start
+        for begin, end in self._holds:
+            if begin < stop and start < end:
+                free -= min(stop, end) - max(start, begin)
+        return free
 
     def stalls(self, cycles: int, array_busy: int) -> Counter[str]:
         """Every cycle of the run without a vector, by cause; ``array_busy`` cycles have one."""
@@ -191,18 +204,24 @@ class PostTiming:
         self._config = config
         self._counts = AccessCounts(config)
         self.ready: int | None = 0
-        self._cycles: dict[tuple[int, int, int], int] = {}
+        self._work: dict[Pattern, tuple[int, Accesses]] = {}
 
     def take(self, time: int, command: Command) -> Taken:
         """Take ``command`` in cycle ``time``."""
-        py, px, wy, wx = loop_counts(command, POST_LOOPS)
-        work = (py * px, wy * wx, constant_words(command, self._config))
-        cycles = self._cycles.get(work)
-        if cycles is None:
-            cycles = self._cycles[work] = post_cycles(self._config, *work)
+        pattern = command.pattern
+        cycles, accesses = self._work.get(pattern) or self._cycles(pattern)
         done = time + cycles
         self.ready = done + 1
-        return Taken(done, self._counts.post(command))
+        return done, accesses
+
+    def _cycles(self, pattern: Pattern) -> tuple[int, Accesses]:
+        """Cycles and accesses of a command of ``pattern``, worked out for the first of them."""
+        fields = pattern.fields
+        py, px, wy, wx = loop_counts(fields, POST_LOOPS)
+        words = constant_words(fields, self._config)
+        cycles = post_cycles(self._config, py * px, wy * wx, words)
+        found = self._work[pattern] = cycles, self._counts.post(pattern)
+        return found
 
 
 class StoreTiming:
@@ -213,7 +232,7 @@ class StoreTiming:
     """
 
     def __init__(self, config: AcceleratorConfig) -> None:
-        self._config = config
+        self._cut = config.bus_bytes, config.burst_beats
         self._interval = config.beat_interval
         self._latency = config.memory_latency
         self.ready: int | None = 0
@@ -227,28 +246,32 @@ class StoreTiming:
 
     def take(self, time: int, command: Command) -> Taken:
         """Take ``command`` in cycle ``time``."""
-        bursts = burst_beats(command, self._config)
-        earliest = time + 2
+        bursts = burst_beats(command, *self._cut)
+        begun, earliest = self._begun, time + 2
+        responses, latency = self._responses, self._latency
         for beats in bursts:
             # The address before this one is taken in the cycle after its burst began.
-            begun = max(earliest, self._last_request, self._begun + 1, self._responses[0] + 1)
+            begun = max(earliest, self._last_request, begun + 1, responses[0] + 1)
+            earliest = begun + 2
             self._write(begun, beats)
-            answered = max(self._last_write + self._latency, self._responses[-1] + 1)
-            self._responses.append(answered)
-            self._begun, earliest = begun, begun + 2
-        self.ready = self._begun + 1
-        return Taken(self._responses[-1] + 1, store_accesses(sum(bursts)))
+            answer, last_answer = self._last_write + latency, responses[-1]
+            responses.append(answer if answer > last_answer else last_answer + 1)
+        self._begun, self.ready = begun, begun + 1
+        return responses[-1] + 1, store_accesses(sum(bursts))
 
     def _write(self, begun: int, beats: int) -> None:
-        """Read requests and writes of a burst's beats."""
-        request, write = max(self._last_request, begun), self._last_write
-        if self._interval == 1:
-            # The memory takes every beat as it comes: requests never wait for credits.
-            request += beats
-            write = request + BUFFER_READ_LATENCY + 1
-        else:
-            for _ in range(beats):
-                request = max(request + 1, self._writes[0] + 1)
-                write = max(request + BUFFER_READ_LATENCY + 1, write + self._interval)
-                self._writes.append(write)
-        self._last_request, self._last_write = request, write
+        """Read requests and writes of a burst's beats, from cycle ``begun`` on.
+
+        Each beat is requested a cycle after the one before and after the write of the one that
+        leaves it room in the FIFO. The memory takes the first as soon as it is there, and the
+        others at its own pace: the FIFO is deep enough for requests to keep ahead of that.
+        """
+        writes, interval = self._writes, self._interval
+        first = max(begun, writes[0]) + 1
+        write = max(first + BUFFER_READ_LATENCY + 1, self._last_write + interval)
+        # The last beat's room is left by the one that comes so many before it.
+        behind = beats - WRITE_FIFO_DEPTH
+        freed = writes[beats - 1] if behind <= 0 else write + (behind - 1) * interval
+        self._last_request = max(first + beats - 1, freed + 1)
+        self._last_write = last_write = write + (beats - 1) * interval
+        writes.extend(range(write, last_write + 1, interval))

@@ -51,15 +51,18 @@ class AddressModel:
             self.here = next(self._steps, self.here)
 
     def _command(self, descriptor: int) -> Command:
-        layout, values = descriptor_layout(self._loops), {}
-        for field in FORMATS[self._engine].fields:
+        layout = descriptor_layout(self._loops)
+        fields = FORMATS[self._engine].fields[1:]
+        values = {field.name: 0 for field in fields}
+        for field in fields:
             if field.name in layout.members:
                 raw = descriptor >> layout[field.name].offset & (1 << field.bits) - 1
                 values[field.name] = to_signed(raw, field.bits) if field.signed else raw
-        return Command(self._engine, values)
+        return Command.of(self._engine, values)
 
     def _walk(self, command: Command) -> Iterator[Place]:
-        at, counts = positions(command, self._loops), loop_counts(command, self._loops)
+        at = positions(command, self._loops)
+        counts = loop_counts(command.pattern.fields, self._loops)
         for indices in np.ndindex(*counts):
             y = to_signed(int(at.y[indices]) % (1 << Y_BITS), Y_BITS)
             x = to_signed(int(at.x[indices]) % (1 << X_BITS), X_BITS)

@@ -122,7 +122,7 @@ class Bench:
         for _ in range(COMMANDS):
             former = commands[-1] if commands else None
             commands.append(random_command(self.rng, self.config, former))
-        words = [word_of(Command(Engine.EXECUTE, fields), self.config) for fields in commands]
+        words = [word_of(Command.of(Engine.EXECUTE, fields), self.config) for fields in commands]
         source = StreamSource(self.dut, "commands", random_stalls(self.rng))
         return cocotb.start_soon(source.send(words))
 

@@ -102,7 +102,7 @@ class Bench(TransferBench):
         make = random_transfer if target in UNALIGNED else parameter_transfer
         waits = {f"wait_{engine.name.lower()}": 0 for engine in Engine}
         values = {**waits, "target": int(target), **make(rng, config).payload}
-        return word_of(Command(Engine.LOAD, values), config)
+        return word_of(Command.of(Engine.LOAD, values), config)
 
     async def finish(self, sending: Task[None]) -> None:
         await super().finish(sending)

@@ -63,7 +63,7 @@ def random_posts(rng: random.Random, config: AcceleratorConfig, count: int) -> l
                 values["source"] = PostSource.ACTIVATION
                 values = whole_elements(Engine.POST, values, config)
         mode, channels = values["mode"], values["channels"]
-        words.append(word_of(Command(Engine.POST, values), config))
+        words.append(word_of(Command.of(Engine.POST, values), config))
     return words
 
 

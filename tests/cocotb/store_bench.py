@@ -67,7 +67,7 @@ class Bench(TransferBench):
     def random_command(self, rng: random.Random, config: AcceleratorConfig) -> int:
         waits = {f"wait_{engine.name.lower()}": 0 for engine in Engine}
         values = {**waits, **random_transfer(rng, config).payload}
-        return word_of(Command(Engine.STORE, values), config)
+        return word_of(Command.of(Engine.STORE, values), config)
 
     def read(self, address: int) -> bytes:
         """A vector of the buffer."""

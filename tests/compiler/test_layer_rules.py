@@ -299,6 +299,16 @@ RULES = [
         "node 'pool' (MaxPool): the attribute ceil_mode may be 1 only with auto_pad NOTSET, got "
         "ceil_mode 1 and auto_pad SAME_UPPER; give explicit pads",
     ),
+    (  # of 7 in 6 + 0 pixels, ONNX's inference makes an output, as -1 / 2 is 0 there
+        lambda: max_pool(kernel_shape=[7, 1], strides=[2, 1]),
+        "node 'pool' (MaxPool): the window must not be larger than the padded input, got [7, 1] "
+        "pixels in [6, 5]; use larger images or smaller kernels",
+    ),
+    (
+        lambda: start().conv(weights=np.ones((4, 3, 7, 1)), strides=[2, 1]).qdq(),
+        "node 'conv' (Conv): the window must not be larger than the padded input, got [7, 1] "
+        "pixels in [6, 5]; use larger images or smaller kernels",
+    ),
     (
         lambda: max_pool(pads=[2, 0, 0, 0]),
         "node 'pool' (MaxPool): every window must hold at least one pixel that is no padding, "
@@ -424,7 +434,7 @@ RULES = [
     ),
     (
         lambda: QdqGraph(shape=(1, 3, 4096, 2048)).qdq().node("Softmax", name="top"),
-        "node 'top' (Softmax): what the host computes may have at most 2^24 elements, "
+        "node 'top' (Softmax): what the host computes may have at most 2^23 elements, "
         "got 25165824; use smaller images",
     ),
     (

@@ -120,6 +120,19 @@ def test_a_map_that_a_later_part_reads_too() -> None:
     assert_golden(schedule_network(parts, TINY))
 
 
+def test_an_input_that_a_later_part_reads_too() -> None:
+    parts = network(
+        pool(X, A),
+        host(A, B),
+        Concat(name="concat", inputs=(X, B), output=(joined := spec("joined", 8))),
+        pool(joined, spec("y", 8)),
+    )
+    first, _, _ = split_parts(parts)
+    assert isinstance(first, Network)
+    assert {each.name for each in first.outputs} == {"x", "a"}
+    assert_golden(schedule_network(parts, TINY))
+
+
 def test_a_slice_that_a_later_part_reshapes() -> None:
     part, flat = spec("part", 2), spec("flat", 30, 1, 1)
     assert_golden(

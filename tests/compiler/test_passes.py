@@ -67,12 +67,35 @@ def strided() -> Network:
     return network(conv("c", IMAGE, kernel=1, stride=2))
 
 
+def gated_by_itself() -> Network:
+    """x * f(x), and another function of that."""
+    first = table("t", IMAGE)
+    second = multiply("m", IMAGE, first.output)
+    return network(first, second, table("u", second.output))
+
+
 def joined() -> Network:
     first, second = conv("c", IMAGE), conv("d", IMAGE, 8)
     second = replace(second, output=replace(first.output, name="d", shape=second.output.shape))
     whole = replace(first.output, name="cd", shape=replace(first.output.shape, channels=24))
     joint = Concat(name="j", inputs=(first.output, second.output), output=whole)
     return network(first, second, joint, conv("e", whole))
+
+
+def test_functions_are_joined_as_far_as_nothing_else_reads_them() -> None:
+    only = others("join-functions")
+    first = table("t", IMAGE)
+    product = multiply("m", IMAGE, first.output)
+    # The first function is an output, and the second one is read by a convolution as well.
+    made = network(first, product, also=(first.output,))
+    assert kinds(compiled(made, *only)) == ["Table", "Multiply"]
+    last = table("u", product.output)
+    made = network(first, product, last, conv("c", product.output), also=(last.output,))
+    assert kinds(compiled(made, *only)) == ["Table", "Table", "Conv"]
+    # Two maps are no function of one number.
+    other = conv("c", IMAGE)
+    made = network(first, other, multiply("m", other.output, first.output))
+    assert kinds(compiled(made, *only)) == ["Table", "Conv", "Multiply"]
 
 
 @pytest.mark.parametrize(
@@ -82,6 +105,7 @@ def joined() -> Network:
         ("fuse-add", residual, ["Conv+Add"]),
         ("fuse-table", looked_up, ["Conv+Table"]),
         ("keep-on-chip", followed, ["Conv", "Conv"]),
+        ("join-functions", gated_by_itself, ["Table"]),
         ("skip-pixels", strided, ["Conv"]),
         ("share-maps", joined, ["Conv", "Conv", "Conv"]),
     ],
@@ -270,6 +294,6 @@ def test_an_unknown_pass_is_refused() -> None:
     with pytest.raises(InputError) as caught:
         place_network(followed(), SMALL, without=["fuse-add", "fuse-conv"])
     assert str(caught.value) == (
-        "a pass to leave out must be one of share-maps, skip-pixels, fuse-depthwise, fuse-pool, "
-        "fuse-add, fuse-table, keep-on-chip, got 'fuse-conv'"
+        "a pass to leave out must be one of share-maps, join-functions, skip-pixels, pack-rows, "
+        "fuse-depthwise, fuse-pool, fuse-add, fuse-table, keep-on-chip, got 'fuse-conv'"
     )

@@ -1,6 +1,6 @@
 """Prefetching moves loads of constants ahead, but never past a command that uses their slot."""
 
-from arch.commands import Engine, LoadTarget
+from arch.commands import Engine, LoadTarget, Pattern
 from arch.presets import PRESETS
 from compiler.prefetch import prefetch_constants
 from compiler.waits import Region, Step
@@ -17,8 +17,8 @@ def step(
     writes: tuple[Region, ...] = (),
     layer: int = 0,
 ) -> Step:
-    values = {"target": int(target)} if engine is Engine.LOAD else {}
-    return Step(engine=engine, values=values, reads=reads, writes=writes, layer=layer)
+    fields = {"target": int(target)} if engine is Engine.LOAD else {}
+    return Step(Pattern(engine, fields), (), reads, writes, layer)
 
 
 def load_weights(region: Region) -> Step:

@@ -52,6 +52,19 @@ FLATTEN = [
     node("Concat", "batches rest", "target", axis=0),
     node("Reshape", "x target", "y"),
 ]
+# As newer exporters write constants.
+PLAIN_NUMBERS = [
+    node("Constant", "", "rest", value_ints=[-1]),
+    node("Constant", "", "two_", value_int=2),
+    node("Constant", "", "half", value_float=0.5),
+    node("Constant", "", "halves", value_floats=[0.5, 0.5, 0.5]),
+    node("Gather", "halves two_", "same"),
+    node("Div", "half same", "first"),
+    node("Cast", "first", "batch", to=TensorProto.INT64),
+    node("Unsqueeze", "batch axes", "batches"),
+    node("Concat", "batches rest", "target", axis=0),
+    node("Reshape", "x target", "y"),
+]
 # How a tensor is cut in halves: inference alone does not know Div.
 HALVES = [
     node("Shape", "x", "shape"),
@@ -79,8 +92,13 @@ NUMBERS = {
 
 @pytest.mark.parametrize(
     ("nodes", "left"),
-    [(FLATTEN, ["Constant", "Reshape"]), (HALVES, ["Slice"]), (CHANNELS_ONLY, ["Reshape"])],
-    ids=["flatten", "halves", "size"],
+    [
+        (FLATTEN, ["Constant", "Reshape"]),
+        (PLAIN_NUMBERS, ["Constant"] * 4 + ["Reshape"]),
+        (HALVES, ["Slice"]),
+        (CHANNELS_ONLY, ["Reshape"]),
+    ],
+    ids=["flatten", "plain numbers", "halves", "size"],
 )
 def test_what_shapes_decide_is_computed(nodes: list[onnx.NodeProto], left: list[str]) -> None:
     given = model(nodes, NUMBERS)

@@ -7,11 +7,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support.fuzz_seeds import write_seeds
 from tests.support.mutate_models import mutated
+from tests.support.qdq_graph import QdqGraph
 from tests.support.read_untrusted import read_untrusted
 
 CASES = 600
@@ -40,6 +42,28 @@ def test_a_damaged_model(case: int, seeds: list[bytes], tmp_path: Path) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     started = time.process_time()
     read_untrusted(data, tmp_path / "m.onnx")
+    assert time.process_time() - started < SECONDS
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < KILOBYTES
+
+
+@pytest.mark.parametrize(
+    ("operator", "sizes", "attributes"),
+    [
+        ("MaxPool", (4, 4), {"kernel_shape": [1000, 1], "pads": [10**5, 0, 0, 0]}),
+        ("MaxPool", (10**5, 4), {"kernel_shape": [5 * 10**4, 1]}),
+        ("AveragePool", (10**5, 4), {"kernel_shape": [5 * 10**4, 1]}),
+        ("AveragePool", (2**13, 2**14), {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}),
+        ("LRN", (2**11, 2**12), {"size": 3}),
+    ],
+)
+def test_large_maps_and_windows(
+    operator: str, sizes: tuple[int, int], attributes: dict[str, Any], tmp_path: Path
+) -> None:
+    """A small file may ask for arrays of gigabytes; none is needed to read it."""
+    model = QdqGraph(shape=(1, 1, *sizes)).qdq().node(operator, **attributes).qdq().model()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    started = time.process_time()
+    read_untrusted(model.SerializeToString(), tmp_path / "m.onnx")
     assert time.process_time() - started < SECONDS
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < KILOBYTES
 

@@ -5,7 +5,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arch.commands import Engine
+from arch.commands import WAITS, Engine, Pattern
 from arch.presets import PRESETS
 from compiler.waits import Region, Step, add_waits
 
@@ -16,12 +16,15 @@ BANK = CONFIG.activation_bank_bytes
 def step(
     engine: Engine, *, reads: tuple[Region, ...] = (), writes: tuple[Region, ...] = ()
 ) -> Step:
-    return Step(engine=engine, values={}, reads=reads, writes=writes, layer=0)
+    return Step(Pattern(engine, {}), (), reads, writes, layer=0)
 
 
 def waits(steps: list[Step]) -> list[dict[str, int]]:
     return [
-        {name.removeprefix("wait_"): count for name, count in command.values.items()}
+        {
+            name.removeprefix("wait_"): count
+            for name, count in zip(WAITS, command.waits, strict=True)
+        }
         for command in add_waits(steps, CONFIG)
     ]
 

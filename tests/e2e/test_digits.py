@@ -18,9 +18,10 @@ from sim.rtl.machine import RtlMachine
 from tests.support.command_line import DIGITS
 from tests.support.machines import CONFIGS, rtl_machine, verilog_of
 from tests.support.qdq_models import golden_output, onnxruntime_output
-from tilewright.evaluate import Evaluation, Inputs, Target, prepare, run_images, summarise
+from tilewright.evaluate import Evaluation, Inputs, prepare, run_images, summarise
 from tilewright.images import Images, load_images
 from tilewright.machines import CommandMachine, VerilogMachine
+from tilewright.targets import Target
 
 HELD_OUT = 599
 RTL_IMAGES = 100

@@ -151,9 +151,8 @@ def test_transfer_beyond_the_memory(name: str, engine: Engine, address: int) -> 
     )
     with borrowed_machine(name) as machine:
         for first in (address, max(BEYOND - old["row_bytes"] + 1, 0)):
-            moved = Command(engine, old.values | {"dram_address": first, "target": 0})
-            if engine is Engine.STORE:
-                moved = Command(engine, old.values | {"dram_address": first})
+            target = {"target": 0} if engine is Engine.LOAD else {}
+            moved = Command.of(engine, old.values | {"dram_address": first} | target)
             broken = with_command(case, index, pack(moved, CONFIGS[name]))
             run_into_error(machine, broken, error)
         assert_run_is_exact(machine, case)

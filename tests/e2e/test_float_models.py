@@ -39,10 +39,15 @@ def fifty_images() -> None:
     np.savez("c.npz", images=load_images(CALIBRATION, 50).images)
 
 
-def test_the_digits_network_stays_accurate_and_every_simulator_agrees() -> None:
+@pytest.mark.parametrize(("config", "decibels"), [("small", 25), ("small16", 40)])
+def test_the_digits_network_stays_accurate_and_every_simulator_agrees(
+    config: str, decibels: float
+) -> None:
+    """With 16 bits, the noise is of values that the images to calibrate with did not take."""
     fifty_images()
+    machine = ("--config", config)
     command = ("quantise", FLOAT, "--calibrate", "c.npz", "--images", TEST, "--out", "q.onnx")
-    outcome = tilewright(*command, "--json")
+    outcome = tilewright(*command, *machine, "--json")
     assert outcome.err == "calibrating on 50 images\ncomparing layer by layer\n"
     assert outcome.status == 0
     result = json.loads(outcome.out)
@@ -50,19 +55,27 @@ def test_the_digits_network_stays_accurate_and_every_simulator_agrees() -> None:
     assert [each["layer"] for each in result["tensors"]] == [
         "images", "relu1", "relu2", "relu3", "pool", "head",
     ]  # fmt: skip
-    assert all(each["snr_db"] > 25 for each in result["tensors"])
+    assert all(each["snr_db"] > decibels for each in result["tensors"])
     assert result["float_accuracy"] > 0.99
     assert abs(result["accuracy_change"]) <= ACCURACY_LOST
     assert result["accuracy_change"] == result["quantised_accuracy"] - result["float_accuracy"]
 
-    ran = json.loads(tilewright("run", "q.onnx", "--images", TEST, "--json").out)
+    ran = json.loads(tilewright("run", "q.onnx", "--images", TEST, *machine, "--json").out)
     assert ran["accuracy"] == result["quantised_accuracy"]
     assert ran["mismatching_bytes"] == 0
 
-    compiled = compile_file(Path("q.onnx"), PRESETS["small"])
+    compiled = compile_file(Path("q.onnx"), PRESETS[config])
     images = load_images(TEST, RTL_IMAGES).images
     for image in compiled.model.input.quantise(images):
-        assert_agreement(rtl_machine("small"), Case(program=compiled.program, image=image))
+        assert_agreement(rtl_machine(config), Case(program=compiled.program, image=image))
+
+
+def test_sixteen_bits_hold_what_they_were_calibrated_for() -> None:
+    """13 bits (6.02 dB each) at every layer, of images that no layer has to clip."""
+    fifty_images()
+    command = ("quantise", FLOAT, "--calibrate", "c.npz", "--out", "q.onnx", "--json")
+    result = json.loads(tilewright(*command, "--config", "small16").out)
+    assert all(each["snr_db"] > 6.02 * 13 for each in result["tensors"])
 
 
 def test_the_committed_file_is_what_calibrating_gives() -> None:
@@ -221,6 +234,17 @@ def test_calibrating_a_built_in_network() -> None:
         "lenet-5; leave them out\n"
     )
     assert outcome.status == 2
+
+
+@pytest.mark.parametrize("verb", ["compile", "quantise", "run"])
+def test_the_name_of_a_built_in_network(verb: str) -> None:
+    options = {"compile": (), "quantise": ("--calibrate", TEST, "--out", "q"), "run": ("-i", TEST)}
+    outcome = tilewright(verb, "lenet-5", *options[verb])
+    assert outcome.err == (
+        "tilewright: MODEL must be an ONNX file here, got the built-in network lenet-5, which is "
+        "shapes only; time it: tilewright run lenet-5 --timing-only\n"
+    )
+    assert (outcome.status, list(Path().iterdir())) == (2, [])
 
 
 def test_weights_that_are_no_numbers() -> None:

@@ -12,9 +12,10 @@ from tests.support.host_models import HostModel, random_host_model
 from tests.support.machines import CONFIGS, verilog_of
 from tests.support.qdq_graph import QdqGraph
 from tests.support.qdq_models import onnxruntime_output
-from tilewright.evaluate import Target, prepare, run_images, summarise
+from tilewright.evaluate import prepare, run_images, summarise
 from tilewright.images import Images
 from tilewright.machines import CommandMachine, GoldenMachine, VerilogMachine, written_maps
+from tilewright.targets import Target
 
 SEEDS = range(100, 112)
 

@@ -37,13 +37,12 @@ def test_seed(name: str) -> None:
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_the_fixed_seeds_are_worth_it(name: str) -> None:
-    """Every kind of layer is there, and at least half do not divide by the array."""
+    """Every kind of layer is there, at least half do not divide by the array, and some inputs are
+    packed."""
     config = CONFIGS[name]
+    programs = [random_case(seed, config).program for seed in FIXED_SEEDS]
     layers = [
-        layer
-        for seed in FIXED_SEEDS
-        for placed in random_case(seed, config).program.layers
-        for layer in placed.layer.layers
+        layer for program in programs for placed in program.layers for layer in placed.layer.layers
     ]
     assert {type(layer) for layer in layers} == {Conv, MaxPool, AveragePool, Add, Multiply, Table}
     uneven = [
@@ -52,6 +51,7 @@ def test_the_fixed_seeds_are_worth_it(name: str) -> None:
         if layer.output.shape.channels % config.cols or layer.input.shape.channels % config.rows
     ]
     assert len(uneven) >= len(layers) / 2
+    assert sum(program.packing is not None for program in programs) >= len(programs) / 10
 
 
 @pytest.mark.soak

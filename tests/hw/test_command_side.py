@@ -247,7 +247,7 @@ def test_an_illegal_command_ends_the_run_and_the_next_is_exact(bad: int) -> None
     program = random_program(20, TINY, Random(bad))
     command = program[bad]
     ahead = {f"wait_{engine.name.lower()}": 100 for engine in Engine}
-    program[bad] = Command(command.engine, command.values | ahead)
+    program[bad] = Command.of(command.engine, command.values | ahead)
     restart_after(program, bad, Status.ILLEGAL_COMMAND)
 
 

@@ -246,7 +246,7 @@ def test_products_are_legal_for_activations_alone(source: PostSource) -> None:
     config = PRESETS["gemmini16"]
     command = random_command(Engine.POST, config, Random(1), NO_WAITS)
     words = [
-        word_of(Command(Engine.POST, command.values | {"mode": mode, "source": source}), config)
+        word_of(Command.of(Engine.POST, command.values | {"mode": mode, "source": source}), config)
         for mode in range(4)
     ]
     assert verdict(config, words) == [False, False, source is PostSource.ACCUMULATOR, True]

@@ -67,7 +67,7 @@ def random_command(
         values["source"] = random.choice(list(PostSource))
         products = config.depthwise_kernel and values["source"] == PostSource.ACTIVATION
         values["mode"] = random.randint(0, PostMode.PRODUCTS if products else PostMode.SUM)
-    return Command(engine, whole_elements(engine, values, config))
+    return Command.of(engine, whole_elements(engine, values, config))
 
 
 def random_program(

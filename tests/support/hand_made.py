@@ -30,17 +30,13 @@ def column_words(config: AcceleratorConfig) -> int:
 def command(engine: Engine, **values: int) -> Command:
     """A command whose fields are 0 but for ``values``."""
     fields = dict.fromkeys((field.name for field in FORMATS[engine].fields[1:]), 0)
-    return Command(engine, fields | values)
+    return Command.of(engine, fields | values)
 
 
 def step(engine: Engine, reads: Sequence[Region], writes: Sequence[Region], **values: int) -> Step:
     """The same before its waits are known: they come from what it ``reads`` and ``writes``."""
-    fields = {
-        name: value
-        for name, value in command(engine, **values).values.items()
-        if not name.startswith("wait_")
-    }
-    return Step(engine=engine, values=fields, reads=tuple(reads), writes=tuple(writes), layer=0)
+    made = command(engine, **values)
+    return Step(made.pattern, made.addresses, tuple(reads), tuple(writes), layer=0)
 
 
 @dataclass(frozen=True, kw_only=True)

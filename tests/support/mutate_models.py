@@ -1,4 +1,4 @@
-"""Damages ONNX models: mostly field by field, so that what comes out is still nearly a model.
+"""Damages ONNX models: in their graphs, field by field, and seldom byte by byte.
 
 A change is drawn from a random generator alone, so a seed gives the same model again.
 """
@@ -13,6 +13,7 @@ from google.protobuf.message import DecodeError, Message
 
 from compiler.integer_operators import INTEGER_OPERATORS
 from compiler.support import OPERATORS
+from tests.support.mutate_graphs import change_graph
 
 _INTEGERS = (0, 1, 2, 3, 4, 7, 13, 25, 64, 127, 128, 255, 2**15, 2**20, 2**31 - 1, 2**40, 2**62, -1,
              -2, -128, -(2**31), -(2**62))  # fmt: skip
@@ -20,8 +21,9 @@ _FLOATS = (0.0, -0.0, 1.0, -1.0, 0.5, 1e-45, 1e-30, 1e30, 3.4e38, float("inf"), 
 _OPERATORS = sorted({*OPERATORS, *INTEGER_OPERATORS})
 _TEXTS = ("", "x", "axis", "pads", "strides", "group", "SAME_UPPER", "VALID", "com.microsoft",
           "../../x", "a\n\x1b[31m", "\u202e", "n" * 300)  # fmt: skip
-_BYTES_OF_DAMAGE = 0.1
-_MOST_CHANGES = 4
+_GRAPH_CHANGES = 0.7
+_BYTES_OF_DAMAGE = 0.05
+_MOST_CHANGES = 2
 # Of numbers in one field; long lists of weights are looked at in part.
 _MOST_PLACES = 64
 
@@ -38,7 +40,10 @@ def mutated(data: bytes, chance: random.Random, limit: int | None = None) -> byt
     try:
         model.ParseFromString(data)
         for _ in range(chance.randint(1, _MOST_CHANGES)):
-            _change(model, chance)
+            if model.graph.node and chance.random() < _GRAPH_CHANGES:
+                change_graph(model, chance)
+            else:
+                _change_field(model, chance)
         made: bytes = model.SerializeToString()
     except (DecodeError, UnicodeDecodeError):  # no model, or its names are no text
         return _damaged(data, chance)[:limit]
@@ -67,7 +72,7 @@ def _messages(message: Message) -> Iterator[Message]:
                 yield from _messages(item)
 
 
-def _change(model: onnx.ModelProto, chance: random.Random) -> None:
+def _change_field(model: onnx.ModelProto, chance: random.Random) -> None:
     messages = list(_messages(model))
     # Nodes and what they hold are what most rules are about.
     nodes = [each for each in messages if isinstance(each, onnx.NodeProto | onnx.AttributeProto)]

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.golden.convolution import accumulate
+from sim.golden.elementwise import look_up
 from sim.golden.pooling import window_maximum, window_sums
 from sim.golden.requantise import requantise
 from sim.network import (
@@ -25,6 +26,7 @@ from sim.network import (
     Layer,
     MaxPool,
     Multiply,
+    Table,
     TensorSpec,
     element_type,
 )
@@ -38,6 +40,9 @@ Outputs = NDArray[np.int32]
 Prediction = tuple[Outputs, Outputs]  # lowest and highest output
 Cause = tuple[str, Callable[..., Prediction]]  # name, prediction for (layer, *maps)
 UNEXPLAINED = "unexplained"
+LINES = "lines of a 16-bit table between every 256th input"
+# Of a 16-bit table, between the inputs at which it is exact.
+_MOST_STEPS_OFF = 256
 # The largest relative error of one float32 rounding: half a step at 1.0.
 FLOAT32_ERROR = 2.0**-24
 
@@ -115,6 +120,14 @@ def _overhang_counts(layer: AveragePool, x: Bytes) -> Prediction:
     return _float32_sums(replace(layer, overhang=(0, 0)), x)
 
 
+def _function_of_its_own(layer: Table, x: Bytes) -> Prediction:
+    """The function itself between every 256th input, where a table of 16 bits has lines."""
+    y = look_up(layer, x).astype(np.int32)
+    between = (x.astype(np.int32) % 256 != 0) * _MOST_STEPS_OFF
+    low, high = layer.output.limits
+    return np.maximum(y - between, low), np.minimum(y + between, high)
+
+
 def _real_values_of_two(layer: TwoInputs, x: Bytes, other: Bytes) -> Prediction:
     """Sum or product of dequantised values, divided by the output's scale, all in float32."""
     first, second = (
@@ -155,6 +168,7 @@ INTEGER_CONV_CAUSES: tuple[Cause, ...] = (
     ("u8 x s8 pairs saturate in 16 bits", _saturating_products),
 )
 FLOAT_CONV_CAUSES: tuple[Cause, ...] = (("sum of real values in float32", _float32_sums),)
+WIDE_TABLE_CAUSES: tuple[Cause, ...] = ((LINES, _function_of_its_own),)
 FLOAT_BIAS_CAUSES: tuple[Cause, ...] = (("bias in whole units of the accumulator", _real_bias),)
 FLOAT_MAX_POOL_CAUSES: tuple[Cause, ...] = (
     ("real value in float32, divided by the scale", _real_value_divided),

@@ -84,6 +84,7 @@ class _Chain:
             self._separable,
             self._gated,
             self._activated,
+            self._gated_by_itself,
             self._joined,
             self._averaged,
         )
@@ -159,6 +160,15 @@ class _Chain:
 
     def _activated(self) -> None:
         self._last = self._table(self._last)
+
+    def _gated_by_itself(self) -> None:
+        """x times a function of x, as SiLU and hard-swish are exported, maybe with one more."""
+        if self._rng.random() < 0.5:
+            self._last = self._conv(self._last, Window(kernel=(1, 1)))
+        pair = self._last, self._table(self._last)
+        self._last = self._join(*(pair if self._rng.random() < 0.5 else pair[::-1]))
+        if self._rng.random() < 0.5:
+            self._last = self._table(self._last)
 
     def _averaged(self) -> None:
         """An average, with a shortcut of its size half of the time, maybe flat."""

@@ -146,7 +146,9 @@ def test_compile_reports_and_writes_the_image(tmp_path: Path) -> None:
     ]
     assert report["layers"][2]["kind"] == "Conv+MaxPool"
     assert [layer["output_in"] for layer in report["layers"]] == ["chip"] * 3 + ["memory"]
-    assert set(report["maps"]) == {"images", "logits"}
+    assert set(report["maps"]) == {"conv1.input", "logits"}
+    packed = report["packed_input"]
+    assert (packed["input"], packed["map"], packed["kernel_rows"]) == ("images", "conv1.input", 3)
     assert [each["root"] for each in report["on_chip"]] == ["relu1_out", "relu2_out", "pool_out"]
 
 
@@ -165,7 +167,7 @@ def test_a_pass_that_is_none(command: tuple[str, ...]) -> None:
     assert (outcome.status, outcome.out) == (2, "")
     assert outcome.err == (
         "tilewright: a pass to leave out must be one of share-maps, skip-pixels, "
-        "fuse-pool, fuse-add, fuse-table, keep-on-chip, got 'fuse'\n"
+        "pack-rows, fuse-depthwise, fuse-pool, fuse-add, fuse-table, keep-on-chip, got 'fuse'\n"
     )
 
 

@@ -12,9 +12,10 @@ from compiler.driver import CompiledModel, compile_file
 from compiler.passes import PASSES
 from sim.network import Bytes
 from tests.support.command_line import DIGITS
-from tilewright.evaluate import Evaluation, Target, open_machine, prepare, run_images, summarise
+from tilewright.evaluate import Evaluation, open_machine, prepare, run_images, summarise
 from tilewright.images import Images, load_images
 from tilewright.machines import CommandMachine, GoldenMachine, ImageRun
+from tilewright.targets import Target
 
 COUNT = 4
 

@@ -14,6 +14,7 @@ from onnxruntime.quantization.qdq_loss_debug import (
 )
 
 from arch.errors import InputError
+from arch.presets import PRESETS
 from compiler.frontend import read_network
 from tests.support.branching_models import random_branching_net
 from tests.support.qdq_models import FloatNet, Reader, golden_output
@@ -22,6 +23,7 @@ from tilewright.images import Images
 from tilewright.models import Calibrated, calibrated
 
 SEED = 4
+SMALL = PRESETS["small"]
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +52,7 @@ def test_noise_is_that_of_onnxruntimes_tool(
     source: tuple[Path, Path], images: np.ndarray, tmp_path: Path
 ) -> None:
     """It runs the quantised model in float32 and takes the mean of the images' decibels."""
-    with calibrated(*source, None) as files:
+    with calibrated(*source, None, SMALL) as files:
         image = images[:1]
         result = compared(files, Images(images=image, labels=None))
         activations = []
@@ -68,7 +70,7 @@ def test_noise_is_that_of_onnxruntimes_tool(
 
 def test_noise_over_several_images(source: tuple[Path, Path], images: np.ndarray) -> None:
     """The sums run over all images: once more for the output, and its rounding."""
-    with calibrated(*source, None) as files:
+    with calibrated(*source, None, SMALL) as files:
         result = compared(files, Images(images=images, labels=None))
         model = read_network(files.file)
         session = onnxruntime.InferenceSession(files.float_file)
@@ -89,7 +91,7 @@ def test_noise_over_several_images(source: tuple[Path, Path], images: np.ndarray
 
 def test_accuracy(source: tuple[Path, Path], images: np.ndarray) -> None:
     """Labels are the classes in float, but for one; the machine's classes come from its bytes."""
-    with calibrated(*source, None) as files:
+    with calibrated(*source, None, SMALL) as files:
         session = onnxruntime.InferenceSession(files.float_file)
         labels = np.array([session.run(None, {"x": i[None]})[0].argmax() for i in images])
         size = session.run(None, {"x": images[:1]})[0].size
@@ -104,12 +106,12 @@ def test_accuracy(source: tuple[Path, Path], images: np.ndarray) -> None:
 
 def test_labels_that_are_no_classes(source: tuple[Path, Path], images: np.ndarray) -> None:
     labels = np.full(len(images), 10**6)
-    with calibrated(*source, None) as files, pytest.raises(InputError, match="got 1000000;"):
+    with calibrated(*source, None, SMALL) as files, pytest.raises(InputError, match="got 1000000;"):
         compared(files, Images(images=images, labels=labels))
 
 
 def test_silence_has_no_decibels(source: tuple[Path, Path], images: np.ndarray) -> None:
-    with calibrated(*source, None) as files:
+    with calibrated(*source, None, SMALL) as files:
         result = compared(files, Images(images=np.zeros_like(images[:1]), labels=None))
     assert result.tensors[0].snr_db is None
 
@@ -132,7 +134,7 @@ def test_what_the_host_computes_last_stays_in_float(last: str, tmp_path: Path) -
     labels = np.array([session.run(None, {"x": image[None]})[0].argmax() for image in images])
     results = []
     for name in ("plain.onnx", "m.onnx"):
-        with calibrated(tmp_path / name, tmp_path / "i.npz", None) as files:
+        with calibrated(tmp_path / name, tmp_path / "i.npz", None, SMALL) as files:
             quantisers = [
                 n for n in onnx.load(files.file).graph.node if n.op_type == "QuantizeLinear"
             ]

@@ -14,9 +14,8 @@ from arch.commands import Engine
 from arch.presets import PRESETS
 from compiler.driver import compile_file
 from compiler.schedule import Schedule
-from sim.command.engines import Span
 from tests.support.command_line import DIGITS
-from tilewright.trace import lanes, run_timeline, trace_text
+from tilewright.trace import Span, lanes, run_timeline, trace_text
 
 SPANS = st.lists(
     st.builds(

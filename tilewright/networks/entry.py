@@ -20,6 +20,7 @@ class Family(StrEnum):
     DENSE = "dense"
     RESIDUAL = "residual"
     SEARCHED = "searched"
+    PRODUCT = "product"
     OTHER = "other"
 
 

@@ -15,7 +15,8 @@ with shapes (`tilewright/networks/builder.py`). From the description come
 - layer shapes with weights and MACs, which need no memory for weights: `build("vgg-16")`;
 - an ONNX model in QDQ form, opset 17, uint8 maps and int8 weights per channel:
   `quantised_model(synthesise(graph))`;
-- the same as a float model: `float_model(synthesise(graph))`.
+- the same as a float model: `float_model(synthesise(graph))`, of which
+  `tilewright quantise` makes one of 16 bits.
 
 Any input size can be asked for, down to the smallest: `build("vgg-16", size=(64, 64))`.
 
@@ -53,6 +54,7 @@ _TITLES = {
     Family.DENSE: "Dense",
     Family.RESIDUAL: "Residual",
     Family.SEARCHED: "Found by search",
+    Family.PRODUCT: "Matrix products",
     Family.OTHER: "Others",
 }
 

@@ -9,6 +9,7 @@ from tilewright.networks import (
     nasnet,
     others,
     parallel,
+    products,
     residual,
     residual_light,
     residual_mixed,
@@ -30,6 +31,7 @@ _MODULES = (
     residual_mixed,
     searched,
     nasnet,
+    products,
     others,
 )
 _ENTRIES = [entry for module in _MODULES for entry in module.ENTRIES]

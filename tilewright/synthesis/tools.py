@@ -16,7 +16,7 @@ from hw.pe import ProcessingElement
 from hw.top import Accelerator
 from hw.verilog import component_verilog, to_verilog
 from sim.toolchain import run
-from tilewright.show import working
+from tilewright.progress import working
 from tilewright.synthesis.targets import ECP5, Counts, Target
 
 CACHE = Path(__file__).resolve().parents[2] / "build" / "synth"

@@ -96,6 +96,31 @@ def test_dilated_taps() -> None:
     assert average(window, 3, include_padding=False).taps.tolist() == [[1] * 3, [2] * 3, [1] * 3]
 
 
+@pytest.mark.parametrize("seed", range(40))
+def test_taps_are_those_that_one_would_count(seed: int) -> None:
+    """Replay: the seed is in the test's name."""
+    rng = np.random.default_rng(seed)
+    size, kernel, stride, dilation = (int(rng.integers(1, most)) for most in (9, 5, 4, 4))
+    before, after = (int(n) for n in rng.integers(0, 4, 2))
+    after += max(0, (kernel - 1) * dilation + 1 - size - before - after)
+    overhang = int(rng.integers(0, after + 1))
+    window = Window(
+        kernel=(kernel, 1),
+        stride=(stride, 1),
+        dilation=(dilation, 1),
+        padding=(before, 0, after, 0),
+    )
+    for include_padding in (False, True):
+        first, end = (-before, size + after - overhang) if include_padding else (0, size)
+        layer = average(window, size, include_padding=include_padding, overhang=(overhang, 0))
+        starts = [row * stride - before for row in range(layer.shape.ofmap.height)]
+        counts = [
+            sum(first <= start + tap * dilation < end for tap in range(kernel)) for start in starts
+        ]
+        assert layer.taps.tolist() == [[count] * size for count in counts]
+        assert layer.tap_counts == tuple(sorted(set(counts)))
+
+
 def test_padding_adds_nothing_to_an_average() -> None:
     x = np.array([[-3, 0], [-1, 5]], np.int8).reshape(2, 2, 1)  # differences 0, 3, 2, 8
     layer = average(EDGES, 2, include_padding=False)
