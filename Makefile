@@ -39,7 +39,7 @@ lint: $(STAMP) ## check style, format and types
 bench: $(STAMP) ## measure the simulators' speed
 	$(PY) -m tilewright.bench
 
-synth: $(SYNTH_STAMP) ## synthesise, place and route: docs/synthesis.md, data of the resource model (hours)
+synth: $(SYNTH_STAMP) ## synthesise, place and route: docs/synthesis.md (hours)
 	$(PY) -m tilewright.synthesis
 
 soak: $(STAMP) ## run N random layers (N=2000) and 50 N damaged models

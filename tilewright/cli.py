@@ -100,12 +100,9 @@ def generate(
 ) -> None:
     """Write a machine's Verilog, configuration, and register and command reference."""
     from tilewright.generate import generate as write_generated
-    from tilewright.generate import size_note
 
-    machine = load_config(config)
-    for path in write_generated(machine, out):
+    for path in write_generated(load_config(config), out):
         typer.echo(path)
-    typer.echo(size_note(machine), err=True)
 
 
 @app.command("compile")
