@@ -17,10 +17,10 @@ MAKEOVERRIDES :=
 unexport MAKEFLAGS MFLAGS CONFIG OUT N
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench synth soak verilog docs clean
+.PHONY: help setup demo test lint bench bench-rtl synth soak verilog docs clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
 
 setup: $(STAMP) ## make the environment (the verbs below do it themselves)
 
@@ -36,8 +36,11 @@ lint: $(STAMP) ## check style, format and types
 	$(PY) -m ruff format --check
 	$(PY) -m mypy
 
-bench: $(STAMP) ## measure the simulators' speed
+bench: $(STAMP) ## measure networks against their targets, and the tools' speed
 	$(PY) -m tilewright.bench
+
+bench-rtl: $(STAMP) ## run whole ImageNet networks on the RTL, compared layer by layer
+	$(PY) -m tilewright.bench.rtl
 
 synth: $(SYNTH_STAMP) ## synthesise, place and route: docs/synthesis.md (hours)
 	$(PY) -m tilewright.synthesis

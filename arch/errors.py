@@ -31,3 +31,7 @@ class ToolError(TilewrightError):
 
 class RunError(TilewrightError):
     """A run that ended in an error status of the machine."""
+
+
+class MappingError(TilewrightError):
+    """A mapping that does not fit the architecture, or a layer that no mapping fits."""

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from arch.config import AcceleratorConfig
 from arch.errors import CompileError
 from arch.formats import accumulator_format
-from arch.layers import ConvShape
 from arch.mapping import Mapping
 from arch.post_timing import post_constant_words
 from compiler.fusion import FusedLayer
@@ -29,8 +28,8 @@ def constants(
             for columns in column_groups(layer.conv.shape, config.cols)
         ]
         found["weights"] = np.concatenate(tiles).view(np.uint8)
-    if layer.depthwise is not None:
-        found["depthwise"] = depthwise_blocks(layer.depthwise, config).ravel()
+    if layer.front is not None:
+        found["depthwise"] = parameter_blocks(alone(layer.front), config).ravel()
     if layer.table is not None:
         found["table"] = np.ascontiguousarray(layer.table.table).view(np.uint8).ravel()
     return found
@@ -51,9 +50,12 @@ def constant_sizes(
         )
         sizes["weights"] = tiles * config.weight_tile_bytes
     if layer.depthwise is not None:
-        depthwise = layer.depthwise.shape
-        count = len(column_groups(depthwise, config.cols))
-        sizes["depthwise"] = count * depthwise_words(depthwise, config) * config.bus_bytes
+        count = len(column_groups(layer.depthwise.shape, config.cols))
+        if layer.front is None:
+            blocks = count
+        else:
+            words = block_words(alone(layer.front), config)
+            sizes["depthwise"] = count * words * config.bus_bytes
     if isinstance(layer.pool, AveragePool):
         blocks = len(np.unique(_tap_counts(layer.pool), axis=0))
     if layer.table is not None:
@@ -99,66 +101,89 @@ def _dense(layer: Conv, columns: Columns) -> NDArray[Any]:
     return dense
 
 
+def alone(layer: Conv) -> FusedLayer:
+    """A depthwise convolution as a layer of its own for the post-processor."""
+    return FusedLayer(layers=(layer,), in_post=True)
+
+
 def block_words(layer: FusedLayer, config: AcceleratorConfig) -> int:
     """Words of the parameter buffer that one block of ``layer`` takes."""
-    operand = 0 if layer.join is None else config.operand_block_words
-    return config.parameter_block_words + operand
+    depthwise = layer.depthwise if layer.conv is None else None
+    return post_constant_words(
+        config,
+        operand=layer.join is not None,
+        kernel_rows=0 if depthwise is None else depthwise.shape.window.kernel[0],
+    )
 
 
 def parameter_blocks(layer: FusedLayer, config: AcceleratorConfig) -> NDArray[np.uint8]:
     """Bias and multiplier of each column, as uint8 [block, bytes].
 
     A convolution has a block for each group of columns, an average pooling those that
-    ``block_numbers`` names, others one. An operand's constants follow the columns'. The bias takes
-    in the input's zero point, so that the array may multiply raw activations. Raises
-    ``CompileError`` if an accumulator could overflow.
+    ``block_numbers`` names, others one. An operand's constants follow the columns', and a depthwise
+    convolution's weights these, if it has no other one behind it. The bias takes in the input's
+    zero point, so that raw activations may be multiplied. Raises ``CompileError`` if an accumulator
+    could overflow.
     """
-    conv = layer.conv
+    conv = layer.conv or layer.depthwise
     pairs = _uniform(layer, config) if conv is None else _conv_pairs(conv, config)
     blocks = _column_blocks(pairs, block_words(layer, config), config)
+    start = config.parameter_block_words * config.bus_bytes
     if layer.join is not None:
-        start = config.parameter_block_words * config.bus_bytes
         blocks[:, start : start + config.operand_block_bytes] = _operand_constants(layer, config)
+        start += config.operand_block_words * config.bus_bytes
+    if layer.conv is None and layer.depthwise is not None:
+        blocks[:, start:] = _kernel_rows(layer.depthwise, config)
     return blocks
 
 
-def depthwise_words(shape: ConvShape, config: AcceleratorConfig) -> int:
-    """Words of the parameter buffer that a block of a depthwise convolution in front takes."""
-    return post_constant_words(config, operand=False, kernel_rows=shape.window.kernel[0])
-
-
-def depthwise_blocks(layer: Conv, config: AcceleratorConfig) -> NDArray[np.uint8]:
-    """For each group of columns, as uint8 [block, bytes]: bias and multiplier of each column, what
-    padding reads as, and the rows of the kernel, from right to left. Raises ``CompileError`` if an
-    accumulator could overflow."""
-    columns = _column_blocks(_conv_pairs(layer, config), config.parameter_block_words, config)
+def _kernel_rows(layer: Conv, config: AcceleratorConfig) -> NDArray[np.uint8]:
+    """For each group of columns, as uint8 [block, bytes]: what padding reads as, in a word of its
+    own, then the kernel row by row, of each the rightmost weights of all columns first."""
     padding = np.zeros(config.bus_bytes, np.uint8)
     zero_point = np.array([layer.input.zero_point], layer.input.dtype)
     padding[: config.activation_bytes] = zero_point.view(np.uint8)
     height, width = layer.shape.window.kernel
     lanes = config.tap_words * config.bus_bytes // config.weight_bytes
     blocks = []
-    for block, group in zip(columns, column_groups(layer.shape, config.cols), strict=True):
+    for group in column_groups(layer.shape, config.cols):
         own = layer.weights[group.channel : group.channel + group.channels, :, ::-1, 0]
-        rows = np.zeros((height, lanes), element_type(config.weight_bits, True))
         # [row, weight of the row, column]
-        weights = rows[:, : width * config.cols].reshape(height, width, config.cols)
+        weights = np.zeros((height, width, config.cols), element_type(config.weight_bits, True))
         weights[..., : group.channels] = own.transpose(1, 2, 0)
+        rows = np.zeros((height, lanes), weights.dtype)
         rows[:, : width * config.cols] = weights.reshape(height, -1)
-        blocks.append(np.concatenate([block, padding, rows.view(np.uint8).ravel()]))
+        blocks.append(np.concatenate([padding, rows.view(np.uint8).ravel()]))
     return np.stack(blocks)
 
 
 def block_numbers(layer: AveragePool) -> NDArray[np.int64]:
     """For each output pixel [height, width], the number of its parameter block."""
-    _, numbers = np.unique(_tap_counts(layer), axis=0, return_inverse=True)
-    return numbers.reshape(layer.taps.shape)
+    (rows, row_kinds), (columns, column_kinds) = (_kinds_along(layer, axis) for axis in (0, 1))
+    _, numbers = np.unique(_products(rows, columns), axis=0, return_inverse=True)
+    by_kind = numbers.reshape(len(rows), len(columns))
+    return np.asarray(by_kind[np.ix_(row_kinds, column_kinds)])
 
 
 def _tap_counts(layer: AveragePool) -> NDArray[np.int64]:
-    """For each output pixel, how many taps lie inside the map, and how many count: [pixels, 2]."""
-    inside = replace(layer, include_padding=False).taps
-    return np.stack([inside.ravel(), layer.taps.ravel()], axis=1)
+    """How many taps lie inside the map, and how many count, wherever that differs: [blocks, 2]."""
+    (rows, _), (columns, _) = (_kinds_along(layer, axis) for axis in (0, 1))
+    return np.unique(_products(rows, columns), axis=0)
+
+
+def _kinds_along(layer: AveragePool, axis: int) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
+    """The same of rows or columns of taps, [kinds, 2], and which kind each of the outputs is.
+
+    There are few kinds, as only windows at the map's edges differ.
+    """
+    inside = replace(layer, include_padding=False).taps_along(axis)
+    pairs = np.stack([inside, layer.taps_along(axis)], axis=1)
+    kinds, numbers = np.unique(pairs, axis=0, return_inverse=True)
+    return kinds, numbers.reshape(-1)
+
+
+def _products(rows: NDArray[np.int64], columns: NDArray[np.int64]) -> NDArray[np.int64]:
+    return (rows[:, None] * columns).reshape(-1, 2)
 
 
 def raw_zero_point(layer: FusedLayer | Conv) -> int:
@@ -209,7 +234,7 @@ def _uniform(layer: FusedLayer, config: AcceleratorConfig) -> Iterator[_Pair]:
     if isinstance(pool, AveragePool):
         kernel = pool.shape.window.kernel
         _check_bound(layer, 2 * _magnitude(layer) * kernel[0] * kernel[1])
-        for inside, taps in np.unique(_tap_counts(pool), axis=0):
+        for inside, taps in _tap_counts(pool):
             yield bias * inside, pool.multiplier(int(taps)) * columns.astype(np.float32)
     else:
         multiplier = np.float32(1) if pool is None else pool.multiplier

@@ -2,10 +2,10 @@
 
 from arch.commands import SKIP_LIMIT
 from arch.config import AcceleratorConfig, ceil_div
-from arch.layers import ConvShape, Window
-from arch.post_timing import post_cycles
-from compiler.constants import depthwise_words
+from arch.layers import ConvShape
+from arch.post_timing import post_constant_words, post_cycles
 from compiler.geometry import halo_size
+from compiler.post_walk import kernel_columns
 
 
 def fits_post_processor(shape: ConvShape, config: AcceleratorConfig) -> bool:
@@ -21,9 +21,9 @@ def fits_post_processor(shape: ConvShape, config: AcceleratorConfig) -> bool:
     )
 
 
-def kernel_columns(window: Window, width: int) -> int:
-    """Columns of the input, padding among them, that ``width`` outputs in a row are made of."""
-    return (width - 1) * window.stride[1] + window.kernel[1]
+def depthwise_words(shape: ConvShape, config: AcceleratorConfig) -> int:
+    """Words of the parameter buffer that a block of a depthwise convolution takes."""
+    return post_constant_words(config, operand=False, kernel_rows=shape.window.kernel[0])
 
 
 class DepthwiseWork:

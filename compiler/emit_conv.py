@@ -79,14 +79,13 @@ class ConvEmitter:
         self._place = place
         self._config = config
         self._emission = Emission(layer, place, config)
-        self._post = PostEmitter(layer, mapping, place, self._emission, config)
+        shared = None if layer.front is None else 0
+        self._post = PostEmitter(layer, mapping, place, self._emission, config, shared)
         self._groups = tuple(self._lay_out_weights())
         self._depthwise: DepthwiseEmitter | None = None
         source = place.input
-        if layer.depthwise is not None:
-            self._depthwise = DepthwiseEmitter(
-                layer.depthwise, mapping, place, self._emission, config
-            )
+        if layer.front is not None:
+            self._depthwise = DepthwiseEmitter(layer.front, mapping, place, self._emission, config)
             source = Home(memory=None, chip=None)
         self._inputs = Tiles(conv.input.shape, source, mapping.inputs, config)
         self._outputs = Tiles(layer.output.shape, place.output, mapping.outputs, config)

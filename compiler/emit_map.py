@@ -1,4 +1,4 @@
-"""Commands of layers without a multiplication by weights: pooling, elementwise, tables.
+"""Commands of layers without the array: pooling, elementwise, tables, depthwise convolutions.
 
 The post-processor reads the activation buffer by itself, the array rests.
 """
@@ -36,6 +36,7 @@ class MapEmitter:
         self._post = PostEmitter(layer, mapping, place, self._emission, config)
         self._inputs = Tiles(layer.input.shape, place.input, mapping.inputs, config)
         self._outputs = Tiles(layer.output.shape, place.output, mapping.outputs, config)
+        self._depthwise = layer.depthwise is not None
         ofmap = self._shape.ofmap
         self._blocks = (
             block_numbers(layer.pool)
@@ -57,6 +58,8 @@ class MapEmitter:
         operand, loads = self._post.operand(out, channel, channels)
         target, _ = self._outputs.take(out, channel, channels)
         for taps in window_parts(window, *self._mapping.window):
+            # A depthwise convolution's windows are columns of the kernel.
+            columns = taps._replace(width=1) if self._depthwise else taps
             area = halo(window, self._shape.ifmap, out, taps)
             source, missing = self._inputs.take(area, channel, channels)
             if missing:
@@ -68,12 +71,14 @@ class MapEmitter:
                 source=PostSource.ACTIVATION,
                 tile=source,
                 reads=source.region(area, channel, channels),
-                taps=taps,
+                taps=columns,
             )
             for part in self._uniform_parts(out):
                 block = int(self._blocks[part.y, part.x])
                 for first, count in spans(channels, self._config.cols):
                     span = channel + first, count
+                    if self._depthwise:
+                        block = span[0] // self._config.cols
                     yield from self._post.post(read, part, span, block, operand, target)
         yield from self._emission.store_map(target, out, channel, channels)
 

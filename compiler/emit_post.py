@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from arch.commands import Engine, Pattern, PostMode, PostOperand, PostSource
+from arch.commands import Engine, Pattern, PostOperand, PostSource
 from arch.config import AcceleratorConfig
 from arch.mapping import Mapping
 from compiler.constants import block_words
@@ -12,13 +12,13 @@ from compiler.fusion import FusedLayer
 from compiler.geometry import Span2D, first_tap
 from compiler.homes import OnChip, Tiles
 from compiler.parameter_blocks import ParameterBlocks
+from compiler.post_walk import PostWalk
 from compiler.waits import Region, Step
-from sim.network import Add, AveragePool
+from sim.network import Add
 
 _ONE_PIXEL = Span2D(y=0, x=0, height=1, width=1)
 _NO_STEPS = {"operand_py": 0, "operand_px": 0}
 _NO_OPERAND = {"operand": PostOperand.NONE, "operand_unsigned": 0} | _NO_STEPS
-_EACH_WINDOW = {"kernel_rows": 0, "lead": 0, "skip": 0}
 
 
 class PostSourceTile(NamedTuple):
@@ -31,47 +31,11 @@ class PostSourceTile(NamedTuple):
     taps: Span2D
 
 
-def post_pattern(
-    walk: dict[str, int],
-    source: PostSourceTile,
-    out: OnChip,
-    channels: int,
-    requantised: tuple[int, tuple[int, int]],
-    *,
-    mode: PostMode,
-    unsigned: bool,
-    operand: dict[str, int] = _NO_OPERAND,
-    table: int = 0,
-    products: dict[str, int] = _EACH_WINDOW,
-) -> Pattern:
-    """The pattern of a post command.
-
-    ``walk``, ``operand`` and ``products`` are the fields that say how windows slide over
-    ``source``, what the second operand is, and which windows make an output. ``requantised`` is the
-    zero point and the limits behind the requantiser.
-    """
-    zero_point, (low, high) = requantised
-    fields = {
-        **walk,
-        "source": source.source,
-        "mode": mode,
-        **products,
-        "continues": int(source.taps.y > 0 or source.taps.x > 0),
-        "unsigned": int(unsigned),
-        "channels": channels - 1,
-        "zero_point": zero_point,
-        "low": low,
-        "high": high,
-        "out_py": out.place.row_pitch,
-        "out_px": out.place.pixel_pitch,
-        **operand,
-        "table": table,
-    }
-    return Pattern(Engine.POST, fields)
-
-
 class PostEmitter:
-    """Makes the post commands of one layer, and the loads of what they need."""
+    """Makes the post commands of one layer, and the loads of what they need.
+
+    ``shared`` is that of ``ParameterBlocks``.
+    """
 
     def __init__(
         self,
@@ -80,12 +44,13 @@ class PostEmitter:
         place: Placement,
         emission: Emission,
         config: AcceleratorConfig,
+        shared: int | None = None,
     ) -> None:
         self._layer = layer
         self._place = place
         self._config = config
         self._emission = emission
-        self._window = layer.shape.window.window
+        self._walk = PostWalk.of(layer)
         self._entries = config.accumulator_entries
         self._other_is_pixel = layer.other_is_pixel
         self._patterns: dict[tuple[object, ...], Pattern] = {}
@@ -94,7 +59,7 @@ class PostEmitter:
             config,
             memory=place.parameters,
             words=block_words(layer, config),
-            shared=None if layer.depthwise is None else 0,
+            shared=shared,
         )
         self._others: Tiles | None = None
         if layer.other is not None and place.other is not None:
@@ -140,7 +105,8 @@ class PostEmitter:
         drains = source.source is PostSource.ACCUMULATOR
         size = self._entries if drains else self._config.activation_buffer_bytes
         tile, place = source.tile, source.tile.place
-        y, x = first_tap(self._window, part, source.taps)
+        windows = self._walk.over(part)
+        y, x = first_tap(self._walk.window, windows, source.taps)
         first = y - tile.area.y, x - tile.area.x
         offset = first[0] * place.row_pitch
         if not drains:
@@ -151,7 +117,7 @@ class PostEmitter:
             out.address(part.y, part.x, channel),
             0 if operand is None else self._operand_address(operand, part, channel),
         )
-        pattern = self._pattern(source, part, first, channels, operand, out)
+        pattern = self._pattern(source, windows, first, channels, operand, out)
         reads = source.reads, parameters, *self._tables
         if operand is not None:
             where = _ONE_PIXEL if self._other_is_pixel else part
@@ -167,7 +133,7 @@ class PostEmitter:
     def _pattern(
         self,
         source: PostSourceTile,
-        part: Span2D,
+        windows: Span2D,
         first: tuple[int, int],
         channels: int,
         operand: OnChip | None,
@@ -176,7 +142,7 @@ class PostEmitter:
         """The pattern of a post command whose first tap is at ``first`` (y, x) of the source."""
         tile, place, target = source.tile, source.tile.place, out.place
         key = (
-            *(*first, source.taps, part.height, part.width, channels),
+            *(*first, source.taps, windows.height, windows.width, channels),
             *(tile.area.height, tile.row_bytes, place.row_pitch, place.pixel_pitch),
             *(target.row_pitch, target.pixel_pitch),
             *(() if operand is None else (operand.place.row_pitch, operand.place.pixel_pitch)),
@@ -186,17 +152,24 @@ class PostEmitter:
             return pattern
         layer = self._layer
         drains = source.source is PostSource.ACCUMULATOR
-        pattern = self._patterns[key] = post_pattern(
-            window_fields(self._window, source.taps, part, tile, first),
-            source,
-            out,
-            channels,
-            layer.requantised,
-            mode=PostMode.SUM if isinstance(layer.pool, AveragePool) else PostMode.MAX,
-            unsigned=not drains and not layer.input.signed,
-            operand=self._operand_fields(operand),
-            table=0 if layer.table is None else self._place.table_number + 1,
-        )
+        zero_point, (low, high) = layer.requantised
+        fields = {
+            **window_fields(self._walk.window, source.taps, windows, tile, first),
+            "source": source.source,
+            "mode": self._walk.mode,
+            **self._walk.products,
+            "continues": int(source.taps.y > 0 or source.taps.x > 0),
+            "unsigned": int(not drains and not layer.input.signed),
+            "channels": channels - 1,
+            "zero_point": zero_point,
+            "low": low,
+            "high": high,
+            "out_py": target.row_pitch,
+            "out_px": target.pixel_pitch,
+            **self._operand_fields(operand),
+            "table": 0 if layer.table is None else self._place.table_number + 1,
+        }
+        pattern = self._patterns[key] = Pattern(Engine.POST, fields)
         return pattern
 
     def _operand_fields(self, tile: OnChip | None) -> dict[str, int]:

@@ -9,11 +9,11 @@ from math import isfinite
 
 from arch.config import AcceleratorConfig
 from arch.layers import Window
+from compiler.constants import alone
 from compiler.depthwise_cost import fits_post_processor
 from compiler.fusion import FusedLayer
 from compiler.plan import Plan
-from compiler.tile_cost import Room
-from compiler.tiling import find_mapping
+from compiler.tiling import cycles_alone
 from sim.network import Add, Conv, MaxPool, Multiply, Table
 
 
@@ -21,8 +21,10 @@ def fuse_depthwise(plan: Plan) -> Plan:
     """Depthwise convolution and the 1x1 convolution behind it.
 
     The post-processor computes the former for the next tile while the array computes the latter.
+    It also computes depthwise convolutions with nothing of that kind behind them, if it is faster.
     """
-    return _fuse(plan, partial(_takes_pointwise, plan.config))
+    fused = _fuse(plan, partial(_takes_pointwise, plan.config))
+    return replace(fused, layers=tuple(_in_post(fused, layer) for layer in fused.layers))
 
 
 def fuse_pools(plan: Plan) -> Plan:
@@ -54,10 +56,20 @@ def _takes_pointwise(config: AcceleratorConfig, former: FusedLayer, latter: Fuse
     return plain and fits_post_processor(depthwise.shape, config)
 
 
+def _in_post(plan: Plan, layer: FusedLayer) -> FusedLayer:
+    """``layer``, computed by the post-processor if that is faster."""
+    only = layer.layers[0]
+    if len(layer.layers) > 1 or not isinstance(only, Conv):
+        return layer
+    if not fits_post_processor(only.shape, plan.config):
+        return layer
+    return min(layer, alone(only), key=lambda each: cycles_alone(each.shape, plan.config))
+
+
 def _takes_pool(former: FusedLayer, latter: FusedLayer) -> bool:
     (pool,) = latter.layers
     exact = isinstance(pool, MaxPool) and float(pool.multiplier) == 1.0
-    return exact and len(former.layers) == 1 and isinstance(former.layers[0], Conv)
+    return exact and len(former.layers) == 1 and former.conv is not None
 
 
 def _takes_join(former: FusedLayer, latter: FusedLayer) -> bool:
@@ -89,7 +101,7 @@ def _fuse(plan: Plan, takes: Callable[[FusedLayer, FusedLayer], bool]) -> Plan:
             # Of two operands, the later one: the other is there by then.
             formers.sort(key=list(done.values()).index, reverse=True)
             for former in formers:
-                both = FusedLayer(layers=(*former.layers, *layer.layers))
+                both = replace(former, layers=(*former.layers, *layer.layers))
                 if takes(former, layer) and _pays(plan, former, layer, both):
                     del done[former.output.name]
                     fused = both
@@ -99,11 +111,6 @@ def _fuse(plan: Plan, takes: Callable[[FusedLayer, FusedLayer], bool]) -> Plan:
 
 
 def _pays(plan: Plan, former: FusedLayer, latter: FusedLayer, both: FusedLayer) -> bool:
-    fused = _cycles(plan, both)
-    return isfinite(fused) and fused <= _cycles(plan, former) + _cycles(plan, latter)
-
-
-def _cycles(plan: Plan, layer: FusedLayer) -> float:
-    """Rough cycles with all maps in memory; infinite if nothing fits."""
-    choice = find_mapping(layer.shape, Room.whole(plan.config), plan.config)
-    return float("inf") if choice is None else choice.cycles
+    fused = cycles_alone(both.shape, plan.config)
+    apart = sum(cycles_alone(layer.shape, plan.config) for layer in (former, latter))
+    return isfinite(fused) and fused <= apart

@@ -28,7 +28,8 @@ class LayerShape:
     """All of a layer that its mapping depends on.
 
     ``window`` slides over what the convolution gives, or, without one, over the layer's input.
-    ``depthwise`` is a depthwise convolution that makes the convolution's input.
+    ``depthwise`` is a depthwise convolution for the post-processor: it makes the convolution's
+    input, or it is what ``window`` is of.
     """
 
     conv: ConvShape | None
@@ -44,6 +45,8 @@ class FusedLayer:
     least one of them."""
 
     layers: tuple[MapLayer, ...]
+    in_post: bool = False
+    """The convolution is a depthwise one, and the post-processor computes it, not the array."""
 
     @property
     def name(self) -> str:
@@ -68,12 +71,17 @@ class FusedLayer:
     @property
     def conv(self) -> Conv | None:
         """The convolution that the array computes, if there is one."""
-        return self._convs[-1] if self._convs else None
+        return self._convs[-1] if self._convs and not self.in_post else None
 
     @property
     def depthwise(self) -> Conv | None:
-        """The depthwise convolution that the post-processor computes in front of it, if any."""
-        return self._convs[0] if len(self._convs) > 1 else None
+        """The depthwise convolution that the post-processor computes, if there is one."""
+        return self._convs[0] if len(self._convs) > 1 or self.in_post else None
+
+    @property
+    def front(self) -> Conv | None:
+        """The depthwise convolution in front of ``conv``, if there are both."""
+        return None if self.conv is None else self.depthwise
 
     @property
     def pool(self) -> MaxPool | AveragePool | None:
@@ -136,18 +144,20 @@ class FusedLayer:
     @property
     def shape(self) -> LayerShape:
         """What the layer's mapping depends on."""
-        conv, pool = self.conv, self.pool
-        source = self.input.shape if conv is None else conv.output.shape
+        conv, pool, depthwise = self.conv, self.pool, self.depthwise
         operand = Operand.NONE
         if self.join is not None:
             operand = Operand.PIXEL if self.other_is_pixel else Operand.MAP
+        if conv is None and depthwise is not None:
+            window = depthwise.shape.window
+        else:
+            window = Window(kernel=(1, 1)) if pool is None else pool.shape.window
+        source = self.input.shape if conv is None else conv.output.shape
         return LayerShape(
             conv=None if conv is None else conv.shape,
-            window=PoolShape(ifmap=source, window=Window(kernel=(1, 1)))
-            if pool is None
-            else pool.shape,
+            window=PoolShape(ifmap=source, window=window),
             operand=operand,
-            depthwise=None if self.depthwise is None else self.depthwise.shape,
+            depthwise=None if depthwise is None else depthwise.shape,
         )
 
     @property
@@ -160,7 +170,7 @@ class FusedLayer:
         return place > 0 and self.layers[place - 1].output.name != join.input.name
 
     def _requantised(self) -> tuple[int, tuple[int, int]]:
-        conv, pool = self.conv, self.pool
+        conv, pool = self.conv or self.depthwise, self.pool
         if conv is None and pool is None:
             return self.input.zero_point, self.input.limits
         if pool is None or conv is None:

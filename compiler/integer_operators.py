@@ -111,6 +111,7 @@ class _Expansion:
         self._graph = graph
         self._constants = {tensor.name: tensor for tensor in graph.initializer}
         self._scales: dict[str, tuple[str, str]] = {}
+        self._counts: dict[str, int] = {}
         self._names = {item.name for item in (*graph.input, *graph.output)} | set(self._constants)
 
     def add(self, node: onnx.NodeProto) -> None:
@@ -253,10 +254,11 @@ class _Expansion:
 
     def _fresh(self, base: str) -> str:
         """A tensor name that the model does not have."""
-        name, count = f"{base}_", 1
-        while name in self._names:
+        # Counted on from the last time: thousands of nodes may read one tensor.
+        count = self._counts.get(base, 0)
+        while (name := f"{base}_{count}") in self._names:
             count += 1
-            name = f"{base}_{count}"
+        self._counts[base] = count
         self._names.add(name)
         return name
 

@@ -25,16 +25,19 @@ class SafeNames:
 
     def __init__(self) -> None:
         self._taken: set[str] = set()
+        # The count that each base was given last: to begin at 1 again would take n^2 steps.
+        self._counts: dict[str, int] = {}
 
     def make(self, raw: str) -> str:
         """A name close to ``raw`` that was not given before, upper and lower case alike."""
         base = re.sub(r"[^A-Za-z0-9_.]+", "_", raw[: 4 * _LONGEST]).strip("_.")[:_LONGEST]
         if not base[:1].isalpha():
             base = f"n{base}"[:_LONGEST]
-        name, count = base, 1
+        name, count = base, self._counts.get(base.lower(), 1)
         while name.lower() in self._taken:
             count += 1
             # The count may eat into the base, never into the length.
             name = f"{base[: _LONGEST - len(str(count)) - 1]}_{count}"
+        self._counts[base.lower()] = count
         self._taken.add(name.lower())
         return name

@@ -45,13 +45,35 @@ def read_onnx(path: Path, max_bytes: int = MAX_FILE_BYTES) -> onnx.ModelProto:
 
 
 def check_model(model: onnx.ModelProto) -> None:
-    """Run onnx's checker (types, attributes, order of the nodes); raises ``ModelError``."""
+    """Run onnx's checker (types, attributes, names); raises ``ModelError``.
+
+    The order of the nodes is checked before, as onnx's line on it names none.
+    """
+    _check_order(model.graph)
     try:
         checker.check_model(model)
     except (checker.ValidationError, ValueError) as error:
         raise ModelError(
             f"the model breaks the ONNX rules ({first_line(error)}); export it again"
         ) from error
+
+
+def _check_order(graph: onnx.GraphProto) -> None:
+    known = {"", *(item.name for item in (*graph.input, *graph.initializer))}
+    makers = {name: node for node in graph.node for name in node.output}
+    for node in graph.node:
+        for name in node.input:
+            if name not in known:
+                maker = "no node" if name not in makers else f"{_label(makers[name])} behind it"
+                raise ModelError(
+                    f"{_label(node)}: its inputs must be made before it, got "
+                    f"'{printable(name)}', made by {maker}; sort the nodes, and cut any cycle"
+                )
+        known.update(node.output)
+
+
+def _label(node: onnx.NodeProto) -> str:
+    return node_label(node.op_type, node.name, tuple(node.output))
 
 
 def first_line(error: Exception) -> str:
@@ -162,8 +184,7 @@ def _check_nodes(model: onnx.ModelProto) -> None:
     for node in model.graph.node:
         if not node.output:
             raise ModelError(
-                f"{node_label(node.op_type, node.name, ())}: a node must have an output, got none; "
-                "export the model again"
+                f"{_label(node)}: a node must have an output, got none; export the model again"
             )
         for item in node.attribute:
             if item.ref_attr_name:

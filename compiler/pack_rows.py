@@ -8,8 +8,7 @@ from compiler.fusion import FusedLayer
 from compiler.memory_map import MapPlace
 from compiler.packed_input import PackedInput, packed_shape
 from compiler.plan import Plan
-from compiler.tile_cost import Room
-from compiler.tiling import find_mapping
+from compiler.tiling import cycles_alone
 from compiler.views import View, Views
 from sim.network import Conv, TensorSpec
 
@@ -29,7 +28,7 @@ def pack_rows(plan: Plan) -> Plan:
         return plan
     spec = _packed(only)
     packed = FusedLayer(layers=(_with_one_row(only, spec),))
-    if _cycles(plan, packed) >= _cycles(plan, reader):
+    if cycles_alone(packed.shape, plan.config) >= cycles_alone(reader.shape, plan.config):
         return plan
     place = MapPlace.packed(0, spec.shape, spec.bytes)
     views = Views(
@@ -73,9 +72,3 @@ def _with_one_row(layer: Conv, spec: TensorSpec) -> Conv:
     )
     weights = layer.weights.swapaxes(1, 2).reshape(channels, 1, window.kernel[1], -1)
     return replace(layer, input=spec, shape=shape, weights=weights)
-
-
-def _cycles(plan: Plan, layer: FusedLayer) -> float:
-    """Rough cycles with all maps in memory; infinite if nothing fits."""
-    choice = find_mapping(layer.shape, Room.whole(plan.config), plan.config)
-    return float("inf") if choice is None else choice.cycles

@@ -52,8 +52,7 @@ PASSES = (
     ),
     Pass(
         name="fuse-depthwise",
-        reason="the post-processor computes a depthwise convolution while the array computes the "
-        "1x1 convolution behind it",
+        reason="the post-processor computes depthwise convolutions beside the 1x1 ones behind them",
         run=fuse_depthwise,
     ),
     Pass(

@@ -152,7 +152,7 @@ class _Part:
             weights=0 if layer.conv is None else constant("weights"),
             parameters=constant("parameters"),
             table=0 if layer.table is None else constant("table"),
-            depthwise=0 if layer.depthwise is None else constant("depthwise"),
+            depthwise=0 if layer.front is None else constant("depthwise"),
         )
 
 

@@ -181,11 +181,6 @@ def _producer(graph: Graph, tensor: str) -> Node:
             f"tensor '{printable(tensor)}' must be quantised before it is used, "
             f"got {what} in float; {_QUANTISE_TOO}"
         )
-    if node.operator == "QuantizeLinear":
-        raise ModelError(
-            f"tensor '{printable(tensor)}' must go through a DequantizeLinear before it is used, "
-            "got it quantised; quantise with quant_format=QuantFormat.QDQ"
-        )
     return node
 
 

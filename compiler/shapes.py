@@ -13,6 +13,7 @@ from compiler.onnx_file import MAX_ELEMENTS, MAX_RANK, first_line
 
 MAX_DIMENSION = 1 << 20
 _WIDE_OPSET = 21
+_NARROWER = {TensorProto.INT16: TensorProto.INT8, TensorProto.UINT16: TensorProto.UINT8}
 # Sizes to show as an example for [N, C, H, W] and shorter shapes.
 _EXAMPLE = (1, 3, 224, 224)
 
@@ -47,16 +48,23 @@ def infer_shapes(model: onnx.ModelProto, *, propagate: bool = True) -> onnx.Mode
     bare.CopyFrom(model)
     for output in bare.graph.output:
         output.type.tensor_type.ClearField("shape")
+    known = _knows_its_types(bare)
+    if not known:
+        _infer(_narrowed(bare), check_type=True, propagate=propagate)
+    inferred = _infer(bare, check_type=known, propagate=propagate)
+    _check_all(inferred.graph)
+    return inferred
+
+
+def _infer(model: onnx.ModelProto, *, check_type: bool, propagate: bool) -> onnx.ModelProto:
     try:
-        inferred = shape_inference.infer_shapes(
-            bare, check_type=_knows_its_types(bare), strict_mode=True, data_prop=propagate
+        return shape_inference.infer_shapes(
+            model, check_type=check_type, strict_mode=True, data_prop=propagate
         )
     except (shape_inference.InferenceError, ValueError) as error:
         raise ModelError(
             f"the model's shapes do not fit together ({first_line(error)}); export it again"
         ) from error
-    _check_all(inferred.graph)
-    return inferred
 
 
 def _knows_its_types(model: onnx.ModelProto) -> bool:
@@ -67,7 +75,26 @@ def _knows_its_types(model: onnx.ModelProto) -> bool:
     """
     opset = next(item.version for item in model.opset_import if item.domain in ONNX_DOMAINS)
     types = {tensor.data_type for tensor in model.graph.initializer}
-    return opset >= _WIDE_OPSET or not types & {TensorProto.INT16, TensorProto.UINT16}
+    return opset >= _WIDE_OPSET or not types & _NARROWER.keys()
+
+
+def _narrowed(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy to check types on: 8-bit words, which every opset knows, in place of 16-bit ones.
+
+    Their numbers are left out: no shape comes from them.
+    """
+    narrow = onnx.ModelProto()
+    narrow.CopyFrom(model)
+    for tensor in narrow.graph.initializer:
+        if tensor.data_type in _NARROWER:
+            kept = onnx.TensorProto(
+                name=tensor.name, dims=tensor.dims, data_type=_NARROWER[tensor.data_type]
+            )
+            tensor.CopyFrom(kept)
+    for output in narrow.graph.output:
+        kind = output.type.tensor_type
+        kind.elem_type = _NARROWER.get(kind.elem_type, kind.elem_type)
+    return narrow
 
 
 def _fix_inputs(graph: onnx.GraphProto, shape: InputShape | None) -> None:
@@ -138,11 +165,12 @@ def _check_all(graph: onnx.GraphProto) -> None:
             )
         dims = infos[name].type.tensor_type.shape.dim
         sizes = [dim.dim_value if dim.HasField("dim_value") else 0 for dim in dims]
+        nothing_left = 0 in sizes and all(dim.HasField("dim_value") for dim in dims)
         if len(sizes) > MAX_RANK or any(not 1 <= size <= MAX_DIMENSION for size in sizes):
             raise ModelError(
                 f"tensor '{printable(name)}' must have at most {MAX_RANK} fixed dimensions of 1 to "
                 f"{MAX_DIMENSION}, got [{', '.join(_shown(dim) for dim in dims)}]; "
-                "export the model with fixed shapes"
+                f"{'use larger images' if nothing_left else 'export the model with fixed shapes'}"
             )
         if prod(sizes) > MAX_ELEMENTS:
             raise ModelError(

@@ -1,4 +1,5 @@
-"""What a tiling costs, roughly: the cycles of the busiest of array, memory and post-processor."""
+"""What a tiling costs, roughly: the cycles of the busiest of array, memory and post-processor, and
+what nothing hides."""
 
 from dataclasses import dataclass, replace
 from functools import cache
@@ -14,6 +15,7 @@ from arch.timing import execute_latency, step_cycles
 from compiler.depthwise_cost import DepthwiseWork
 from compiler.fusion import LayerShape, Operand
 from compiler.geometry import Columns, column_groups, halo_size, reductions, spans
+from compiler.post_walk import kernel_columns
 from compiler.weight_boxes import count_boxes, split_weights
 
 _COMMAND_CYCLES = 24
@@ -120,7 +122,7 @@ class Work:
         self._weights = 0
         self._box_cycles = 0.0
         self.depthwise: DepthwiseWork | None = None
-        if shape.depthwise is not None:
+        if shape.conv is not None and shape.depthwise is not None:
             self.depthwise = DepthwiseWork(
                 shape.depthwise, from_memory=room.input_pitch is None, config=config
             )
@@ -132,9 +134,14 @@ class Work:
             self._count_weights(shape.conv, groups)
         self._halos = cache(self._find_halos)
         self._areas = cache(self._find_areas)
-        operand = shape.operand is not Operand.NONE
-        self._constants = post_constant_words(config, operand=operand, kernel_rows=0)
         window = shape.window.window
+        # A depthwise convolution alone: windows are columns of the kernel.
+        self._by_columns = shape.conv is None and shape.depthwise is not None
+        self._constants = post_constant_words(
+            config,
+            operand=shape.operand is not Operand.NONE,
+            kernel_rows=window.kernel[0] if self._by_columns else 0,
+        )
         self.taps = taps or window.kernel
         self._window = replace(window, kernel=self.taps)
         self._parts = ceil_div(window.kernel[0], self.taps[0]) * ceil_div(
@@ -201,8 +208,11 @@ class Work:
 
     def _post(self, height: int, width: int) -> int:
         """Cycles of a post command for a tile of ``height`` x ``width``."""
-        taps = self.taps[0] * self.taps[1]
-        return post_cycles(self._config, height * width, taps, self._constants)
+        windows, taps = height * width, self.taps[0] * self.taps[1]
+        if self._by_columns:
+            windows = height * kernel_columns(self._window, width)
+            taps = self.taps[0]
+        return post_cycles(self._config, windows, taps, self._constants)
 
     @property
     def takes_inputs(self) -> bool:

@@ -37,6 +37,12 @@ def map_layer(name: str, shape: LayerShape, config: AcceleratorConfig) -> Choice
     return find_mapping(shape, Room.whole(config), config) or _refuse(name, shape, config)
 
 
+def cycles_alone(shape: LayerShape, config: AcceleratorConfig) -> float:
+    """Rough cycles of a layer that finds nothing on chip; infinite if no mapping fits."""
+    choice = find_mapping(shape, Room.whole(config), config)
+    return float("inf") if choice is None else choice.cycles
+
+
 def find_mapping(shape: LayerShape, room: Room, config: AcceleratorConfig) -> Choice | None:
     """The cheapest mapping of a layer, if one fits.
 
@@ -54,7 +60,9 @@ def _find_from_bank_0(shape: LayerShape, room: Room, config: AcceleratorConfig) 
     """Whichever banks are free, only their number matters."""
     conv = shape.conv
     if conv is None:
-        return _cheapest(Work(shape, room, 0, config), config) or _in_parts(shape, room, config)
+        whole = _cheapest(Work(shape, room, 0, config), config)
+        # A window of products is taken whole.
+        return whole if shape.depthwise else whole or _in_parts(shape, room, config)
     if shape.depthwise is not None:
         # It makes all channels of a tile.
         return _cheapest(Work(shape, room, conv.ifmap.channels, config), config)

@@ -139,19 +139,20 @@ class AveragePool(_OneInput):
     @property
     def taps(self) -> NDArray[np.int64]:
         """How many taps count for each output pixel: [height, width]."""
-        return np.asarray(np.multiply.outer(self._taps_along(0), self._taps_along(1)), np.int64)
+        return np.asarray(np.multiply.outer(self.taps_along(0), self.taps_along(1)), np.int64)
 
     @property
     def tap_counts(self) -> tuple[int, ...]:
         """The different numbers in ``taps``, in order; without a map of them all."""
-        along = [np.unique(self._taps_along(axis)) for axis in (0, 1)]
+        along = [np.unique(self.taps_along(axis)) for axis in (0, 1)]
         return tuple(np.unique(np.multiply.outer(*along)).tolist())
 
     def multiplier(self, taps: int) -> np.float32:
         """What the sum of a window with so many taps is multiplied by."""
         return average_multiplier(self.input.scale, self.output.scale, taps)
 
-    def _taps_along(self, axis: int) -> NDArray[np.int64]:
+    def taps_along(self, axis: int) -> NDArray[np.int64]:
+        """How many rows (columns for ``axis`` 1) of taps count for each row (column) of outputs."""
         window, ofmap = self.shape.window, self.shape.ofmap
         size = (self.input.shape.height, self.input.shape.width)[axis]
         count = (ofmap.height, ofmap.width)[axis]

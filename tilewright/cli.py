@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from arch.energy import TABLES
 from arch.errors import InputError
 from arch.presets import PRESETS, load_config
 from compiler.driver import CompiledModel
 from compiler.passes import PASSES, check_names
 from compiler.schedule import schedule_network
+from sim.analytical.dataflows import DATAFLOWS
 from tilewright.entry import run_app
 from tilewright.files import whole_file
 from tilewright.models import ModelSource, calibrated, parse_shape
@@ -219,6 +221,77 @@ def networks(as_json: Json = False) -> None:
         from tilewright.show import print_table
 
         print_table(network_table())
+
+
+@app.command()
+def estimate(
+    network: Annotated[str, typer.Argument(help="Built-in network.", metavar="NETWORK")],
+    arch: Annotated[
+        str,
+        typer.Option(
+            "--arch",
+            "-a",
+            help="Built-in architecture, isca16_256, _512 or _1024 for the one of equal area that "
+            "each dataflow has, or TOML file.",
+        ),
+    ] = "eyeriss",
+    dataflow: Annotated[
+        str,
+        typer.Option("--dataflow", "-d", help=f"One or more of {', '.join(DATAFLOWS)}."),
+    ] = "free",
+    batch: Annotated[int, typer.Option("--batch", "-b", help="Images at once.")] = 1,
+    layer: Annotated[
+        list[str] | None,
+        typer.Option("--layer", "-l", help="Only this layer; may be given several times."),
+    ] = None,
+    energy: Annotated[
+        str | None,
+        typer.Option("--energy", help=f"Another energy table ({', '.join(TABLES)}) or TOML file."),
+    ] = None,
+    seconds: Annotated[
+        float | None,
+        typer.Option("--seconds", min=0, help="Stop each search then, and say how good it is."),
+    ] = None,
+    mappings: Annotated[
+        bool, typer.Option("--mappings", help="Print each mapping as a loop nest.")
+    ] = False,
+    plots: Annotated[
+        Path | None,
+        typer.Option(
+            "--plots",
+            help="Folder for pictures: energy by level and by data type, accesses, utilization, "
+            "roofline.",
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Price a network on any architecture, each layer by its mapping of least energy, proven."""
+    from sim.analytical.loopnest import loop_nest
+    from tilewright.estimate import estimates, problems, targets
+    from tilewright.show import print_table
+    from tilewright.show_estimate import estimate_table
+
+    on = targets(arch, dataflow.split(","), energy)
+    layers = problems(network, batch, layer or ())
+    steps = tracked(
+        estimates(layers, on, seconds), len(layers) * len(on), "searching for the best mappings"
+    )
+    found = list(steps)
+    title = f"{network} on {arch}, batch of {batch}"
+    if plots is not None:
+        # Matplotlib takes longer than all else here.
+        from tilewright.plot_estimate import draw_estimates
+
+        for path in draw_estimates(title, found, plots):
+            typer.echo(path, err=True)
+    if as_json:
+        typer.echo(json.dumps([each.as_dict() for each in found], indent=2))
+        return
+    print_table(estimate_table(title, found))
+    if mappings:
+        for each in found:
+            typer.echo(f"\n{each.layer}, {each.target.dataflow.name}:")
+            typer.echo(loop_nest(each.problem, each.found.mapping))
 
 
 @app.command()

@@ -20,6 +20,7 @@ from arch.presets import PRESETS
 from compiler.driver import compile_file
 from compiler.schedule import schedule_network
 from compiler.support import support_page
+from tilewright.architecture_page import architecture_page
 from tilewright.cli import app
 from tilewright.networks.page import networks_page
 from tilewright.networks.registry import build
@@ -59,6 +60,7 @@ PAGES: dict[str, Page] = {
     "commands.md": Page(source="arch/commands.py", write=command_reference),
     "configuration.md": Page(source="arch/config.py", write=configuration_reference),
     "operators.md": Page(source="compiler/support.py", write=support_page),
+    "architectures.md": Page(source="arch/architectures.py", write=architecture_page),
     "networks.md": Page(source="tilewright/networks", write=networks_page),
     "cli.md": Page(source="tilewright/cli.py", write=cli_reference),
 }

@@ -19,8 +19,6 @@ _LETTER = (0.06, 0.11)
 """Inches of a letter of a name."""
 _SLANT = radians(30)
 """Names fall to the right, so that those of points on a roof do not cover one another."""
-_NAMES = 20
-"""Layers that may have their name beside them: those of the most cycles."""
 _MARGIN = 1.6
 """Factor between the outermost points or roofs and the edge."""
 
@@ -100,7 +98,7 @@ def _name_points(axes: Axes, layers: Sequence[LayerTiming]) -> None:
     """Names beside points, the longest layers' first, where they cover no other name."""
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     taken: list[tuple[float, float, float]] = []
-    for layer in sorted(layers, key=lambda layer: -layer.cycles)[:_NAMES]:
+    for layer in sorted(layers, key=lambda layer: -layer.cycles):
         x = _AXES[0] * log10(_intensity(layer) / left) / log10(right / left)
         y = _AXES[1] * log10(_speed(layer) / bottom) / log10(top / bottom)
         # Along the slanted name, and across.

@@ -1,7 +1,7 @@
 """When each engine works for which layer."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import matplotlib
@@ -37,20 +37,26 @@ _HOST_ROWS = 3
 """So many steps of the host in a row have their names on lines of their own."""
 
 
-def plot_timeline(schedule: Schedule, path: Path, kind: str) -> None:
+def plot_timeline(schedule: Schedule, path: Path, kind: str, only: Collection[str] = ()) -> None:
     """Draw one image's commands, a row of lanes for each engine, coloured by layer.
+
+    If ``only`` names layers, theirs alone are drawn, at their place in the run.
 
     In short runs, commands of one engine that overlap in its pipeline lie on lanes of their own.
     Dashed lines stand where the machine waits for the host. ``kind`` is png or svg; the same
     network gives the same file.
     """
-    run = run_timeline(schedule)
+    run, first = run_timeline(schedule), 0
+    if only:
+        run, first = _part(run, only)
     names = list(dict.fromkeys(run.layers))
     colours = {name: _COLOURS[index % len(_COLOURS)] for index, name in enumerate(names)}
     with picture(path, kind) as (figure, axes):
         height = _draw_commands(axes, run, colours)
         height += _draw_host(axes, run, height)
-        _label(axes, schedule, run.cycles)
+        axes.set_xlim(first, first + run.cycles)
+        what = f"{names[0]} to {names[-1]}" if only else "one image"
+        _label(axes, schedule, f"{what} in {run.cycles:,} cycles")
         if len(names) <= _LEGEND_ROWS:
             figure.set_size_inches(WIDTH, _MARGIN + _LANE * height)
             axes.legend(
@@ -62,6 +68,21 @@ def plot_timeline(schedule: Schedule, path: Path, kind: str) -> None:
         else:
             figure.set_size_inches(WIDTH, _MARGIN + _NAMES + _LANE * height)
             _name_layers(axes, run)
+
+
+def _part(run: RunTimeline, names: Collection[str]) -> tuple[RunTimeline, int]:
+    """The layers called ``names``, without the host, and the cycle in which they begin."""
+    chosen = [index for index, name in enumerate(run.layers) if name in names]
+    spans = tuple(run.spans[index] for index in chosen)
+    first = min(span.start for span in spans)
+    part = RunTimeline(
+        commands=tuple(run.commands[index] for index in chosen),
+        layers=tuple(run.layers[index] for index in chosen),
+        spans=spans,
+        cycles=max(span.done for span in spans) + 1 - first,
+        host=(),
+    )
+    return part, first
 
 
 def _draw_commands(axes: Axes, run: RunTimeline, colours: dict[str, _Colour]) -> float:
@@ -91,7 +112,6 @@ def _draw_commands(axes: Axes, run: RunTimeline, colours: dict[str, _Colour]) ->
         )
     axes.set_yticks(ticks, [engine.name.lower() for engine in Engine])
     axes.set_ylim(top - _GAP / 2, -_GAP / 2)
-    axes.set_xlim(0, run.cycles)
     return top
 
 
@@ -152,11 +172,10 @@ def _tick_labels(axes: Axes) -> list[str]:
     return [label.get_text() for label in axes.get_yticklabels()]
 
 
-def _label(axes: Axes, schedule: Schedule, cycles: int) -> None:
+def _label(axes: Axes, schedule: Schedule, what: str) -> None:
     config = schedule.config
     axes.set_title(
-        f"{schedule.network.name} on {config.name} ({config.rows}x{config.cols}): one image in "
-        f"{cycles:,} cycles",
+        f"{schedule.network.name} on {config.name} ({config.rows}x{config.cols}): {what}",
         loc="left",
     )
     axes.set_xlabel("cycle")

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
+from itertools import accumulate
 
 from arch.commands import COMMAND_BYTES, Engine
 from arch.config import AcceleratorConfig
@@ -11,6 +12,8 @@ from compiler.program import Program
 from compiler.schedule import HostTraffic, Schedule
 from sim.command.accesses import Accesses, sum_accesses
 from sim.command.timeline import Timeline, TimelineSimulator
+from tilewright.bounds import Bounds, layer_bounds
+from tilewright.shortfall import Work, account, layer_works
 from tilewright.storage import storage_bytes
 
 
@@ -31,6 +34,16 @@ class LayerTiming:
     """MACs / (PEs x cycles)."""
     read_bytes: int
     written_bytes: int
+    bounds: Bounds
+    """The least cycles that it could take, and the bytes that it must move."""
+    ratio: float | None
+    """Cycles / the higher bound; None if both are 0."""
+    array_parts: dict[str, int]
+    """What the array did in ``cycles``, see ``tilewright.shortfall``."""
+    memory_parts: dict[str, int]
+    """What the memory did in them."""
+    why: str
+    """The largest causes of more cycles than the higher bound, as parts of the cycles."""
     busy: dict[str, int]
     """By engine, the cycles in which it had a command of the layer, from taking it to its end."""
     bound: str
@@ -53,6 +66,10 @@ class NetworkTiming:
     macs: int
     cycles: int
     utilization: float
+    bound: int
+    """Sum of the layers' higher bounds."""
+    ratio: float | None
+    """Cycles / ``bound``."""
     memory_bytes: int
     counters: dict[str, int]
     layers: tuple[LayerTiming, ...]
@@ -75,6 +92,7 @@ def time_schedule(schedule: Schedule) -> NetworkTiming:
         counters.update(timeline.counters)
     macs, cycles = sum(layer.macs for layer in layers), counters["cycles"]
     beats = counters["memory_read_beats"] + counters["memory_write_beats"]
+    bound = sum(layer.bounds.cycles for layer in layers)
     return NetworkTiming(
         network=schedule.network.name,
         config=config.name,
@@ -83,6 +101,8 @@ def time_schedule(schedule: Schedule) -> NetworkTiming:
         macs=macs,
         cycles=cycles,
         utilization=_utilization(config, macs, cycles),
+        bound=bound,
+        ratio=_ratio(cycles, bound),
         memory_bytes=beats * config.bus_bytes,
         counters=dict(counters),
         layers=tuple(layers),
@@ -95,13 +115,13 @@ def _layers(program: Program, timeline: Timeline) -> list[LayerTiming]:
     times = zip(timeline.accesses, timeline.starts, timeline.dones, strict=True)
     for step, (counts, start, done) in zip(program.steps, times, strict=True):
         shares[step.layer].add(step.pattern.engine, counts, start, done + 1)
-    found, before = [], 0
-    for index, share in enumerate(shares):
-        # A later layer may end before an earlier one; it then took no time of its own.
-        end = max(before, share.end)
-        found.append(_layer(program, index, share, end - before))
-        before = end
-    return found
+    # A later layer may end before an earlier one; it then takes no time of its own.
+    ends = list(accumulate((share.end for share in shares), max))
+    works = layer_works(program, timeline, ends)
+    return [
+        _layer(program, index, share, range(before + 1, end + 1), works[index])
+        for index, (share, before, end) in enumerate(zip(shares, [0, *ends], ends, strict=False))
+    ]
 
 
 class _Share:
@@ -128,11 +148,16 @@ class _Share:
         return max(*self._stops, 1) - 1
 
 
-def _layer(program: Program, index: int, share: _Share, cycles: int) -> LayerTiming:
+def _layer(
+    program: Program, index: int, share: _Share, time: range, works: dict[Engine, Work]
+) -> LayerTiming:
+    """The layer that takes the cycles ``time``."""
     config, layer = program.config, program.layers[index].layer
     counts = sum_accesses(share.accesses)
     counts["memory_read_beats"] += len(share.accesses) * COMMAND_BYTES // config.bus_bytes
-    macs = layer.macs
+    macs, cycles = layer.macs, len(time)
+    bounds = layer_bounds(program, index)
+    spent = account(layer, config, time=time, bounds=bounds, counts=counts, works=works)
     fmap = layer.output.shape
     return LayerTiming(
         name=layer.name,
@@ -143,6 +168,11 @@ def _layer(program: Program, index: int, share: _Share, cycles: int) -> LayerTim
         utilization=_utilization(config, macs, cycles),
         read_bytes=counts["memory_read_beats"] * config.bus_bytes,
         written_bytes=counts["memory_write_beats"] * config.bus_bytes,
+        bounds=bounds,
+        ratio=_ratio(cycles, bounds.cycles),
+        array_parts=spent.array,
+        memory_parts=spent.memory,
+        why=spent.why,
         busy={engine.name.lower(): share.busy[engine] for engine in Engine},
         bound=_bound(share.busy),
         accesses=dict(sorted(counts.items())),
@@ -157,6 +187,10 @@ def _bound(busy: Sequence[int]) -> str:
         "drain": busy[Engine.POST],
     }
     return max(causes, key=lambda cause: causes[cause])
+
+
+def _ratio(cycles: int, bound: int) -> float | None:
+    return cycles / bound if bound else None
 
 
 def _utilization(config: AcceleratorConfig, macs: int, cycles: int) -> float:

@@ -8,7 +8,7 @@ from operator import itemgetter
 import numpy as np
 from numpy.typing import NDArray
 
-from arch.commands import ROW_LOOPS, Command
+from arch.commands import ROW_LOOPS
 
 
 @dataclass(frozen=True)
@@ -30,15 +30,15 @@ def _counts(loops: tuple[str, ...]) -> Callable[[dict[str, int]], tuple[int, ...
     return itemgetter(*(f"{loop}_count" for loop in loops))
 
 
-def positions(command: Command, loops: Sequence[str]) -> Positions:
-    """Every position that ``loops`` of ``command`` visit."""
+def positions(fields: dict[str, int], loops: Sequence[str]) -> Positions:
+    """Every position that ``loops`` of a command with these ``fields`` visit."""
 
     def walk(origin: str, step: str) -> NDArray[np.int64]:
-        total = np.array(command[origin], np.int64)
+        total = np.array(fields[origin], np.int64)
         for loop in loops:
             moves = (loop in ROW_LOOPS) == (step != "dx")
-            count = np.arange(command[f"{loop}_count"] + 1)
-            total = total[..., None] + count * (command[f"{loop}_{step}"] if moves else 0)
+            count = np.arange(fields[f"{loop}_count"] + 1)
+            total = total[..., None] + count * (fields[f"{loop}_{step}"] if moves else 0)
         return total
 
     x = walk("x", "dx")

@@ -48,43 +48,44 @@ class Storage:
 
     def apply(self, command: Command) -> None:
         """Execute one command."""
+        fields = command.values
         if command.engine is Engine.LOAD:
-            self._load(command)
+            self._load(fields)
         elif command.engine is Engine.EXECUTE:
-            self._execute(command)
+            self._execute(fields)
         elif command.engine is Engine.POST:
-            self._post(command)
+            self._post(fields)
         else:
-            self._store(command)
+            self._store(fields)
 
-    def _load(self, command: Command) -> None:
+    def _load(self, fields: dict[str, int]) -> None:
         target = {
             LoadTarget.ACTIVATION: self.activation,
             LoadTarget.WEIGHT: self.weight,
             LoadTarget.PARAMETER: self.parameter,
             LoadTarget.TABLE: self.table,
-        }[LoadTarget(command["target"])]
-        dram, buffer = _transfer(command, target.size)
+        }[LoadTarget(fields["target"])]
+        dram, buffer = _transfer(fields, target.size)
         target[buffer] = self.memory[dram]
 
-    def _store(self, command: Command) -> None:
-        dram, buffer = _transfer(command, self.activation.size)
+    def _store(self, fields: dict[str, int]) -> None:
+        dram, buffer = _transfer(fields, self.activation.size)
         self.memory[dram] = self.activation[buffer]
 
-    def _execute(self, command: Command) -> None:
+    def _execute(self, fields: dict[str, int]) -> None:
         config = self.config
-        at = positions(command, EXECUTE_LOOPS)
+        at = positions(fields, EXECUTE_LOOPS)
         lanes = np.arange(config.rows) * config.activation_bytes
         x = at.x[..., None] + lanes
-        inside = (x >= 0) & (x < command["width"])
-        inside &= ((at.y >= 0) & (at.y < command["height"]))[..., None]
+        inside = (x >= 0) & (x < fields["width"])
+        inside &= ((at.y >= 0) & (at.y < fields["height"]))[..., None]
         data = self._elements(at.address[..., None] + lanes)
-        data = np.where(inside, data, self._unsigned.type(command["padding"]))
+        data = np.where(inside, data, self._unsigned.type(fields["padding"]))
         # [tiles, pixels, rows] x [tiles, rows, cols], exact in float64: a compiled program's sums
         # are below 2^47.
         tiles = data.shape[0] * data.shape[1] * data.shape[2]
-        vectors = self._centred(data, command).reshape(tiles, -1, config.rows).astype(np.float64)
-        start = command["weight_address"]
+        vectors = self._centred(data, fields).reshape(tiles, -1, config.rows).astype(np.float64)
+        start = fields["weight_address"]
         weights = self.weight[
             (start + np.arange(tiles * config.weight_tile_bytes)) % self.weight.size
         ]
@@ -93,9 +94,9 @@ class Storage:
         )
         psums = np.matmul(vectors, matrices.astype(np.float64)).sum(axis=0).astype(np.int64)
         half = config.accumulator_half_entries
-        first = command["accumulator_address"]
+        first = fields["accumulator_address"]
         entries = first // half * half + (first % half + np.arange(psums.shape[0])) % half
-        if command["accumulate"]:
+        if fields["accumulate"]:
             psums += self.accumulator[entries]
         self.accumulator[entries] = _wrapped(psums, config.accumulator_bits)
 
@@ -104,102 +105,104 @@ class Storage:
         elements = self.activation.view(self._unsigned)
         return elements[addresses % self.activation.size // self.config.activation_bytes]
 
-    def _centred(self, elements: NDArray[Any], command: Command) -> NDArray[Any]:
+    def _centred(self, elements: NDArray[Any], fields: dict[str, int]) -> NDArray[Any]:
         """Bits as signed numbers: an unsigned q as q - 2^(bits - 1)."""
-        flip = command["unsigned"] << self.config.activation_bits - 1
+        flip = fields["unsigned"] << self.config.activation_bits - 1
         return np.asarray(elements ^ self._unsigned.type(flip)).view(self._signed)
 
-    def _post(self, command: Command) -> None:
-        config, channels = self.config, command["channels"] + 1
-        pooled = self._pool(command, channels)
-        first = command["parameter_address"] * config.bus_bytes
+    def _post(self, fields: dict[str, int]) -> None:
+        config, channels = self.config, fields["channels"] + 1
+        pooled = self._pool(fields, channels)
+        first = fields["parameter_address"] * config.bus_bytes
         size = channels * config.parameter_column_bytes
         block = self.parameter[(first + np.arange(size)) % self.parameter.size]
         parameters = block.view([("bias", f"<i{config.bias_bytes}"), ("multiplier", "<f4")])
         values = _wrapped(pooled + parameters["bias"], config.accumulator_bits)
         rounded = rounded_product(values, parameters["multiplier"]).astype(np.int64)
-        result = np.clip(rounded + command["zero_point"], command["low"], command["high"])
-        if command["operand"] != PostOperand.NONE:
-            result = self._combine(command, result)
+        result = np.clip(rounded + fields["zero_point"], fields["low"], fields["high"])
+        if fields["operand"] != PostOperand.NONE:
+            result = self._combine(fields, result)
         data = (result & (1 << config.activation_bits) - 1).astype(self._unsigned)
-        if command["table"]:
-            start = (command["table"] - 1) * config.table_bytes
+        if fields["table"]:
+            start = (fields["table"] - 1) * config.table_bytes
             table = self.table[start : start + config.table_bytes]
             wide = config.activation_bits > 8
             data = table_outputs(table.view(np.uint16).reshape(-1, 2) if wide else table, data)
-        out = self._outputs(command, "out", result.shape)
+        out = self._outputs(fields, "out", result.shape)
         self.activation.view(self._unsigned)[out // config.activation_bytes] = data
 
-    def _outputs(self, command: Command, name: str, shape: tuple[int, ...]) -> NDArray[np.int64]:
+    def _outputs(
+        self, fields: dict[str, int], name: str, shape: tuple[int, ...]
+    ) -> NDArray[np.int64]:
         """Byte addresses [py, px, channels] from ``name``_address on."""
         rows, columns, channels = shape
-        address = command[f"{name}_address"] + (
-            np.arange(rows)[:, None, None] * command[f"{name}_py"]
-            + np.arange(columns)[None, :, None] * command[f"{name}_px"]
+        address = fields[f"{name}_address"] + (
+            np.arange(rows)[:, None, None] * fields[f"{name}_py"]
+            + np.arange(columns)[None, :, None] * fields[f"{name}_px"]
             + np.arange(channels) * self.config.activation_bytes
         )
         return np.asarray(address % self.activation.size)
 
-    def _combine(self, command: Command, a: NDArray[np.int64]) -> NDArray[np.int64]:
+    def _combine(self, fields: dict[str, int], a: NDArray[np.int64]) -> NDArray[np.int64]:
         """The values ``a`` with the second operand: exact integers, rounded once."""
-        first = command["parameter_address"] + self.config.parameter_block_words
+        first = fields["parameter_address"] + self.config.parameter_block_words
         start, size = first * self.config.bus_bytes, self.config.operand_block_bytes
         block = self.parameter[(start + np.arange(size)) % self.parameter.size]
         scale, other_multiplier = block[:8].view(np.uint32).astype(np.int64)
         numbers = block[8:].view(f"<i{self.config.operand_number_bytes}").astype(np.int64)
         other_zero, zero, low, high = numbers
         multiplier, shift = scale & 0xFFFFFF, scale >> 24
-        raw = self._elements(self._outputs(command, "operand", a.shape))
-        read = raw if command["operand_unsigned"] else raw.view(self._signed)
+        raw = self._elements(self._outputs(fields, "operand", a.shape))
+        read = raw if fields["operand_unsigned"] else raw.view(self._signed)
         b = read.astype(np.int64) - other_zero
-        if command["operand"] == PostOperand.ADD:
+        if fields["operand"] == PostOperand.ADD:
             total = a * multiplier + b * other_multiplier
         else:
             total = a * b * multiplier
         clipped = np.clip(rounded_shift(total, int(shift)) + zero, low, high)
         return np.asarray(clipped, np.int64)
 
-    def _pool(self, command: Command, channels: int) -> NDArray[np.int64]:
+    def _pool(self, fields: dict[str, int], channels: int) -> NDArray[np.int64]:
         """[py, outputs of a row, channels]: the windows' maxima or sums, padding left out, or sums
         of products.
 
         In the machine, channels beyond those of a command hold anything: no command may go on from
         them.
         """
-        at = positions(command, POST_LOOPS)
-        inside = (at.y >= 0) & (at.y < command["height"])
-        inside &= (at.x >= 0) & (at.x < command["width"])
-        if command["source"] == PostSource.ACCUMULATOR:
+        at = positions(fields, POST_LOOPS)
+        inside = (at.y >= 0) & (at.y < fields["height"])
+        inside &= (at.x >= 0) & (at.x < fields["width"])
+        if fields["source"] == PostSource.ACCUMULATOR:
             source = self.accumulator[at.address % len(self.accumulator), :channels]
         else:
             lanes = np.arange(channels) * self.config.activation_bytes
-            source = self._centred(self._elements(at.address[..., None] + lanes), command)
-        if command["mode"] == PostMode.PRODUCTS:
-            pooled = self._products(command, source, inside)
+            source = self._centred(self._elements(at.address[..., None] + lanes), fields)
+        if fields["mode"] == PostMode.PRODUCTS:
+            pooled = self._products(fields, source, inside)
         else:
-            pooled = self._combine_windows(command, source, inside)
-        return pooled[:, command["lead"] :: command["skip"] + 1]
+            pooled = self._combine_windows(fields, source, inside)
+        return pooled[:, fields["lead"] :: fields["skip"] + 1]
 
     def _combine_windows(
-        self, command: Command, source: NDArray[Any], inside: NDArray[np.bool_]
+        self, fields: dict[str, int], source: NDArray[Any], inside: NDArray[np.bool_]
     ) -> NDArray[np.int64]:
         """[py, px, channels]: each window of ``source`` by itself."""
         least = -(1 << self.config.accumulator_bits - 1)
-        combine, identity = (np.maximum, least) if command["mode"] == PostMode.MAX else (np.add, 0)
+        combine, identity = (np.maximum, least) if fields["mode"] == PostMode.MAX else (np.add, 0)
         values = np.where(inside[..., None], source.astype(np.int64), identity)
         pooled = np.asarray(combine.reduce(values, axis=(2, 3)))
         held = self.pooled[0, : pooled.shape[-1]]
-        if command["continues"]:
+        if fields["continues"]:
             pooled[0, 0] = combine(pooled[0, 0], held)
         held[:] = _wrapped(pooled[-1, -1], self.config.accumulator_bits)
         return pooled
 
     def _products(
-        self, command: Command, source: NDArray[Any], inside: NDArray[np.bool_]
+        self, fields: dict[str, int], source: NDArray[Any], inside: NDArray[np.bool_]
     ) -> NDArray[np.int64]:
         """[py, px, channels]: the windows' products, padding included, and those of the windows
         before them in their row."""
-        padding = self._take_constants(command)
+        padding = self._take_constants(fields)
         rows, columns, *window, channels = source.shape
         taken = np.where(inside[..., None], source, padding).astype(np.int64)
         turns = np.arange(window[0] * window[1]) % self.config.tap_rows
@@ -215,23 +218,23 @@ class Storage:
         for before, each in enumerate(sums):
             total[:, before : before + columns] += each
         held = self.pooled[:, :channels]
-        if command["continues"]:
+        if fields["continues"]:
             total[0, :reach] += held
         held[:] = _wrapped(total[-1, columns - 1 : -1], self.config.accumulator_bits)
         return total[:, :columns]
 
-    def _take_constants(self, command: Command) -> NDArray[Any]:
-        """Takes the weights of ``command``; gives what padding reads as."""
-        config, rows = self.config, command["kernel_rows"] + 1
-        operand = command["operand"] != PostOperand.NONE
+    def _take_constants(self, fields: dict[str, int]) -> NDArray[Any]:
+        """Takes the weights of a command with these ``fields``; gives what padding reads as."""
+        config, rows = self.config, fields["kernel_rows"] + 1
+        operand = fields["operand"] != PostOperand.NONE
         words = post_constant_words(config, operand=operand, kernel_rows=0)
-        start = (command["parameter_address"] + words) * config.bus_bytes
+        start = (fields["parameter_address"] + words) * config.bus_bytes
         size = config.product_words(rows) * config.bus_bytes
         block = self.parameter[(start + np.arange(size)) % self.parameter.size]
         weights = block[config.bus_bytes :].view(element_type(config.weight_bits, True))
         own = weights.reshape(rows, -1)[:, : config.depthwise_kernel * config.cols]
         self.taps[:rows] = own.reshape(rows, -1, config.cols)
-        return self._centred(block.view(self._unsigned)[:1], command)
+        return self._centred(block.view(self._unsigned)[:1], fields)
 
 
 def _wrapped(values: NDArray[np.int64], bits: int) -> NDArray[np.int64]:
@@ -240,10 +243,10 @@ def _wrapped(values: NDArray[np.int64], bits: int) -> NDArray[np.int64]:
     return (values + half & (1 << bits) - 1) - half
 
 
-def _transfer(command: Command, size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _transfer(fields: dict[str, int], size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Byte addresses in memory and buffer, row by row."""
-    row = np.arange(command["rows"] + 1)[:, None]
-    byte = np.arange(command["row_bytes"])
-    dram = command["dram_address"] + row * command["dram_pitch"] + byte
-    buffer = command["buffer_address"] + row * command["buffer_pitch"] + byte
+    row = np.arange(fields["rows"] + 1)[:, None]
+    byte = np.arange(fields["row_bytes"])
+    dram = fields["dram_address"] + row * fields["dram_pitch"] + byte
+    buffer = fields["buffer_address"] + row * fields["buffer_pitch"] + byte
     return dram % (1 << 32), buffer % size

@@ -3,7 +3,7 @@
 import ctypes
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -190,7 +190,12 @@ class RtlMachine:
         self._c.machine_restart(self._machine)
         self.write("control", CONTROL_START)
 
-    def finish(self, max_cycles: int, snapshot_writes: Sequence[int] = ()) -> RunResult:
+    def finish(
+        self,
+        max_cycles: int,
+        snapshot_writes: Sequence[int] = (),
+        follow: Callable[[int], None] = lambda _: None,
+    ) -> RunResult:
         """Wait for the interrupt of the run under way, and read what it did; see ``run``."""
         began, first = time.perf_counter(), self._now
         while (ended := self._c.machine_interrupted(self._machine)) == _NEVER:
@@ -202,6 +207,7 @@ class RtlMachine:
                 )
             self._c.machine_advance(self._machine, min(left, _SLICE_CYCLES), True)
             self._check_rules()
+            follow(self._now - first)
         status = self._acknowledge()
         counters = {name: self.read(name) for name in COUNTER_NAMES}
         return RunResult(
@@ -219,6 +225,7 @@ class RtlMachine:
         program_commands: int,
         max_cycles: int,
         snapshot_writes: Sequence[int] = (),
+        follow: Callable[[int], None] = lambda _: None,
     ) -> RunResult:
         """Run a program as a driver would: registers, start, interrupt, results.
 
@@ -227,13 +234,14 @@ class RtlMachine:
             program_commands: how many commands.
             max_cycles: limit of the run.
             snapshot_writes: numbers of AXI write responses at which to note the cycle.
+            follow: is called now and then with the cycles simulated so far.
 
         Raises:
             RunError: no interrupt within ``max_cycles``, a register access that hangs, or a broken
                 rule of AXI4. An error status of the machine is a result, and raises nothing.
         """
         self.start(program_address, program_commands)
-        return self.finish(max_cycles, snapshot_writes)
+        return self.finish(max_cycles, snapshot_writes, follow)
 
     # Behind these.
 

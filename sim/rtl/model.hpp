@@ -34,14 +34,15 @@ class Model {
 #endif
   }
 
-  // Drives `in`, settles, reads `out`, and takes the rising clock edge.
+  // Takes the rising clock edge that begins a cycle with inputs `in` (see clocked.v), settles, and
+  // reads `out`.
   void cycle(const Inputs& in, Outputs& out) {
-    top_.aclk = 0;
     drive(in);
+    top_.aclk = 1;
     top_.eval();
     sample(out);
     dump();
-    top_.aclk = 1;
+    top_.aclk = 0;
     top_.eval();
     dump();
   }
@@ -62,14 +63,11 @@ class Model {
     std::memcpy(&top_.m_axi_rdata, in.rdata, kBusBytes);
     top_.s_axi_awvalid = in.s_awvalid;
     top_.s_axi_awaddr = in.s_awaddr;
-    top_.s_axi_awprot = 0;
     top_.s_axi_wvalid = in.s_wvalid;
     top_.s_axi_wdata = in.s_wdata;
-    top_.s_axi_wstrb = 0xF;
     top_.s_axi_bready = in.s_bready;
     top_.s_axi_arvalid = in.s_arvalid;
     top_.s_axi_araddr = in.s_araddr;
-    top_.s_axi_arprot = 0;
     top_.s_axi_rready = in.s_rready;
   }
 

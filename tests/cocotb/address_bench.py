@@ -61,7 +61,7 @@ class AddressModel:
         return Command.of(self._engine, values)
 
     def _walk(self, command: Command) -> Iterator[Place]:
-        at = positions(command, self._loops)
+        at = positions(command.values, self._loops)
         counts = loop_counts(command.pattern.fields, self._loops)
         for indices in np.ndindex(*counts):
             y = to_signed(int(at.y[indices]) % (1 << Y_BITS), Y_BITS)

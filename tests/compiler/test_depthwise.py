@@ -10,11 +10,21 @@ from arch.commands import Engine, PostMode
 from arch.config import AcceleratorConfig
 from arch.layers import FeatureMap
 from arch.presets import PRESETS
-from compiler.constants import depthwise_blocks, depthwise_words
+from compiler.constants import alone, block_words, parameter_blocks
 from compiler.program import Program
 from sim.network import Conv, Network
 from tests.support.machines import CONFIGS
-from tests.support.pass_networks import NAMES, add, compiled, conv, cost, kinds, network, spec
+from tests.support.pass_networks import (
+    NAMES,
+    add,
+    compiled,
+    conv,
+    cost,
+    kinds,
+    network,
+    spec,
+    table,
+)
 
 GEMMINI16 = PRESETS["gemmini16"]
 UNEVEN = CONFIGS["uneven"]
@@ -103,6 +113,22 @@ def test_a_sum_behind_it_is_fused_as_well() -> None:
     assert kinds(compiled(made, config=GEMMINI16)) == ["Conv+Conv+Add"]
 
 
+def test_alone_it_is_faster_in_the_post_processor() -> None:
+    """With what the post-processor does behind it: a second operand, a table."""
+    source = spec("image", FeatureMap(height=28, width=28, channels=CHANNELS))
+    first = conv("d", source, CHANNELS, groups=CHANNELS)
+    both = add("a", source, first.output)
+    last = table("t", both.output)
+    for layers in ((first,), (first, both), (first, both, last)):
+        made = network(*layers)
+        fast = compiled(made, config=GEMMINI16)
+        (placed,) = fast.layers
+        assert placed.layer.in_post
+        assert work_of(fast) == ["products"] * len(work_of(fast))
+        slow = compiled(made, "fuse-depthwise", config=GEMMINI16)
+        assert cost(fast)[0] < 0.7 * cost(slow)[0]
+
+
 def test_the_next_tile_is_made_while_the_array_sums_the_present_one() -> None:
     """Between the sums of each tile and their draining stand the next tile's products."""
     program = compiled(separable(), *(set(NAMES) - {"fuse-depthwise"}), config=UNEVEN)
@@ -144,9 +170,9 @@ def test_constants(name: str) -> None:
     """Columns as in every block, then what padding reads as, then the kernel row by row, of each
     the rightmost weights of all columns first."""
     config, layer = CONFIGS[name], depthwise()
-    blocks = depthwise_blocks(layer, config)
+    blocks = parameter_blocks(alone(layer), config)
     groups = -(-CHANNELS // config.cols)
-    words = depthwise_words(layer.shape, config)
+    words = block_words(alone(layer), config)
     assert blocks.shape == (groups, words * config.bus_bytes)
     assert words == config.parameter_block_words + 1 + 3 * config.tap_words
     start = config.parameter_block_words * config.bus_bytes

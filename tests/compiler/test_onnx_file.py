@@ -214,16 +214,37 @@ def test_constant_attributes_are_capped_as_well(tmp_path: Path) -> None:
     )
 
 
-def test_a_broken_graph_is_one_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("source", "made"),
+    [
+        ("nowhere", "'nowhere', made by no node"),
+        ("dq4_out", "'dq4_out', made by node 'dq4' (DequantizeLinear) behind it"),
+    ],
+    ids=["nothing", "a cycle"],
+)
+def test_inputs_that_are_not_made_before(source: str, made: str, tmp_path: Path) -> None:
     model = valid_model()
-    model.graph.node[-1].input[0] = "nowhere"
+    model.graph.node[-1].input[0] = source
     path = tmp_path / "m.onnx"
     path.write_bytes(model.SerializeToString())
     with pytest.raises(ModelError) as error:
         read_network(path)
     assert str(error.value) == (
-        "the model breaks the ONNX rules (Nodes in a graph must be topologically sorted, however "
-        "input 'nowhere' of node: ); export it again"
+        f"node 'dq4' (DequantizeLinear): its inputs must be made before it, got {made}; "
+        "sort the nodes, and cut any cycle"
+    )
+
+
+def test_a_broken_graph_is_one_line(tmp_path: Path) -> None:
+    model = valid_model()
+    model.graph.node[-1].output[0] = model.graph.node[0].output[0]
+    path = tmp_path / "m.onnx"
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(ModelError) as error:
+        read_network(path)
+    assert str(error.value) == (
+        "the model breaks the ONNX rules (Graph must be in single static assignment (SSA) form, "
+        "however 'q0_out' has been used as output names multiple times.); export it again"
     )
 
 

@@ -162,21 +162,6 @@ def test_eight_bit_tensors_come_from_a_quantizer(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("join", [False, True])
-def test_sixteen_bits_are_not_quantised_twice(join: bool, tmp_path: Path) -> None:
-    """ONNX's own checks stop at types it has not in an opset, as int16 before 21."""
-    graph = QdqGraph().qdq(dtype=np.int16)
-    real = graph.tensor
-    graph.node("QuantizeLinear", "q0_scale", "q0_zero_point", name="first")
-    if join:
-        graph.node("Add", real)
-    graph.qdq(dtype=np.int16)
-    assert refusal(graph, tmp_path) == (
-        "tensor 'first_out' must go through a DequantizeLinear before it is used, got it "
-        "quantised; quantise with quant_format=QuantFormat.QDQ"
-    )
-
-
 def test_the_float_input_has_no_other_reader(tmp_path: Path) -> None:
     graph = QdqGraph()
     first = graph.qdq().tensor

@@ -1,5 +1,9 @@
+"""Every tensor gets a shape and types that fit, or the model is refused."""
+
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from arch.errors import InputError, ModelError
@@ -63,7 +67,7 @@ def test_a_kernel_larger_than_the_image(tmp_path: Path) -> None:
     message = refusal(QdqGraph(shape=(1, 3, 2, 5)).qdq().conv().qdq(), tmp_path)
     assert message == (
         "tensor 'conv_out' must have at most 8 fixed dimensions of 1 to 1048576, "
-        "got [1, 4, 0, 3]; export the model with fixed shapes"
+        "got [1, 4, 0, 3]; use larger images"
     )
 
 
@@ -113,4 +117,31 @@ def test_the_batch_is_one_image(tmp_path: Path) -> None:
     assert str(error.value) == (
         "input 'x' must be one image [1, C, H, W], line [1, C, L] or vector [1, F] with sizes "
         "up to 1048576, got [4, 3, 6, 5]; export the model with that input"
+    )
+
+
+def quantised_twice(graph: QdqGraph) -> str:
+    graph.node("QuantizeLinear", "q0_scale", "q0_zero_point", name="first")
+    return "(op_type:QuantizeLinear, node name: q3): x typestr: T1, has unsupported type"
+
+
+def added_as_bytes(graph: QdqGraph) -> str:
+    real = graph.tensor
+    graph.node("QuantizeLinear", "q0_scale", "q0_zero_point", name="first").node("Add", real)
+    return "(op_type:Add, node name: add3): B has inconsistent type tensor(float)"
+
+
+def places(graph: QdqGraph) -> str:
+    graph.node("ArgMax", axis=1)
+    return "(op_type:QuantizeLinear, node name: q3): x typestr: T1, has unsupported type"
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int16])
+@pytest.mark.parametrize("mixed", [quantised_twice, added_as_bytes, places])
+def test_types_are_checked(mixed: Callable[[QdqGraph], str], dtype: type, tmp_path: Path) -> None:
+    """Also of 16-bit words in an opset before ONNX had them."""
+    graph = QdqGraph().qdq(dtype=dtype)
+    message = mixed(graph)
+    assert refusal(graph.qdq(dtype=dtype), tmp_path).startswith(
+        f"the model's shapes do not fit together ([ShapeInferenceError] {message}"
     )

@@ -27,7 +27,7 @@ from tests.support.disturbances import (
     start,
 )
 from tests.support.hand_made import SLOWEST, command
-from tests.support.illegal import ILLEGAL
+from tests.support.illegal import illegal_commands
 from tests.support.machines import CONFIGS, MEMORY_BYTES
 
 QUICK = ("tiny", "uneven", "small")
@@ -183,15 +183,17 @@ def test_program_that_runs_out_of_the_memory() -> None:
 # Illegal commands.
 
 
-@pytest.mark.parametrize("rule", ILLEGAL)
-@pytest.mark.parametrize("name", ["tiny", "uneven"])
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [(name, rule) for name in ("tiny", "uneven") for rule in illegal_commands(CONFIGS[name])],
+)
 def test_illegal_command(name: str, rule: str) -> None:
     """At a random place among good ones, which have all been dispatched; on random memories too."""
     draw, case = random.Random(f"{name} {rule}"), busy_case(len(rule) % 5, name)
     index = draw.randrange(len(case.program.commands))
     before = case.program.commands[:index]
     counts = {engine: sum(each.engine is engine for each in before) for engine in Engine}
-    broken = with_command(case, index, ILLEGAL[rule](CONFIGS[name], counts))
+    broken = with_command(case, index, illegal_commands(CONFIGS[name])[rule](CONFIGS[name], counts))
     with borrowed_machine(name) as machine:
         result = run_into_error(machine, broken, Status.ILLEGAL_COMMAND)
         assert result.error_command == index

@@ -79,7 +79,7 @@ def _channels(config: AcceleratorConfig, _counts: dict[Engine, int]) -> bytes:
     return pack(_harmless(Engine.POST, channels=config.cols), config)
 
 
-ILLEGAL: dict[str, Maker] = {
+_ILLEGAL: dict[str, Maker] = {
     **{f"opcode {value}": _opcode(value) for value in (0, 5, 6, 7)},
     **{
         f"{format_.engine.name} bit {bit}": _bit(format_.engine, bit)
@@ -116,8 +116,22 @@ ILLEGAL: dict[str, Maker] = {
     },
     "POST with operand 3": _fields(Engine.POST, operand=3),
     "POST with table 3": _fields(Engine.POST, table=3),
-    "POST with mode 3": _fields(Engine.POST, mode=3),
-    "POST with products of sums": _fields(Engine.POST, mode=2, source=0),
     "POST of more channels than columns": _channels,
 }
-"""By rule, a command that breaks it."""
+
+_ILLEGAL_PRODUCTS: dict[str, Maker] = {
+    "POST with mode 3": _fields(Engine.POST, mode=3),
+    "POST with products of sums": _fields(Engine.POST, mode=2, source=0),
+}
+
+
+def illegal_commands(config: AcceleratorConfig) -> dict[str, Maker]:
+    """By rule that a command for ``config`` can break, one that does."""
+    full = {
+        f"{format_.engine.name} {field.name} beyond the machine"
+        for format_ in FORMATS.values()
+        for field in format_.fields
+        if field.used_bits(config) == field.bits
+    }
+    makers = {rule: maker for rule, maker in _ILLEGAL.items() if rule not in full}
+    return makers | _ILLEGAL_PRODUCTS if config.depthwise_kernel else makers

@@ -165,8 +165,9 @@ def test_a_pass_that_is_none(command: tuple[str, ...]) -> None:
     outcome = tilewright(*command, "--without", "fuse-add", "--without", "fuse")
     assert (outcome.status, outcome.out) == (2, "")
     assert outcome.err == (
-        "tilewright: a pass to leave out must be one of share-maps, skip-pixels, "
-        "pack-rows, fuse-depthwise, fuse-pool, fuse-add, fuse-table, keep-on-chip, got 'fuse'\n"
+        "tilewright: a pass to leave out must be one of share-maps, join-functions, "
+        "skip-pixels, pack-rows, fuse-depthwise, fuse-pool, fuse-add, fuse-table, keep-on-chip, "
+        "got 'fuse'\n"
     )
 
 

@@ -15,7 +15,9 @@ from tests.support.command_line import DIGITS
 from tilewright.networks.registry import build
 from tilewright.networks.shapes_only import shape_network
 from tilewright.pictures import FORMATS, Picture, draw
+from tilewright.plots import plot_timeline
 from tilewright.timing import time_schedule
+from tilewright.trace import run_timeline
 
 
 @cache
@@ -47,7 +49,11 @@ def test_png(tmp_path: Path, picture: Picture) -> None:
 
 def texts(folder: Path, picture: Picture, of: Schedule) -> set[str]:
     draw(picture, of, folder / "a.svg", "svg")
-    root = ElementTree.parse(folder / "a.svg").getroot()
+    return texts_of(folder / "a.svg")
+
+
+def texts_of(path: Path) -> set[str]:
+    root = ElementTree.parse(path).getroot()
     return {text.text or "" for text in root.iter("{http://www.w3.org/2000/svg}text")}
 
 
@@ -94,3 +100,16 @@ def test_no_layer_is_above_its_roof() -> None:
         layer = time_schedule(replace(schedule(), stages=(alone,))).layers[index]
         assert layer.macs <= 64 * layer.cycles
         assert max(layer.read_bytes, layer.written_bytes) <= 8 * layer.cycles
+
+
+def test_timeline_of_some_layers(tmp_path: Path) -> None:
+    """They alone, at their place in the run."""
+    names = ["conv2", "conv3"]
+    whole = run_timeline(schedule())
+    chosen = [span for name, span in zip(whole.layers, whole.spans, strict=True) if name in names]
+    cycles = max(span.done for span in chosen) + 1 - min(span.start for span in chosen)
+    plot_timeline(schedule(), tmp_path / "a.svg", "svg", only=names)
+    found = texts_of(tmp_path / "a.svg")
+    assert {"conv2", "conv3"} <= found
+    assert not {"conv1", "head"} & found
+    assert any(f"conv2 to conv3 in {cycles:,} cycles" in text for text in found)

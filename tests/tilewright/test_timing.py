@@ -3,15 +3,18 @@
 import json
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from arch.layers import FeatureMap, Window
 from arch.presets import PRESETS
 from compiler.passes import PASSES
 from compiler.place import place_network
 from compiler.schedule import schedule_network
 from tests.support.command_line import tilewright
+from tilewright.bounds import Bounds, under
 from tilewright.networks.registry import NETWORKS, build, totals
 from tilewright.networks.shapes_only import shape_network
 from tilewright.timing import NetworkTiming, time_schedule
@@ -172,3 +175,90 @@ def test_passes_save_cycles_and_traffic(name: str, config: str) -> None:
     assert timing.cycles < plain.cycles
     assert timing.memory_bytes < plain.memory_bytes
     assert timing.macs == plain.macs
+
+
+@pytest.mark.parametrize("config", ["small", "gemmini16"])
+@pytest.mark.parametrize("name", [*SMALL_NETWORKS, "alexnet-lrn"])
+def test_both_accounts_of_a_layer_add_up_to_its_cycles(name: str, config: str) -> None:
+    timing = timing_of(name, config)
+    for layer in timing.layers:
+        assert sum(layer.array_parts.values()) == layer.cycles, layer.name
+        assert sum(layer.memory_parts.values()) == layer.cycles, layer.name
+
+
+@pytest.mark.parametrize("config", ["small", "gemmini16"])
+@pytest.mark.parametrize("name", SMALL_NETWORKS)
+def test_accounts_are_the_counters(name: str, config: str) -> None:
+    """Over all layers, the array works and loads weights as often as the machine counts."""
+    timing = timing_of(name, config)
+    total: Counter[str] = Counter()
+    for layer in timing.layers:
+        total.update(layer.array_parts)
+    vectors = total["compute"] + total["shape"] + total["recomputed"]
+    assert vectors == timing.counters["array_busy"]
+    assert total["weights"] == timing.counters["stall_weights"]
+    interval = PRESETS[config].beat_interval
+    for layer in timing.layers:
+        beats = [layer.accesses.get(f"memory_{way}_beats", 0) for way in ("read", "write")]
+        moved = layer.memory_parts["bound"] + layer.memory_parts["traffic"]
+        assert moved == max(beats) * interval
+
+
+@pytest.mark.parametrize("config", ["small", "gemmini16"])
+@pytest.mark.parametrize("name", SMALL_NETWORKS)
+def test_bounds_are_bounds(name: str, config: str) -> None:
+    """Nothing of what a layer must do is done less often."""
+    timing, machine = timing_of(name, config), PRESETS[config]
+    for layer in timing.layers:
+        assert layer.accesses.get("array_busy", 0) >= layer.bounds.compute
+        assert layer.read_bytes >= layer.bounds.read_bytes
+        assert layer.written_bytes >= layer.bounds.written_bytes
+        assert layer.array_parts.get("shape", 0) >= 0
+        assert layer.memory_parts["traffic"] >= 0
+    assert timing.cycles >= sum(layer.bounds.compute for layer in timing.layers)
+    busier = max(
+        sum(layer.bounds.read_bytes for layer in timing.layers),
+        sum(layer.bounds.written_bytes for layer in timing.layers),
+    )
+    assert timing.cycles >= busier / machine.memory_bytes_per_cycle
+    assert timing.bound == sum(layer.bounds.cycles for layer in timing.layers)
+    assert timing.ratio == timing.cycles / timing.bound
+
+
+def test_bounds_by_hand() -> None:
+    """LeNet-5's first layers on gemmini16, where only the image and the constants are in memory."""
+    conv, pool = timing_of("lenet-5", "gemmini16").layers[:2]
+    weights, parameters, table = 6 * 5 * 5, 6 * 8, 256
+    assert conv.bounds == Bounds(
+        compute=-(-117_600 // 256),
+        memory=-(-(28 * 28 + weights + parameters + table) // 16),
+        read_bytes=28 * 28 + weights + parameters + table,
+        written_bytes=0,
+    )
+    assert conv.ratio == conv.cycles / conv.bounds.compute
+    # 5 x 5 taps, packed into two tiles of 16 rows, and 6 of 16 columns.
+    assert conv.why.split(",")[0].endswith("% rows 25/32 columns 6/16")
+    assert (pool.bounds.cycles, pool.ratio) == (0, None)
+    assert "drain" in pool.why
+
+
+@pytest.mark.parametrize(
+    ("stride", "seen"), [((1, 1), 6 * 5), ((2, 2), 3 * 3), ((3, 3), 2 * 2), ((1, 4), 6 * 2)]
+)
+def test_pixels_under_no_window_need_not_be_read(stride: tuple[int, int], seen: int) -> None:
+    window = Window(kernel=(1, 1), stride=stride)
+    fmap = FeatureMap(height=6, width=5, channels=4)
+    rows, columns = (under(range(9), window, axis, fmap) for axis in (0, 1))
+    assert len(rows) * len(columns) == seen
+
+
+def test_windows_over_windows() -> None:
+    """Rows that a pooling leaves out are not read for it, padding never is."""
+    fmap = FeatureMap(height=10, width=10, channels=1)
+    pooled = under(range(3), Window(kernel=(2, 2), stride=(4, 4)), 0, fmap)
+    assert pooled == {0, 1, 4, 5, 8, 9}
+    assert under(pooled, Window(kernel=(3, 3), padding=(1, 1, 1, 1)), 0, fmap) == set(range(10))
+    assert under([0], Window(kernel=(3, 3), dilation=(2, 2), padding=(1, 1, 1, 1)), 0, fmap) == {
+        1,
+        3,
+    }

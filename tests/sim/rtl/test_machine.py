@@ -126,6 +126,16 @@ def test_snapshots_not_reached_are_missing(machine: RtlMachine) -> None:
     assert set(result.snapshots) == {2}
 
 
+def test_a_long_run_can_be_followed(machine: RtlMachine) -> None:
+    fill(machine, 9)
+    machine.exact_timing(latency=50_000)
+    seen: list[int] = []
+    result = machine.run(SOURCE, 9, 10 * LIMIT, follow=seen.append)
+    assert len(seen) > 1
+    assert seen == sorted(set(seen))
+    assert 0 < seen[0] < seen[-1] <= result.simulated_cycles
+
+
 def test_simulated_cycles_include_the_register_accesses(machine: RtlMachine) -> None:
     fill(machine, 3)
     result = machine.run(SOURCE, 3, LIMIT)

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 
 from arch.errors import RunError
-from tilewright.bench_report import NetworkTime, Ratio
+from tilewright.bench.report import NetworkTime, Ratio
 from tilewright.progress import working
 
 RESNET_50_TARGET = 5.0

@@ -1,52 +1,44 @@
 """Measures simulators, compiler and generator on the digits example, and the timing of networks.
 
-``python -m tilewright.bench`` prints tables and writes docs/benchmarks.md. Every simulated byte is
-checked against the golden model, outside the measured time.
+Every simulated byte is checked against the golden model, outside the measured time.
 """
 
-import json
 import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
-import typer
 
 from arch.config import AcceleratorConfig
 from arch.errors import RunError
 from arch.presets import PRESETS
 from compiler.driver import CompiledModel, compile_file
+from compiler.schedule import Schedule
 from hw.verilog import to_verilog
+from sim.golden.run import run_network
 from sim.network import Bytes
 from sim.rtl.build import build_library
-from tilewright.bench_networks import network_ratios, time_networks
-from tilewright.bench_report import (
-    Measurement,
-    Ratio,
-    Report,
-    environment,
-    report_markdown,
-    report_tables,
-)
-from tilewright.entry import run_app
+from tilewright.bench.networks import network_ratios, time_networks
+from tilewright.bench.report import Measurement, NetworkTime, Ratio
+from tilewright.bench.seeded import compiled
 from tilewright.evaluate import Inputs, prepare, run_images
-from tilewright.files import whole_file
 from tilewright.images import load_images
 from tilewright.machines import CommandMachine, GoldenMachine, ImageRun, Machine, VerilogMachine
 from tilewright.networks import registry
 from tilewright.progress import working
-from tilewright.show import print_table
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ("small", "gemmini16")
 NETWORKS = tuple(registry.NETWORKS)
 SEED = 1
-RTL_TARGET = 100_000
-"""Cycles per second that simulating the demo's RTL is to reach."""
+RTL_TARGETS = {"small": 100_000, "gemmini16": 200_000}
+"""Cycles per second that simulating the RTL is to reach."""
+LARGE = "resnet-50"
+LARGE_TARGET = 60.0
+"""Seconds of CPU time that one image of it may take on the command-level simulator."""
 
 _MODEL = ROOT / "examples/digits/digits_int8.onnx"
 _TEST = ROOT / "examples/digits/test.npz"
@@ -55,51 +47,30 @@ RUNS = 5
 SLOW_RUNS = 3
 """Of what takes tens of seconds."""
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
-
-@app.command()
-def bench(
-    out: Annotated[Path, typer.Option("--out", help="Markdown file to write.")] = ROOT
-    / "docs/benchmarks.md",
-    as_json: Annotated[
-        bool, typer.Option("--json", help="JSON on stdout, the tables on stderr.")
-    ] = False,
-) -> None:
-    """Measure, print tables, and write them to a file."""
-    with whole_file(out, "--out") as part:
-        report = measure()
-        part.write_text(report_markdown(report, "make bench"), "utf-8")
-    for table in report_tables(report):
-        print_table(table, on_stderr=as_json)
-    if as_json:
-        typer.echo(json.dumps(report.as_dict(), indent=2))
-
-
-def measure() -> Report:
-    """Run all benchmarks, a quarter of an hour."""
+def measure_speeds() -> tuple[list[Measurement], list[Ratio], list[NetworkTime]]:
+    """Run all benchmarks of speed."""
     with working("starting the Verilog generator, not measured"):
         to_verilog(PRESETS["tiny"])
-    where = environment(SEED)
     measurements = [each for name in CONFIGS for each in _measure_config(PRESETS[name])]
     measurements += _measure_golden()
-    networks = tuple(time_networks(NETWORKS, CONFIGS))
-    return Report(
-        environment=where,
-        measurements=tuple(measurements),
-        ratios=(*_ratios(measurements), *network_ratios(networks)),
-        networks=networks,
-    )
+    measurements += _measure_large()
+    networks = list(time_networks(NETWORKS, CONFIGS))
+    return measurements, [*_ratios(measurements), *network_ratios(networks)], networks
 
 
 def _ratios(measurements: list[Measurement]) -> Iterator[Ratio]:
     medians = {each.what: each.median for each in measurements}
     for name in CONFIGS:
         yield Ratio(
-            what=f"RTL simulation, {name}: cycles/s to {RTL_TARGET:,}",
-            value=medians[f"RTL simulation, {name}: cycles"] / RTL_TARGET,
+            what=f"RTL simulation, {name}: cycles/s to {RTL_TARGETS[name]:,}",
+            value=medians[f"RTL simulation, {name}: cycles"] / RTL_TARGETS[name],
             target=1.0,
         )
+    large = f"command-level simulator, {LARGE} on {CONFIGS[-1]}, data included"
+    yield Ratio(
+        what=f"{LARGE_TARGET:.0f} s to {large}", value=LARGE_TARGET / medians[large], target=1.0
+    )
     for name in CONFIGS:
         rtl = medians[f"RTL simulation, {name}: images"]
         command = medians[f"command-level simulator, {name}: images"]
@@ -139,6 +110,23 @@ def _measure_golden() -> Iterator[Measurement]:
     compiled = compile_file(_MODEL, PRESETS[CONFIGS[0]])
     machine = GoldenMachine(compiled.schedule)
     yield from _speeds("golden model", compiled, _inputs(compiled), machine)
+
+
+def _measure_large() -> Iterator[Measurement]:
+    """One image of a large network on the command-level simulator, data included."""
+    with working(f"{LARGE}: weights, program, golden model"):
+        program, image = compiled(LARGE, CONFIGS[-1], SEED)
+        golden = run_network(program.network, image)
+    schedule = Schedule(network=program.network, config=program.config, stages=(program,))
+    with working(f"{LARGE}: command-level simulator, data included"):
+        began = time.process_time()
+        run = CommandMachine(schedule).run(image)
+        seconds = time.process_time() - began
+    wrong = sum(int(np.count_nonzero(values != golden[name])) for name, values in run.maps.items())
+    what = f"command-level simulator, {LARGE} on {CONFIGS[-1]}, data included"
+    if wrong:
+        raise RunError(f"{what}: every byte must be golden, got {wrong} others; run make test")
+    yield Measurement(what=what, unit="s", values=(seconds,))
 
 
 def _inputs(compiled: CompiledModel) -> Inputs:
@@ -217,12 +205,3 @@ def _empty_caches() -> Iterator[Callable[[], None]]:
             os.environ.pop("XDG_CACHE_HOME", None)
             if before is not None:
                 os.environ["XDG_CACHE_HOME"] = before
-
-
-def main() -> None:
-    """The command behind `make bench`."""
-    run_app(app, "python -m tilewright.bench")
-
-
-if __name__ == "__main__":
-    main()

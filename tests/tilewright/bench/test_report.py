@@ -2,8 +2,8 @@
 
 from rich.console import Console
 
-from tilewright.bench_networks import network_ratios
-from tilewright.bench_report import (
+from tilewright.bench.networks import network_ratios
+from tilewright.bench.report import (
     Measurement,
     NetworkTime,
     Ratio,
@@ -11,9 +11,31 @@ from tilewright.bench_report import (
     report_markdown,
     report_tables,
 )
+from tilewright.bench.rtl_layers import Compared, LayerRun
+from tilewright.bench.sampled import Sample
+from tilewright.bench.targets import Target
 
 REPORT = Report(
     environment={"processor": "abacus, 2 cores", "seed": "1"},
+    targets=(
+        Target(what="beads used", value=97.25, target=94, marks="51 % (a slide rule)"),
+        Target(what="counting", value=1.25, target=1, unit="s", at_most=True),
+    ),
+    pictures={"Beads": "beads.png"},
+    samples=(
+        Sample(
+            network="g",
+            run=LayerRun(
+                name="conv1",
+                kind="Conv",
+                place="memory",
+                compared=Compared(bytes=1024, mismatches=0),
+                cycles=2048,
+                expected_cycles=2048,
+                wrong_counters=(),
+            ),
+        ),
+    ),
     measurements=(
         Measurement(what="counting", unit="beads/s", values=(1300.0, 1200.5, 1250.0)),
         Measurement(what="building", unit="s", values=(0.0451, 0.0349)),
@@ -31,28 +53,36 @@ REPORT = Report(
 
 
 def test_markdown() -> None:
-    assert report_markdown(REPORT, "make bench").splitlines()[4:] == [
-        "| where | |",
+    lines = [line for line in report_markdown(REPORT, "make bench").splitlines() if line]
+    tables = [line for line in lines[2:] if line[0] in "|#!"]
+    assert tables == [
+        "| where |  |",
         "|---|---|",
         "| processor | abacus, 2 cores |",
         "| seed | 1 |",
-        "",
+        "## Targets",
+        "| what | published for the same work | reached | target |  |",
+        "|---|---|---:|---:|---:|",
+        "| beads used | 51 % (a slide rule) | 97.25 % | at least 94 % | met |",
+        "| counting |  | 1.25 s | at most 1 s | NOT MET |",
+        "![Beads](beads.png)",
+        "## Command level = RTL, on sampled layers",
+        "| network | layer | kind | cycles, RTL | command level | differing counters "
+        "| bytes compared | mismatches |",
+        "|---|---|---|---:|---:|---:|---:|---:|",
+        "| g | conv1 | Conv | 2,048 | 2,048 | 0 | 1,024 | 0 |",
+        "## Speed of the tools",
         "| what | median | lowest | highest | runs | unit |",
-        "|---|---:|---:|---:|---:|---|",
+        "|---|---:|---:|---:|---:|---:|",
         "| counting | 1,250 | 1,200 | 1,300 | 3 | beads/s |",
         "| building | 0.04 | 0.0349 | 0.0451 | 2 | s |",
-        "",
-        "| ratio of medians | | target |",
-        "|---|---:|---|",
+        "## How they compare",
+        "| ratio of medians |  | target |",
+        "|---|---:|---:|",
         "| a to b | 2.75 |  |",
         "| c to d | 2 | at least 1: met |",
         "| e to f | 0.5 | at least 1: NOT MET |",
-        "",
         "## Timing whole networks",
-        "",
-        "CPU time of `tilewright run NETWORK --on command --timing-only --json --config MACHINE`, "
-        "start-up included, on one core.",
-        "",
         "| network | machine | commands | cycles | CPU seconds |",
         "|---|---|---:|---:|---:|",
         "| g | h | 1,234 | 56,789 | 0.123 |",
@@ -74,6 +104,8 @@ def test_tables_hold_the_same() -> None:
             console.print(table)
     text = captured.get()
     for part in ("abacus", "counting", "1,250", "beads/s", "0.0349", "2.75", "NOT MET", "56,789"):
+        assert part in text
+    for part in ("slide rule", "97.25 %", "conv1", "2,048"):
         assert part in text
 
 

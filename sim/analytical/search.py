@@ -1,0 +1,117 @@
+"""Finds the mapping of least energy, cycles or energy-delay product, and proves it."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from arch.architecture import Architecture
+from arch.errors import MappingError
+from sim.analytical.choices import FREE, Dataflow
+from sim.analytical.descent import CLOSE, Descent, OutOfTimeError, Progress
+from sim.analytical.mapping import Mapping
+from sim.analytical.mapspace import Mapspace
+from sim.analytical.objective import Goal
+from sim.analytical.problem import Problem
+
+LEAST_ENERGY = Goal()
+"""Least energy, however long it takes."""
+
+_SEEDS = 8
+"""Pairs of loop orders that are first tried without care, for a mapping to beat."""
+_SEED_WIDTH = 256
+"""Partial choices that such a trial keeps."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effort:
+    """What a search did: a certificate's small print.
+
+    Of ``orders`` pairs of loop orders that can matter, ``searched`` were searched; no mapping of
+    the others can be better. ``bounded`` partial choices were compared with the best mapping, and
+    ``priced`` mappings priced exactly.
+    """
+
+    orders: int
+    searched: int
+    bounded: int
+    priced: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """The best mapping found, and a lower bound of all mappings."""
+
+    mapping: Mapping
+    value: float
+    bound: float
+    effort: Effort
+
+    @property
+    def optimal(self) -> bool:
+        """Whether no mapping of the space is better by more than 1e-9 of the value."""
+        return self.bound >= self.value * (1 - CLOSE)
+
+    @property
+    def gap(self) -> float:
+        """How far the value may lie above the optimum, as a part of the bound."""
+        return 0.0 if self.optimal else self.value / self.bound - 1
+
+
+def search(
+    architecture: Architecture,
+    problem: Problem,
+    dataflow: Dataflow = FREE,
+    goal: Goal = LEAST_ENERGY,
+    *,
+    seconds: float | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Found:
+    """The mapping that is best by ``goal`` among those that ``dataflow`` allows.
+
+    Without a limit of ``seconds`` it is optimal. ``progress`` is told how many pairs of loop orders
+    are done, and of how many. The result does not depend on the machine, unless time runs out.
+
+    Raises:
+        MappingError: no mapping fits, or none was found in time.
+    """
+    started = time.monotonic()
+    state = Progress() if seconds is None else Progress(deadline=started + seconds)
+    space = Mapspace(architecture, problem, dataflow, goal)
+    descents = sorted(
+        (Descent(space, pattern) for pattern in space.patterns()), key=lambda each: each.least
+    )
+    left = list(descents)
+    searched = 0
+    try:
+        for descent in descents[:_SEEDS]:
+            descent.run(state, _SEED_WIDTH)
+        while left:
+            if left[0].least < state.limit:
+                if progress is not None:
+                    progress(len(descents) - len(left), len(descents))
+                left[0].run(state)
+                searched += 1
+            left.pop(0)
+    except OutOfTimeError:
+        pass
+    bound = min((descent.least for descent in left), default=float("inf"))
+    if state.mapping is None:
+        raise MappingError(
+            f"{problem.name}: no mapping was found in {seconds} s; allow more time"
+            if left
+            else f"{problem.name}: no mapping of {dataflow.name} fits {architecture.name}; "
+            "enlarge its buffers or scratchpads"
+        )
+    return Found(
+        mapping=state.mapping,
+        value=state.value,
+        bound=min(bound, state.value),
+        effort=Effort(
+            orders=len(descents),
+            searched=searched,
+            bounded=state.bounded,
+            priced=state.priced,
+            seconds=time.monotonic() - started,
+        ),
+    )

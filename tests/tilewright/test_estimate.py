@@ -1,0 +1,95 @@
+"""`tilewright estimate`: sums, pictures, and what bad input says."""
+
+import json
+from pathlib import Path
+
+import pytest
+import tomli_w
+
+from arch.architectures import ARCHITECTURES
+from arch.energy import TABLES
+from tests.support.command_line import tilewright
+
+LENET = ("estimate", "lenet-5", "--dataflow", "rs,free")
+
+
+def test_parts_sum_to_the_total() -> None:
+    outcome = tilewright(*LENET, "--json")
+    assert outcome.status == 0
+    layers = json.loads(outcome.out)
+    assert len(layers) == 2 * 5
+    for layer in layers:
+        assert layer["energy"] == pytest.approx(
+            sum(part["energy"] for part in layer["energy_parts"])
+        )
+        assert layer["optimal"]
+        assert layer["gap"] == 0
+        reads = {(each["level"], each["data"]): each["reads"] for each in layer["accesses"]}
+        assert reads["spad", "weight"] == layer["macs"]
+
+
+def test_fewer_rules_never_cost_more() -> None:
+    layers = json.loads(tilewright(*LENET, "--json").out)
+    energy = {(each["dataflow"], each["layer"]): each["energy"] for each in layers}
+    for name in {layer for _, layer in energy}:
+        assert energy["free", name] <= energy["rs", name] * (1 + 1e-9)
+
+
+def test_table_mappings_and_pictures(tmp_path: Path) -> None:
+    outcome = tilewright(*LENET, "--layer", "conv2", "--mappings", "--plots", tmp_path / "new")
+    assert outcome.status == 0
+    assert "lenet-5 on eyeriss, batch of 1; energy in millions of MAC" in outcome.out
+    assert "conv2, rs:" in outcome.out
+    assert "each PE in turn:" in outcome.out
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [
+        "accesses_per_mac.png",
+        "energy_by_data_type.png",
+        "energy_by_level.png",
+        "roofline.png",
+        "utilization.png",
+    ]
+
+
+def test_an_architecture_and_a_table_of_ones_own(tmp_path: Path) -> None:
+    chip = ARCHITECTURES["eyeriss"].model_dump(mode="json", exclude_none=True)
+    (tmp_path / "arch.toml").write_text(tomli_w.dumps(chip | {"name": "mine"}))
+    table = TABLES["eyeriss"].model_dump(mode="json") | {"name": "dear", "memory": 2000.0}
+    (tmp_path / "table.toml").write_text(tomli_w.dumps(table))
+    arguments = ("estimate", "lenet-5", "--layer", "conv1", "--json", "--arch")
+    same = json.loads(tilewright(*arguments, tmp_path / "arch.toml").out)[0]
+    built_in = json.loads(tilewright(*arguments, "eyeriss").out)[0]
+    assert same | {"architecture": "eyeriss"} == built_in
+    dear = tilewright(*arguments, tmp_path / "arch.toml", "--energy", tmp_path / "table.toml").out
+    assert json.loads(dear)[0]["energy"] > built_in["energy"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ("--dataflow", "xs"),
+            "a dataflow must be one of free, rs, ws, osa, osb, osc, nlr, got 'xs'",
+        ),
+        (
+            ("--layer", "conv9"),
+            "--layer must be one of conv1, conv2, fc1, fc2, fc3 for lenet-5, got 'conv9'",
+        ),
+        (("--batch", "0"), "a batch must be at least 1, got 0"),
+        (
+            ("--energy", "x"),
+            "an energy table must be one of accelergy65, eyeriss, horowitz45 or a .toml file, "
+            "got 'x'",
+        ),
+        (
+            ("--arch", "tiny", "--dataflow", "rs"),
+            "conv1: no mapping of rs fits tiny: no tile of P and R fits the array; enlarge it or "
+            "the scratchpads",
+        ),
+        (("--seconds", "0"), "conv1: no mapping was found in 0.0 s; allow more time"),
+    ],
+)
+def test_bad_input_is_one_line(arguments: tuple[str, ...], message: str) -> None:
+    outcome = tilewright("estimate", "lenet-5", *arguments)
+    assert outcome.status == 2
+    assert outcome.err.splitlines()[-1] == f"tilewright: {message}"
+    assert "Traceback" not in outcome.err
