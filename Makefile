@@ -3,6 +3,7 @@
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
+SYNTH_STAMP := $(VENV)/.installed-synth
 # There while a set-up runs: found at the next start, it tells of an interrupted one.
 UNFINISHED := $(VENV)/.unfinished
 
@@ -16,7 +17,7 @@ MAKEOVERRIDES :=
 unexport MAKEFLAGS MFLAGS CONFIG OUT N
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench bench-rtl soak verilog docs clean
+.PHONY: help setup demo test lint bench bench-rtl synth soak verilog docs clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -40,6 +41,9 @@ bench: $(STAMP) ## measure networks against their targets, and the tools' speed
 
 bench-rtl: $(STAMP) ## run whole ImageNet networks on the RTL, compared layer by layer
 	$(PY) -m tilewright.bench.rtl
+
+synth: $(SYNTH_STAMP) ## synthesise, place and route: docs/synthesis.md (hours)
+	$(PY) -m tilewright.synthesis
 
 soak: $(STAMP) ## run N random layers (N=2000) and 50 N damaged models
 	@$(PY) -m pip install --quiet --no-input --no-build-isolation --editable '.[fuzz]' || \
@@ -86,3 +90,9 @@ $(STAMP): requirements.lock pyproject.toml
 	  { echo "setup: pip failed: see the lines above, check the network, and run make again" >&2; exit 1; }
 	@$(PY) -m pip install --quiet --no-input --no-deps --no-build-isolation --editable .
 	@mv $(UNFINISHED) $@
+
+# Place and route, which only one verb needs.
+$(SYNTH_STAMP): $(STAMP) requirements-synth.lock
+	@$(PY) -m pip install --quiet --no-input --no-deps -r requirements-synth.lock || \
+	  { echo "setup: pip failed: see the lines above, check the network, and run make synth again" >&2; exit 1; }
+	@touch $@

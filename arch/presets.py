@@ -57,6 +57,20 @@ PRESETS: dict[str, AcceleratorConfig] = {
             memory_latency=50,
             memory_bytes_per_cycle=8,
         ),
+        # The largest square array of an ECP5-85F, whose 156 multipliers leave one lane beside it.
+        AcceleratorConfig(
+            name="ecp5_85f",
+            rows=12,
+            cols=12,
+            activation_buffer_bytes=128 * _KIB,
+            weight_buffer_bytes=64 * _KIB,
+            accumulator_buffer_bytes=64 * _KIB,
+            parameter_buffer_bytes=2 * _KIB,
+            requantiser_lanes=1,
+            bus_bits=64,
+            memory_latency=50,
+            memory_bytes_per_cycle=8,
+        ),
         # The size at which Gemmini was published: 256 KiB of operands, 64 KiB of accumulators.
         AcceleratorConfig(
             name="gemmini16",

@@ -1,6 +1,9 @@
 """Nested affine address generator: kernel, stride, dilation and padding as loop descriptors."""
 
-from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value, signed, unsigned
+from functools import reduce
+from operator import or_
+
+from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -38,7 +41,7 @@ class AffineGenerator(wiring.Component):
     2^``address_bits``.
 
     All outputs belong to the current position and are registers, new in the cycle after ``load`` or
-    ``step``. ``load`` goes before ``step``. A step at the end (all of ``last``) changes nothing.
+    ``step``. ``load`` goes before ``step``. A step at the ``end`` changes nothing.
 
     Args:
         loops: names of the loops as in the command's fields, outermost first.
@@ -51,7 +54,8 @@ class AffineGenerator(wiring.Component):
         y, x, address: the position.
         row_valid: 0 <= y < height.
         room: width - x: element l of a vector at x is left of the right bound if l < room.
-        last: bit k: this is the last iteration of loop k. All bits: the last position.
+        last: bit k: this is the last iteration of loop k.
+        end: all of ``last``: the last position.
     """
 
     def __init__(self, *, loops: tuple[str, ...], address_bits: int) -> None:
@@ -68,6 +72,7 @@ class AffineGenerator(wiring.Component):
                 "row_valid": Out(1),
                 "room": Out(signed(_SHAPES["x"].width + 2)),
                 "last": Out(len(loops)),
+                "end": Out(1),
             }
         )
 
@@ -82,34 +87,48 @@ class AffineGenerator(wiring.Component):
         held = Signal.like(self.descriptor)
         with m.If(self.load):
             m.d.sync += held.eq(self.descriptor)
-        goes_on = self._count(m, held)
-        self._move(m, held, goes_on)
+        # A step changes where loop k stands: it goes on, or one outside of it does.
+        inner_done = [self.last[k + 1 :].all() for k in range(len(self.loops))]
+        changes = [done & ~self.end for done in inner_done]
+        # The next step is its own: one of the loops, but for the end.
+        goes_on = [done & ~last for done, last in zip(inner_done, self.last, strict=True)]
+        self._count(m, held, changes, goes_on)
+        self._move(m, held, changes, goes_on)
         return m
 
-    def _count(self, m: Module, held: data.View) -> list[Value]:
-        """Count each loop down; gives, for each, that the next step is its own (one-hot)."""
-        goes_on = []
+    def _count(
+        self, m: Module, held: data.View, changes: list[Value], goes_on: list[Value]
+    ) -> None:
+        """Count each loop down."""
+        # Loops of one iteration.
+        single = Signal(len(self.loops))
+        ends: Value = Const(0)
         for k, loop in enumerate(self.loops):
-            inner_done = self.last[k + 1 :].all()
-            goes_on.append(inner_done & ~self.last[k])
-            restarts = self.step & inner_done & self.last[k] & ~self.last[:k].all()
             count, first_count = held[f"{loop}_count"], self.descriptor[f"{loop}_count"]
             left = Signal.like(count, name=f"{loop}_left")
+            ends |= goes_on[k] & self.last[:k].all() & (left == 1) & single[k + 1 :].all()
             with m.If(self.load):
-                m.d.sync += [left.eq(first_count), self.last[k].eq(first_count == 0)]
-            with m.Elif(restarts):
-                m.d.sync += [left.eq(count), self.last[k].eq(count == 0)]
-            with m.Elif(self.step & goes_on[k]):
-                m.d.sync += [left.eq(left - 1), self.last[k].eq(left == 1)]
-        return goes_on
+                one = first_count == 0
+                m.d.sync += [left.eq(first_count), self.last[k].eq(one), single[k].eq(one)]
+            with m.Elif(self.step & changes[k]):
+                m.d.sync += [
+                    left.eq(Mux(self.last[k], count, left - 1)),
+                    self.last[k].eq(Mux(self.last[k], single[k], left == 1)),
+                ]
+        with m.If(self.load):
+            counts = (self.descriptor[f"{loop}_count"] for loop in self.loops)
+            m.d.sync += self.end.eq(~Cat(counts).any())
+        with m.Elif(self.step & ~self.end):
+            m.d.sync += self.end.eq(ends)
 
-    def _move(self, m: Module, held: data.View, goes_on: list[Value]) -> None:
+    def _move(self, m: Module, held: data.View, changes: list[Value], goes_on: list[Value]) -> None:
         """Go to the next position."""
         origin = self.descriptor
         row = Signal(self.address_bits)
-        next_y = self._walk(m, "dy", self.y, (origin.y, held.y), held, goes_on)
-        next_x = self._walk(m, "dx", self.x, (origin.x, held.x), held, goes_on)
-        next_row = self._walk(m, "da", row, (origin.address, held.address), held, goes_on)
+        ways = held, changes, goes_on
+        next_y = self._walk(m, "dy", self.y, (origin.y, held.y), *ways)
+        next_x = self._walk(m, "dx", self.x, (origin.x, held.x), *ways)
+        next_row = self._walk(m, "da", row, (origin.address, held.address), *ways)
         # Bounds and address are computed on both ways, as the load comes late in its cycle.
         with m.If(self.load):
             m.d.sync += [
@@ -117,7 +136,7 @@ class AffineGenerator(wiring.Component):
                 self.room.eq(origin.width - origin.x),
                 self.address.eq(origin.address + origin.x),
             ]
-        with m.Elif(self.step & ~self.last.all()):
+        with m.Elif(self.step & ~self.end):
             m.d.sync += [
                 self.row_valid.eq(_inside(next_y, held.height)),
                 self.room.eq(held.width - next_x),
@@ -131,32 +150,40 @@ class AffineGenerator(wiring.Component):
         current: Signal,
         origins: tuple[Value, Value],
         held: data.View,
+        changes: list[Value],
         goes_on: list[Value],
     ) -> Value:
         """One coordinate, ``current``, which the loops with the step ``part`` move.
 
         ``origins``: where it starts with a load, and where the present command started. The loop
         that goes on takes it further from where that loop stands, or, if it does not move it, back
-        to where the nearest of its outer loops that do stands. Gives what it will be.
+        to where the nearest of its outer loops that do stands. Gives what it will be, if one does.
         """
         moving = [loop for loop in self.loops if part in _steps(loop)]
-        following: Value = current
-        base: Value = origins[1]
+        following = Signal.like(current, name=f"{part}_following")
+        outer: Value = origins[1]
+        ways = []
         for k, loop in enumerate(self.loops):
-            target = base
+            ways.append(outer)
             if loop in moving:
                 # The innermost loop stands where the position is.
                 innermost = loop == moving[-1]
-                base = current if innermost else Signal.like(current, name=f"{loop}_{part}")
-                target = base + held[f"{loop}_{part}"]
-            moved = Signal.like(current, name=f"{loop}_{part}_next")
-            m.d.comb += moved.eq(Mux(goes_on[k], target, following))
-            following = moved
-            if loop in moving:
+                here = current if innermost else Signal.like(current, name=f"{loop}_{part}")
+                # Kept beside it: no step waits for a sum to find its way.
+                ahead = Signal.like(current, name=f"{loop}_{part}_ahead")
                 with m.If(self.load):
-                    m.d.sync += base.eq(origins[0])
-                with m.Elif(self.step & Cat(goes_on[: k + 1]).any()):
-                    m.d.sync += base.eq(moved)
+                    m.d.sync += [
+                        here.eq(origins[0]),
+                        ahead.eq(origins[0] + self.descriptor[f"{loop}_{part}"]),
+                    ]
+                with m.Elif(self.step & changes[k]):
+                    m.d.sync += [
+                        here.eq(following),
+                        ahead.eq(following + held[f"{loop}_{part}"]),
+                    ]
+                ways[k], outer = ahead, here
+        chosen = (Mux(goes, way, 0) for goes, way in zip(goes_on, ways, strict=True))
+        m.d.comb += following.eq(reduce(or_, chosen))
         return following
 
 

@@ -1,6 +1,6 @@
 """The run: from start to done, through errors and aborts, and the counts that order the engines."""
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -49,6 +49,7 @@ class RunControl(wiring.Component):
         completed: this engine completes a command in this cycle.
         dispatched, counts: commands dispatched to, and completed by, each engine in this run,
             modulo 2^16; new in the cycle after ``dispatch`` or ``completed``.
+        next_counts: ``counts`` of the next cycle, unless a run starts.
         restart: a run starts: fetch takes the program, counters go to 0.
         abort: start no bursts, dispatch no commands.
         clear: reset of the fetch, decoder, queues and engines.
@@ -70,6 +71,7 @@ class RunControl(wiring.Component):
                 "completed": In(engine_flags),
                 "dispatched": Out(counts_layout),
                 "counts": Out(counts_layout),
+                "next_counts": Out(counts_layout),
                 "restart": Out(1),
                 "abort": Out(1),
                 "clear": Out(1),
@@ -84,8 +86,9 @@ class RunControl(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """The hardware."""
         m = Module()
-        self._count(m, self.dispatch, self.dispatched)
-        self._count(m, self.completed, self.counts)
+        next_dispatched = Signal(counts_layout)
+        self._count(m, self.dispatch, self.dispatched, next_dispatched)
+        self._count(m, self.completed, self.counts, self.next_counts)
         finished = Signal()
         m.d.comb += finished.eq(self.fetched & (self.counts == self.dispatched))
         ending = Signal()
@@ -128,10 +131,9 @@ class RunControl(wiring.Component):
             with m.If(getattr(self, name)):
                 m.d.sync += self.error.eq(status)
 
-    def _count(self, m: Module, pulses: data.View, counts: data.View) -> None:
+    def _count(self, m: Module, pulses: data.View, counts: data.View, following: data.View) -> None:
+        """Count ``pulses``; ``following``: ``counts`` of the next cycle of a run."""
         for engine in Engine:
             name = engine.name.lower()
-            with m.If(self.restart):
-                m.d.sync += counts[name].eq(0)
-            with m.Elif(pulses[name]):
-                m.d.sync += counts[name].eq(counts[name] + 1)
+            m.d.comb += following[name].eq(counts[name] + pulses[name])
+            m.d.sync += counts[name].eq(Mux(self.restart, 0, following[name]))

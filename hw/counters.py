@@ -1,6 +1,6 @@
 """The counter bank, and the sorting of each cycle of a run by what the array did in it."""
 
-from amaranth.hdl import Module
+from amaranth.hdl import Module, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -31,11 +31,12 @@ counters_layout = data.StructLayout(dict.fromkeys(COUNTER_NAMES, COUNTER_BITS))
 class CounterBank(wiring.Component):
     """Counts events while a run is going on.
 
-    An event in cycle t shows in its counter from t + 1 on, if ``enable`` is 1 in t. ``cycles``
-    counts the cycles with ``enable``. Counters wrap at 2^32.
+    An event in cycle t shows in its counter from t + 2 on, if ``enable`` is 1 in t: a register
+    stands between, as inputs come late in their cycle. ``cycles`` counts the cycles with
+    ``enable``. Counters wrap at 2^32.
 
     Members:
-        restart: all counters are 0 in the next cycle; goes before counting.
+        restart: all counters are 0 two cycles later; goes before counting.
         enable: a run is going on.
         events: one bit for each event in this cycle.
         values: the counters.
@@ -54,9 +55,12 @@ class CounterBank(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """The hardware."""
         m = Module()
+        restart = Signal()
+        m.d.sync += restart.eq(self.restart)
         for name in COUNTER_NAMES:
-            event = self.enable if name == CYCLES else self.enable & self.events[name]
-            with m.If(self.restart):
+            event = Signal(name=f"{name}_event")
+            m.d.sync += event.eq(self.enable if name == CYCLES else self.enable & self.events[name])
+            with m.If(restart):
                 m.d.sync += self.values[name].eq(0)
             with m.Elif(event):
                 m.d.sync += self.values[name].eq(self.values[name] + 1)

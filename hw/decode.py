@@ -87,22 +87,21 @@ class CommandDecoder(wiring.Component):
         word = self.commands.payload
         opcode = word[:OPCODE_BITS]
 
-        # Check: one bit for every opcode, registered.
-        faults = Signal(1 << OPCODE_BITS, init=(1 << (1 << OPCODE_BITS)) - 1)
+        # Check: whether it is a legal command of each engine, registered.
+        legal = Signal(engine_flags)
         checked = Signal()
         m.d.sync += checked.eq(self.commands.valid & ~self.commands.ready)
-        for engine in Engine:
-            m.d.sync += faults[engine].eq(Cat(self._faults(engine)).any())
 
         # Dispatch: the word is still at hand.
-        m.d.comb += self.illegal.eq(checked & faults.bit_select(opcode, 1))
-        may_go = checked & ~self.illegal & ~self.abort
+        m.d.comb += self.illegal.eq(checked & ~legal.as_value().any())
         for engine in Engine:
-            queue = getattr(self, engine.name.lower())
+            name = engine.name.lower()
+            queue = getattr(self, name)
+            m.d.sync += legal[name].eq((opcode == engine) & ~Cat(self._faults(engine)).any())
             m.d.comb += [
                 queue.payload.eq(word),
-                queue.valid.eq(may_go & (opcode == engine)),
-                self.dispatch[engine.name.lower()].eq(queue.valid & queue.ready),
+                queue.valid.eq(checked & legal[name] & ~self.abort),
+                self.dispatch[name].eq(queue.valid & queue.ready),
             ]
         m.d.comb += self.commands.ready.eq(self.dispatch.as_value().any())
         return m

@@ -101,7 +101,7 @@ class ExecuteEngine(wiring.Component):
         pending_valid, pending = Signal(), Signal(command_layout(Engine.EXECUTE))
         taken = self.commands.valid & self.commands.ready
         # The shadow registers hold, or are getting, a tile whose step has not begun.
-        claimed = Signal()
+        claimed, next_claimed = Signal(), Signal()
         m.d.comb += [
             self.commands.ready.eq(walker.idle & ~pending_valid),
             walker.load.eq(taken),
@@ -109,9 +109,10 @@ class ExecuteEngine(wiring.Component):
             walker.free.eq(~claimed),
             streamer.pending_valid.eq(pending_valid),
             streamer.pending.eq(pending),
-            streamer.loaded.eq(claimed),
+            next_claimed.eq(walker.begin | claimed & ~streamer.swap),
+            streamer.next_loaded.eq(next_claimed),
         ]
-        m.d.sync += claimed.eq(walker.begin | claimed & ~streamer.swap)
+        m.d.sync += claimed.eq(next_claimed)
         with m.If(taken):
             m.d.sync += [pending_valid.eq(1), pending.eq(self.commands.payload)]
         with m.Elif(streamer.take):

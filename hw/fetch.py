@@ -49,6 +49,7 @@ class CommandFetch(wiring.Component):
         claimed: slots of commands that are requested and not yet taken.
         filled: those of them that hold a whole command.
         remaining: commands not yet requested.
+        more: there are such.
         beat: beats that are here of the command that is coming.
         write_slot, read_slot: where it goes, and which slot is on offer.
     """
@@ -72,6 +73,7 @@ class CommandFetch(wiring.Component):
         self.claimed = Signal(range(FETCH_AHEAD + 1))
         self.filled = Signal(range(FETCH_AHEAD + 1))
         self.remaining = Signal(PROGRAM_COMMANDS_BITS)
+        self.more = Signal()
         self.beat = Signal(range(self._beats))
         self.write_slot = Signal(range(FETCH_AHEAD))
         self.read_slot = Signal(range(FETCH_AHEAD))
@@ -90,7 +92,7 @@ class CommandFetch(wiring.Component):
         ]
         m.d.comb += [
             self.quiet.eq((self.claimed == self.filled) & ~self.memory.ar.valid),
-            self.done.eq((self.remaining == 0) & (self.claimed == 0)),
+            self.done.eq(~self.more & (self.claimed == 0)),
         ]
         return m
 
@@ -100,7 +102,7 @@ class CommandFetch(wiring.Component):
         block = Signal(AXI_ADDRESS_BITS - _OFFSET_BITS)  # address in units of a command
         stopped = Signal()
         m.d.comb += [
-            ar.valid.eq((self.remaining != 0) & (self.claimed != FETCH_AHEAD) & ~stopped),
+            ar.valid.eq(self.more & (self.claimed != FETCH_AHEAD) & ~stopped),
             ar.payload.addr.eq(block << _OFFSET_BITS),
             ar.payload.len.eq(self._beats - 1),
             requested.eq(ar.valid & ar.ready),
@@ -108,11 +110,17 @@ class CommandFetch(wiring.Component):
         # An address on offer is not withdrawn.
         m.d.sync += stopped.eq(self.abort & (stopped | ~ar.valid | ar.ready))
         with m.If(self.start):
-            m.d.sync += self.remaining.eq(self.program_commands)
-            m.d.sync += block.eq(self.program_address >> _OFFSET_BITS)
+            m.d.sync += [
+                self.remaining.eq(self.program_commands),
+                self.more.eq(self.program_commands != 0),
+                block.eq(self.program_address >> _OFFSET_BITS),
+            ]
         with m.Elif(requested):
-            m.d.sync += self.remaining.eq(self.remaining - 1)
-            m.d.sync += block.eq(block + 1)
+            m.d.sync += [
+                self.remaining.eq(self.remaining - 1),
+                self.more.eq(self.remaining != 1),
+                block.eq(block + 1),
+            ]
 
     def _receive(self, m: Module, received: Signal) -> None:
         """Count beats; ``received``: a command's last one is here."""

@@ -1,8 +1,8 @@
 """The commands that wait at one engine, and the gate that holds them until it is their turn."""
 
-from amaranth.hdl import Module, Value
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
-from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from arch.commands import COUNT_BITS, Engine
@@ -30,12 +30,12 @@ class EngineQueue(wiring.Component):
 
     Args:
         engine: whose commands.
-        depth: how many commands it holds.
+        depth: how many commands it holds; a power of two.
 
     Members:
         i: commands from the decoder.
         o: commands to the engine.
-        counts: how many commands each engine has completed.
+        next_counts: how many commands each engine will have completed in the next cycle.
         waits_for: the engines for which the first command waits; all 0 if there is no command.
     """
 
@@ -46,7 +46,7 @@ class EngineQueue(wiring.Component):
             {
                 "i": In(command_stream(engine)),
                 "o": Out(command_stream(engine)),
-                "counts": In(counts_layout),
+                "next_counts": In(counts_layout),
                 "waits_for": Out(engine_flags),
             }
         )
@@ -54,21 +54,51 @@ class EngineQueue(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """The hardware."""
         m = Module()
-        layout = command_layout(self.engine)
-        m.submodules.fifo = fifo = SyncFIFO(width=layout.size, depth=self.depth)
-        head = data.View(layout, fifo.r_data)
-        m.d.comb += [
-            fifo.w_data.eq(self.i.payload.as_value()),
-            fifo.w_en.eq(self.i.valid),
-            self.i.ready.eq(fifo.w_rdy),
-            self.o.payload.eq(head),
-            self.o.valid.eq(fifo.r_rdy & ~self.waits_for.as_value().any()),
-            fifo.r_en.eq(self.o.valid & self.o.ready),
-        ]
+        level = Signal(range(self.depth + 1))
+        # Of the level: it is not 0, it is above 1.
+        some, several = Signal(), Signal()
+        pushed, popped = self.i.valid & self.i.ready, self.o.valid & self.o.ready
+        next_level = level + pushed - popped
+        m.d.comb += self.i.ready.eq(level != self.depth)
+        m.d.sync += [level.eq(next_level), some.eq(next_level != 0), several.eq(next_level > 1)]
+
+        # The first command is in a register, and so is whether it waits: its engine does much in
+        # the cycle in which it takes it, and memory and comparison would come before that.
+        first = Signal(command_layout(self.engine), reset_less=True)
+        second = self._behind_first(m, several, pushed=pushed, popped=popped)
+        moves_up = popped | ~some
+        with m.If(moves_up):
+            m.d.sync += first.eq(second)
         for other in Engine:
             if other is not self.engine:
                 name = other.name.lower()
-                m.d.comb += self.waits_for[name].eq(
-                    fifo.r_rdy & behind(self.counts[name], head[f"wait_{name}"])
-                )
+                count, waits = self.next_counts[name], Signal(name=f"waits_{name}")
+                stays, comes = (behind(count, each[f"wait_{name}"]) for each in (first, second))
+                m.d.sync += waits.eq(Mux(moves_up, comes, stays))
+                m.d.comb += self.waits_for[name].eq(waits & some)
+        m.d.comb += [
+            self.o.payload.eq(first),
+            self.o.valid.eq(some & ~self.waits_for.as_value().any()),
+        ]
         return m
+
+    def _behind_first(
+        self, m: Module, several: Value, *, pushed: Value, popped: Value
+    ) -> data.View:
+        """The command after the first one: from the memory, or, if none is there, from outside."""
+        layout = command_layout(self.engine)
+        m.submodules.memory = memory = Memory(shape=layout.size, depth=self.depth, init=[])
+        write, read = memory.write_port(), memory.read_port(domain="comb")
+        # Where the next command goes, and where the second one lies: the depth is a power of two,
+        # and they wrap.
+        produce, consume = Signal(range(self.depth)), Signal(range(self.depth), init=1)
+        m.d.comb += [
+            write.addr.eq(produce),
+            write.data.eq(self.i.payload.as_value()),
+            write.en.eq(pushed),
+            read.addr.eq(consume),
+        ]
+        m.d.sync += [produce.eq(produce + pushed), consume.eq(consume + popped)]
+        second = Signal(layout)
+        m.d.comb += second.eq(Mux(several, read.data, self.i.payload.as_value()))
+        return second

@@ -1,6 +1,6 @@
 """The store engine: activation buffer to memory."""
 
-from amaranth.hdl import Cat, Module, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Signal, Value
 from amaranth.lib import data, fifo, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -113,8 +113,9 @@ class StoreEngine(wiring.Component):
         """Read requests of the present burst; gives whether the next may begin."""
         elements, bursts = self._config.bus_bytes, splitter.bursts
         active = Signal()
-        first = Signal()
         last = Signal()
+        # Of the beat to be read next: known before its cycle, in which much follows from it.
+        mask = Signal(elements)
         left = Signal(8)
         address = Signal(self._config.activation_address_bits)
         burst = Signal(burst_layout(self._config))
@@ -122,7 +123,6 @@ class StoreEngine(wiring.Component):
         request = Signal()
         free = Signal(name="reader_free")
 
-        mask = valid_lanes(elements, burst, first=first, last=last)
         m.d.comb += [
             request.eq(active & (credits != 0)),
             free.eq(~active | (request & last)),
@@ -135,19 +135,20 @@ class StoreEngine(wiring.Component):
         with m.If(request):
             m.d.sync += [
                 address.eq(address + elements),
-                first.eq(0),
                 left.eq(left - 1),
                 last.eq(left == 1),
+                mask.eq(valid_lanes(elements, burst, first=Const(0), last=left == 1)),
                 active.eq(~last),
             ]
         with m.If(bursts.valid & bursts.ready):
+            begun, single = bursts.payload, bursts.payload.length == 0
             m.d.sync += [
                 active.eq(1),
-                first.eq(1),
-                last.eq(bursts.payload.length == 0),
-                left.eq(bursts.payload.length),
-                address.eq(bursts.payload.buffer_address),
-                burst.eq(bursts.payload),
+                last.eq(single),
+                left.eq(begun.length),
+                mask.eq(valid_lanes(elements, begun, first=Const(1), last=single)),
+                address.eq(begun.buffer_address),
+                burst.eq(begun),
             ]
         m.d.sync += credits.eq(credits - request + self.write_beat)
         self._write(m, request, mask, last)

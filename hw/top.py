@@ -138,7 +138,7 @@ class Accelerator(wiring.Component):
             queue = EngineQueue(engine=engine, depth=config.command_queue_depth)
             m.submodules[f"{name}_queue"] = reset(queue)
             wiring.connect(m, getattr(decoder, name), queue.i)
-            m.d.comb += queue.counts.eq(run.counts)
+            m.d.comb += queue.next_counts.eq(run.next_counts)
             self._queues[engine] = queue
         wiring.connect(m, fetch.commands, decoder.commands)
         m.d.comb += [

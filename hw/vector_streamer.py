@@ -15,8 +15,9 @@ class VectorStreamer(wiring.Component):
     """Walks a command's positions and requests a vector for each, a step for each tile of weights.
 
     A step issues its M vectors in consecutive cycles and takes D = max(M, rows, MINIMUM_STEP)
-    cycles. It begins in the first cycle, after the former step or ``take``, in which ``loaded`` is
-    set. A pending command is taken when there is no other, or in the last cycle of the last step.
+    cycles. It begins in the first cycle, after the former step or ``take``, in which weights are
+    loaded. A pending command is taken when there is no other, or in the last cycle of the last
+    step.
 
     Args:
         config: gives sizes and widths.
@@ -26,7 +27,8 @@ class VectorStreamer(wiring.Component):
         take: ``pending`` is taken in this cycle.
         command: the command that is streamed, from the cycle after ``take`` to the next one.
         active: there is such a command.
-        loaded: the next tile's weights are in the shadow registers, or will be in time.
+        next_loaded: in the next cycle, the next tile's weights are in the shadow registers, or will
+            be in time.
         issue: a vector is issued in this cycle; the following belong to it.
         swap: it is the first with the next tile.
         final: it is the command's last.
@@ -45,7 +47,7 @@ class VectorStreamer(wiring.Component):
                 "take": Out(1),
                 "command": Out(layout),
                 "active": Out(1),
-                "loaded": In(1),
+                "next_loaded": In(1),
                 "issue": Out(1),
                 "swap": Out(1),
                 "final": Out(1),
@@ -67,7 +69,7 @@ class VectorStreamer(wiring.Component):
         m.d.comb += [
             positions.load.eq(self.take),
             positions.step.eq(self.issue),
-            self.final.eq(vectors_end & positions.last.all()),
+            self.final.eq(self.issue & positions.end),
             self.lanes.eq(Mux(self.issue & positions.row_valid, self._inside(positions), 0)),
             self.port.valid.eq(self.lanes.any()),
             self.port.address.eq(positions.address),
@@ -95,24 +97,30 @@ class VectorStreamer(wiring.Component):
     def _sequence(self, m: Module, vectors_end: Value) -> None:
         """Begin and end of steps and commands."""
         least = max(self.config.rows, MINIMUM_STEP)
-        # In a step, all of its vectors issued, and whether they were the command's last.
-        started, exhausted, was_final = Signal(), Signal(), Signal()
-        elapsed = Signal(range(least))
-        long_enough = elapsed == least - 1
-        step_end = long_enough & (exhausted | vectors_end)
-        command_end = step_end & Mux(exhausted, was_final, self.final)
+        # A command waits for a step's weights, or streams its vectors, or else all of them are
+        # issued and the step is not long enough yet; in the last step it is closing then.
+        waiting, closing = Signal(), Signal()
+        elapsed, long_enough = Signal(range(least)), Signal()
+        step_end = long_enough & (vectors_end | self.active & ~waiting & ~self.issue)
+        command_end = long_enough & (self.final | closing)
+        next_waiting, begins = Signal(), Signal()
         m.d.comb += [
-            self.swap.eq(self.active & ~started & self.loaded),
-            self.issue.eq(self.swap | started & ~exhausted),
             self.take.eq(self.pending_valid & (~self.active | command_end)),
+            next_waiting.eq(self.take | step_end & ~command_end | waiting & ~self.swap),
+            begins.eq(next_waiting & self.next_loaded),
         ]
-        with m.If(self.swap | started & ~long_enough):
-            m.d.sync += elapsed.eq(elapsed + 1)
-        m.d.sync += started.eq(started | self.swap)
-        with m.If(vectors_end):
-            m.d.sync += [exhausted.eq(1), was_final.eq(self.final)]
+        # Registers, as all that streams hangs on them.
+        m.d.sync += [
+            waiting.eq(next_waiting),
+            self.swap.eq(begins),
+            self.issue.eq(begins | self.issue & ~vectors_end),
+        ]
         with m.If(step_end):
-            m.d.sync += [started.eq(0), exhausted.eq(0), elapsed.eq(0)]
+            m.d.sync += [elapsed.eq(0), long_enough.eq(0), closing.eq(0)]
+        with m.Elif(self.swap | self.active & ~waiting & ~long_enough):
+            m.d.sync += [elapsed.eq(elapsed + 1), long_enough.eq(elapsed == least - 2)]
+        with m.If(self.final & ~step_end):
+            m.d.sync += closing.eq(1)
         with m.If(self.take):
             m.d.sync += [self.active.eq(1), self.command.eq(self.pending)]
         with m.Elif(command_end):

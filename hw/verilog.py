@@ -1,8 +1,12 @@
 """The accelerator as one Verilog file."""
 
 import re
+from typing import TYPE_CHECKING
 
 from arch.config import AcceleratorConfig
+
+if TYPE_CHECKING:
+    from amaranth.lib import wiring
 
 _ELEMENT_ALIAS = re.compile(r"^  (?:wire|reg|assign) (?:\[\d+:0\] )?\\\S*\[\S* .*;\n", re.MULTILINE)
 """A second name for one element of an array: `wire [7:0] \\sums[2] ;` or its assignment."""
@@ -21,16 +25,16 @@ def to_verilog(config: AcceleratorConfig) -> str:
     One self-contained text: the same for the same configuration, on any machine.
     """
     # Imported where hardware is made: few commands do, and Amaranth takes its time.
-    from amaranth.back import verilog
-
     from hw.top import Accelerator
 
-    text: str = verilog.convert(
-        Accelerator(config=config),
-        name=config.module_name,
-        emit_src=False,
-        strip_internal_attrs=True,
-    )
+    return component_verilog(Accelerator(config=config), config.module_name)
+
+
+def component_verilog(component: "wiring.Component", name: str) -> str:
+    """Verilog of a component that has clock domains of its own; its top module is ``name``."""
+    from amaranth.back import verilog
+
+    text: str = verilog.convert(component, name=name, emit_src=False, strip_internal_attrs=True)
     # Yosys's ABC9 takes `\sums[2] ` for bit 2 of `sums`, and joins what is not connected.
     text = _ELEMENT_ALIAS.sub("", text)
     return _ZERO_WORDS.sub(_clear_in_loop, text)

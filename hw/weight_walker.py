@@ -72,6 +72,10 @@ class WeightWalker(wiring.Component):
 
     def _count_tiles(self, m: Module, tile_end: Value) -> Value:
         """Whether the present tile is the command's last: nested counters spare a multiplier."""
+        # Counters start in the cycle after: the load is late in its own, and no tile of two rows or
+        # more ends that soon.
+        loaded = Signal()
+        m.d.sync += loaded.eq(self.load)
         inner_over: Value = tile_end
         last: list[Value] = []
         for loop in reversed(TILE_LOOPS):
@@ -79,7 +83,9 @@ class WeightWalker(wiring.Component):
             reload, left = Signal.like(count, name=f"{loop}_reload"), Signal.like(count)
             over = left == 0
             with m.If(self.load):
-                m.d.sync += [reload.eq(count), left.eq(count)]
+                m.d.sync += reload.eq(count)
+            with m.If(loaded):
+                m.d.sync += left.eq(reload)
             with m.Elif(inner_over):
                 m.d.sync += left.eq(left - 1)
                 with m.If(over):

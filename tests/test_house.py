@@ -33,7 +33,7 @@ STRAY = {
     "a merge left half done": re.compile(r"^(?:<{7}|>{7}) ", re.MULTILINE),
 }
 # Set-up reads these: where packages come from is the machine's choice.
-HOSTLESS = ("pyproject.toml", "requirements.lock", "Makefile", ".ci/run")
+HOSTLESS = ("pyproject.toml", "requirements.lock", "requirements-synth.lock", "Makefile", ".ci/run")
 
 
 def our_files(folder: Path) -> Iterator[Path]:
@@ -76,10 +76,10 @@ def stray(root: Path) -> list[str]:
     return found
 
 
-def lock() -> dict[str, str]:
-    """Version by canonical name, as requirements.lock pins them."""
+def lock(name: str = "requirements.lock") -> dict[str, str]:
+    """Version by canonical name, as the lock pins them."""
     pins: dict[str, str] = {}
-    for line in (ROOT / "requirements.lock").read_text("utf-8").splitlines():
+    for line in (ROOT / name).read_text("utf-8").splitlines():
         if not line.startswith("#"):
             name, version = line.split("==")
             pins[canonicalize_name(name)] = version
@@ -151,6 +151,16 @@ def test_the_lock_pins_every_dependency_within_its_bounds() -> None:
         pin = pins.get(canonicalize_name(requirement.name))
         assert pin is not None, f"requirements.lock lacks {requirement.name}"
         assert requirement.specifier.contains(pin), f"{requirement} is locked at {pin}"
+
+
+def test_the_lock_of_the_extra_pins_it_and_leaves_the_rest_to_the_other() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    extra = [*map(Requirement, project["project"]["optional-dependencies"]["synth"])]
+    pins = lock("requirements-synth.lock")
+    assert pins.keys() == {canonicalize_name(requirement.name) for requirement in extra}
+    assert not pins.keys() & lock().keys()
+    for requirement in extra:
+        assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)])
 
 
 def test_the_lock_is_closed() -> None:

@@ -142,8 +142,8 @@ def test_unknown_preset() -> None:
     with pytest.raises(ConfigError) as caught:
         load_config("huge")
     assert str(caught.value) == (
-        "a configuration must be a preset (tiny, small, small16, gemmini16) or a .toml file, "
-        "got 'huge'"
+        "a configuration must be a preset (tiny, small, small16, ecp5_85f, gemmini16) or a .toml "
+        "file, got 'huge'"
     )
 
 

@@ -29,6 +29,7 @@ class Place:
     row_valid: int
     room: int
     last: int
+    end: int
 
 
 class AddressModel:
@@ -73,6 +74,7 @@ class AddressModel:
                 row_valid=int(0 <= y < command["height"]),
                 room=command["width"] - x,
                 last=sum(end << loop for loop, end in enumerate(ends)),
+                end=int(all(ends)),
             )
 
 
@@ -106,11 +108,12 @@ async def every_position_is_shown_in_turn(dut: Any) -> None:
                 row_valid=pins["row_valid"],
                 room=to_signed(pins["room"], room_bits),
                 last=pins["last"],
+                end=pins["end"],
             )
             assert shown == model.here
-            whole += shown.last == (1 << len(loops)) - 1
+            whole += shown.end
 
-    outputs = ("y", "x", "address", "row_valid", "room", "last")
+    outputs = ("y", "x", "address", "row_valid", "room", "last", "end")
     monitor = PinMonitor(dut, ("load", "step", "descriptor", *outputs))
     monitor.listeners += [check, model.hear]
     stalls = random_stalls(rng)

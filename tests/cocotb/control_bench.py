@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 from cocotb.triggers import FallingEdge
@@ -148,6 +149,8 @@ async def every_output_follows_from_the_strobes(dut: Any) -> None:
     outputs: list[Pins] = []
     PinMonitor(dut, INPUTS).listeners.append(inputs.append)
     PinMonitor(dut, OUTPUTS).listeners.append(outputs.append)
+    announced: list[Pins] = []
+    PinMonitor(dut, ("next_counts",)).listeners.append(announced.append)
     for name in INPUTS:
         getattr(dut, name).value = 0
     await start_clock(dut)
@@ -156,5 +159,7 @@ async def every_output_follows_from_the_strobes(dut: Any) -> None:
     assert len(expected) == len(inputs) > CYCLES - 2
     for cycle, (found, wanted) in enumerate(zip(outputs, expected, strict=True)):
         assert found == wanted, f"cycle {cycle}: {found}, expected {wanted}"
+    for said, (before, found) in zip(announced, pairwise(outputs), strict=False):
+        assert before["restart"] or found["counts"] == said["next_counts"]
     errors = {found["error"] for found in outputs}
     assert errors == set(Status), f"only {errors} happened"

@@ -13,12 +13,17 @@ CYCLES = 1500
 
 
 class CounterModel:
-    """The counts of the events heard."""
+    """The counts of what was heard up to the cycle before the last."""
 
     def __init__(self) -> None:
         self.counts = dict.fromkeys(COUNTER_NAMES, 0)
+        self._before: Pins = {"restart": 0, "enable": 0, "events": 0}
 
     def hear(self, pins: Pins) -> None:
+        self._count(self._before)
+        self._before = pins
+
+    def _count(self, pins: Pins) -> None:
         if pins["restart"]:
             self.counts = dict.fromkeys(COUNTER_NAMES, 0)
         elif pins["enable"]:

