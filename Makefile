@@ -20,7 +20,7 @@ unexport MAKEFLAGS MFLAGS CONFIG OUT N
 .PHONY: help setup demo test lint bench bench-rtl synth soak verilog docs clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
 
 setup: $(STAMP) ## make the environment (the verbs below do it themselves)
 
