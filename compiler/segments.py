@@ -217,6 +217,11 @@ def _dequantised(graph: Graph, node: Node) -> str:
             f"{node.label}: activations must come from a QuantizeLinear, "
             f"got '{printable(node.input(0))}'; quantise with quant_format=QuantFormat.QDQ"
         )
+    if quantizer.input(0) in graph.constants:
+        raise ModelError(
+            f"{node.label}: activations must be computed from the model's input, got the constant "
+            f"'{printable(quantizer.input(0))}'; quantise it beforehand, as an initialiser"
+        )
     written = activation_quantisation(graph, quantizer)
     read = activation_quantisation(graph, node)
     if written != read:

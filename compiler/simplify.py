@@ -103,8 +103,8 @@ def _quantised(node: Node, inputs: list[NDArray[Any]]) -> NDArray[Any] | None:
     axis = node.integer("axis", 1) % max(values.ndim, 1)
     fits = scale.shape == zero_point.shape and scale.size in (1, *values.shape[axis : axis + 1])
     positive = bool(np.all(np.isfinite(scale) & (scale > 0)))
-    eight_bit = zero_point.dtype in (np.int8, np.uint8)
-    if not (fits and positive and eight_bit and np.isfinite(values).all()):
+    words = zero_point.dtype in (np.int8, np.uint8, np.int16, np.uint16)
+    if not (fits and positive and words and np.isfinite(values).all()):
         return None
     along_axis = [1] * values.ndim
     if scale.size > 1:

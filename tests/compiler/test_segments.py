@@ -212,3 +212,19 @@ def test_an_eight_bit_output(tmp_path: Path) -> None:
     imported = read_network(path)
     assert imported.outputs[0].name == graph.tensor
     assert imported.outputs[0].tensor.zero_point == -3
+
+
+def test_a_quantised_constant_is_no_activation(tmp_path: Path) -> None:
+    graph = QdqGraph().qdq().node("Relu").qdq()
+    first, graph.tensor = graph.tensor, graph.raw("Constant", (), "c", "c", value_float=np.inf)
+    model = graph.qdq().node("Relu").qdq().model()
+    model.graph.output.add().CopyFrom(model.graph.output[0])
+    model.graph.output[1].name = first
+    path = tmp_path / "m.onnx"
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(ModelError) as error:
+        read_network(path)
+    assert str(error.value) == (
+        "node 'dq6' (DequantizeLinear): activations must be computed from the model's input, got "
+        "the constant 'c'; quantise it beforehand, as an initialiser"
+    )
