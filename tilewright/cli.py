@@ -13,13 +13,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from arch.energy import TABLES
 from arch.errors import InputError
 from arch.presets import PRESETS, load_config
 from compiler.driver import CompiledModel
 from compiler.passes import PASSES, check_names
 from compiler.schedule import schedule_network
-from sim.analytical.dataflows import DATAFLOWS
 from sim.analytical.objective import Goal, Objective
 from tilewright.entry import run_app
 from tilewright.files import whole_file
@@ -238,7 +236,9 @@ def estimate(
     ] = "eyeriss",
     dataflow: Annotated[
         str,
-        typer.Option("--dataflow", "-d", help=f"One or more of {', '.join(DATAFLOWS)}."),
+        typer.Option(
+            "--dataflow", "-d", help="One or more of rs, ws, osa, osb, osc, nlr, free; by commas."
+        ),
     ] = "free",
     batch: Annotated[int, typer.Option("--batch", "-b", help="Images at once.")] = 1,
     layer: Annotated[
@@ -247,7 +247,7 @@ def estimate(
     ] = None,
     energy: Annotated[
         str | None,
-        typer.Option("--energy", help=f"Another energy table ({', '.join(TABLES)}) or TOML file."),
+        typer.Option("--energy", help="Another energy table: a built-in one or a TOML file."),
     ] = None,
     objective: Annotated[
         Objective,

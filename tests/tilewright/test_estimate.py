@@ -8,7 +8,9 @@ import tomli_w
 
 from arch.architectures import ARCHITECTURES
 from arch.energy import TABLES
+from sim.analytical.dataflows import DATAFLOWS
 from tests.support.command_line import tilewright
+from tilewright.docs import cli_reference
 
 LENET = ("estimate", "lenet-5", "--dataflow", "rs,free")
 
@@ -107,3 +109,9 @@ def test_bad_input_is_one_line(arguments: tuple[str, ...], message: str) -> None
     assert outcome.status == 2
     assert outcome.err.splitlines()[-1] == f"tilewright: {message}"
     assert "Traceback" not in outcome.err
+
+
+def test_the_help_names_every_dataflow() -> None:
+    """It is written by hand: reading them would slow every command's start."""
+    told = cli_reference().split("One or more of ")[1].split(";")[0]
+    assert set(told.split(", ")) == set(DATAFLOWS)
