@@ -70,6 +70,7 @@ def layer_works(
     works = [{engine: Work() for engine in _WAITS} for _ in program.layers]
     dones: dict[Engine, list[int]] = {engine: [] for engine in Engine}
     first = [1, *(end + 1 for end in ends)]
+    arrayless = [placed.layer.conv is None for placed in program.layers]
     times = zip(timeline.starts, timeline.dones, timeline.accesses, strict=True)
     rows = zip(program.steps, program.commands, times, strict=True)
     for step, command, (taken, done, counts) in rows:
@@ -79,7 +80,7 @@ def layer_works(
             start, stop, busy = _stream(engine, taken, done, counts, config)
             idle_from = work.stop if work.any else first[step.layer]
             # What the post-processor waits for beside an array is the array's to tell.
-            told = engine is Engine.EXECUTE or program.layers[step.layer].layer.conv is None
+            told = engine is Engine.EXECUTE or arrayless[step.layer]
             if told and start > idle_from:
                 for cause, cycles in _causes(command, dones, idle_from, start):
                     work.waits[cause] += cycles
