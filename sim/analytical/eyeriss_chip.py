@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from math import ceil, prod
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from arch.architecture import Architecture, DataType
 from sim.analytical.choices import Packing
@@ -138,5 +139,5 @@ def _words(problem: Problem, data: DataType, tile: dict[Dim, int]) -> int:
     return _whole(tile_words(problem, data, [np.array([float(tile[dim])]) for dim in Dim]))
 
 
-def _whole(value: object) -> int:
-    return int(np.ravel(value)[0])  # type: ignore[call-overload]
+def _whole(value: ArrayLike) -> int:
+    return int(np.ravel(value)[0])

@@ -19,6 +19,18 @@ def refusal(graph: QdqGraph, folder: Path) -> str:
     return str(error.value)
 
 
+def refusal_with_output(graph: QdqGraph, tensor: str, folder: Path) -> str:
+    """As ``refusal``, with ``tensor`` as a second output."""
+    model = graph.model()
+    model.graph.output.add().CopyFrom(model.graph.output[0])
+    model.graph.output[1].name = tensor
+    path = folder / "m.onnx"
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(ModelError) as error:
+        read_network(path)
+    return str(error.value)
+
+
 def test_the_input_must_be_quantised(tmp_path: Path) -> None:
     assert refusal(QdqGraph().conv().qdq(), tmp_path) == (
         f"input 'x' must go through one QuantizeLinear, got 0 different ones; {REMEDY}"
@@ -31,14 +43,7 @@ def test_the_input_must_be_quantised_in_one_way(tmp_path: Path) -> None:
     first, graph.tensor = graph.tensor, "x"
     graph.qdq(0.25)
     assert first != graph.tensor
-    model = graph.model()
-    model.graph.output.add().CopyFrom(model.graph.output[0])
-    model.graph.output[1].name = first
-    path = tmp_path / "m.onnx"
-    path.write_bytes(model.SerializeToString())
-    with pytest.raises(ModelError) as error:
-        read_network(path)
-    assert str(error.value) == (
+    assert refusal_with_output(graph, first, tmp_path) == (
         f"input 'x' must go through one QuantizeLinear, got 2 different ones; {REMEDY}"
     )
 
@@ -217,14 +222,8 @@ def test_an_eight_bit_output(tmp_path: Path) -> None:
 def test_a_quantised_constant_is_no_activation(tmp_path: Path) -> None:
     graph = QdqGraph().qdq().node("Relu").qdq()
     first, graph.tensor = graph.tensor, graph.raw("Constant", (), "c", "c", value_float=np.inf)
-    model = graph.qdq().node("Relu").qdq().model()
-    model.graph.output.add().CopyFrom(model.graph.output[0])
-    model.graph.output[1].name = first
-    path = tmp_path / "m.onnx"
-    path.write_bytes(model.SerializeToString())
-    with pytest.raises(ModelError) as error:
-        read_network(path)
-    assert str(error.value) == (
+    graph.qdq().node("Relu").qdq()
+    assert refusal_with_output(graph, first, tmp_path) == (
         "node 'dq6' (DequantizeLinear): activations must be computed from the model's input, got "
         "the constant 'c'; quantise it beforehand, as an initialiser"
     )
