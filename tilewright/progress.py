@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from tilewright.evaluate import ImageResult
 
 T = TypeVar("T")
@@ -28,10 +30,8 @@ def working(what: str) -> Iterator[None]:
         yield
 
 
-def follow(results: "Iterable[ImageResult]", total: int, what: str) -> "list[ImageResult]":
-    """All of ``results``; on terminals with a progress bar and the tally so far."""
-    if not _on_terminal():
-        return list(results)
+def _bar() -> "Progress":
+    """A bar on stderr: what is under way, how far it is, a tally, the time that is left."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -48,9 +48,16 @@ def follow(results: "Iterable[ImageResult]", total: int, what: str) -> "list[Ima
         TextColumn("{task.fields[tally]}"),
         TimeRemainingColumn(),
     )
+    return Progress(*columns, console=Console(stderr=True))
+
+
+def follow(results: "Iterable[ImageResult]", total: int, what: str) -> "list[ImageResult]":
+    """All of ``results``; on terminals with a progress bar and the tally so far."""
+    if not _on_terminal():
+        return list(results)
     collected: list[ImageResult] = []
     mismatches = correct = 0
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    with _bar() as bar:
         task = bar.add_task(what, total=total, tally="")
         for result in results:
             collected.append(result)
@@ -67,23 +74,9 @@ def tracked(steps: Iterable[T], total: int, what: str) -> Iterator[T]:
         print(what, file=sys.stderr)
         yield from steps
         return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        yield from bar.track(steps, total=total, description=what)
+    with _bar() as bar:
+        task = bar.add_task(what, total=total, tally="")
+        yield from bar.track(steps, total=total, task_id=task)
 
 
 def _on_terminal() -> bool:
