@@ -15,6 +15,7 @@ import typer
 
 from arch.errors import InputError
 from arch.presets import PRESETS, load_config
+from arch.sparsity import DensityFile
 from compiler.driver import CompiledModel
 from compiler.passes import PASSES, check_names
 from compiler.schedule import schedule_network
@@ -31,7 +32,9 @@ from tilewright.targets import Target
 from tilewright.timing import NetworkTiming, time_schedule
 
 if TYPE_CHECKING:
+    from compiler.input_shape import InputShape
     from tilewright.evaluate import Evaluation
+    from tilewright.workload import Workload
 
 app = typer.Typer(
     help="From a trained CNN and one machine description to an accelerator: generate its Verilog, "
@@ -224,7 +227,12 @@ def networks(as_json: Json = False) -> None:
 
 @app.command()
 def estimate(
-    network: Annotated[str, typer.Argument(help="Built-in network.", metavar="NETWORK")],
+    network: Annotated[
+        str,
+        typer.Argument(
+            help="Built-in network or ONNX file, float or quantised.", metavar="NETWORK"
+        ),
+    ],
     arch: Annotated[
         str,
         typer.Option(
@@ -244,6 +252,16 @@ def estimate(
     layer: Annotated[
         list[str] | None,
         typer.Option("--layer", "-l", help="Only this layer; may be given several times."),
+    ] = None,
+    shape: Shape = None,
+    densities: Annotated[
+        Path | None,
+        typer.Option(
+            "--densities",
+            help="TOML file of the layers' densities, for run-length coding and zero gating; "
+            "`tilewright densities` measures them.",
+            metavar="DENSITIES",
+        ),
     ] = None,
     energy: Annotated[
         str | None,
@@ -276,19 +294,22 @@ def estimate(
 ) -> None:
     """Price a network on any architecture, each layer by its best mapping, proven to be it."""
     from sim.analytical.loopnest import loop_nest
-    from tilewright.estimate import estimates, problems, targets
+    from tilewright.estimate import estimates, targets
     from tilewright.show import print_table
-    from tilewright.show_estimate import estimate_table
+    from tilewright.show_estimate import estimate_table, notes
 
     on = targets(arch, dataflow.split(","), energy)
-    layers = problems(network, batch, layer or ())
+    workload = _workload(network, parse_shape(shape), batch)
+    if densities is not None:
+        workload = workload.with_densities(DensityFile.from_file(densities))
+    layers = workload.only(layer or ()).layers
     steps = tracked(
         estimates(layers, on, seconds, Goal(objective=objective)),
         len(layers) * len(on),
         "searching for the best mappings",
     )
     found = list(steps)
-    title = f"{network} on {arch}, batch of {batch}"
+    title = f"{workload.network} on {arch}, batch of {batch}"
     if plots is not None:
         # Matplotlib takes longer than all else here.
         from tilewright.plot_estimate import draw_estimates
@@ -299,6 +320,8 @@ def estimate(
         typer.echo(json.dumps([each.as_dict() for each in found], indent=2))
         return
     print_table(estimate_table(title, found))
+    for line in notes(workload.unpriced, found, coded=densities is not None):
+        typer.echo(line)
     if mappings:
         for each in found:
             typer.echo(f"\n{each.layer}, {each.target.dataflow.name}:")
@@ -393,6 +416,26 @@ def run(
         print_table(evaluation_table(result))
     if result.mismatching_bytes:
         raise typer.Exit(1)
+
+
+def _workload(network: str, shape: "InputShape | None", batch: int) -> "Workload":
+    """The layers of a built-in network, or of an ONNX file."""
+    if network in NETWORKS:
+        from tilewright.workload import built_in
+
+        if shape is not None:
+            raise InputError(
+                f"--shape goes with an ONNX file, got the built-in network {network}; leave it out"
+            )
+        return built_in(network, batch)
+    if not Path(network).suffix:
+        raise InputError(
+            f"NETWORK must be an ONNX file or a built-in network, got {network!r}; "
+            "`tilewright networks` lists them"
+        )
+    from tilewright.onnx_workload import from_file
+
+    return from_file(Path(network), shape, batch)
 
 
 def _passes(without: list[str] | None) -> list[str]:

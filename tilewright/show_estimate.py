@@ -1,9 +1,10 @@
 """Tables of estimates."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.table import Table
 
+from arch.sparsity import Tensor
 from tilewright.estimate import LayerEstimate
 
 LEVELS = ("mac", "spad", "hops", "buffer", "memory")
@@ -33,6 +34,25 @@ def estimate_table(title: str, estimates: Sequence[LayerEstimate]) -> Table:
             table.add_row(dataflow, each.layer, *_figures([each]), each.bound_by, _proof(each))
         table.add_row(dataflow, "sum", *_figures(group), "", "", end_section=True)
     return table
+
+
+def notes(
+    unpriced: dict[str, int], estimates: Sequence[LayerEstimate], *, coded: bool
+) -> Iterator[str]:
+    """Lines below the table: what is not priced, and with ``coded`` what is not coded, and why."""
+    if unpriced:
+        listed = ", ".join(f"{count} {operator}" for operator, count in unpriced.items())
+        yield f"not priced: {listed}"
+    if not coded:
+        return
+    for tensor in Tensor:
+        # Coding does not depend on the dataflow.
+        larger = {
+            each.layer: each.coding[tensor] for each in estimates if each.coding.get(tensor, 0) >= 1
+        }
+        if larger:
+            listed = ", ".join(f"{layer} ({ratio:.2f} times)" for layer, ratio in larger.items())
+            yield f"{tensor} not coded, which would make it larger: {listed}"
 
 
 def by_dataflow(estimates: Sequence[LayerEstimate]) -> dict[str, list[LayerEstimate]]:
