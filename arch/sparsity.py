@@ -4,6 +4,7 @@ from enum import StrEnum
 from math import expm1, log1p
 from typing import Annotated, ClassVar, Self
 
+import tomli_w
 from pydantic import Field, model_validator
 
 from arch.toml_model import TomlModel
@@ -48,6 +49,10 @@ class DensityFile(TomlModel):
     """Where the numbers stand, or how they were measured."""
     layers: dict[str, Densities]
     """A table for each layer, by its name."""
+
+    def to_toml(self) -> str:
+        """The text of the file."""
+        return tomli_w.dumps(self.model_dump(mode="json"))
 
 
 class RunLength(TomlModel):

@@ -36,7 +36,7 @@ def read_float(path: Path, shape: InputShape | None = None) -> onnx.ModelProto:
     model = fix_input(normalised(model), shape)
     check_model(model)
     model = infer_shapes(compute_shapes(model), propagate=False)
-    _check_input(model)
+    check_input(model)
     check_total(model)
     return model
 
@@ -84,7 +84,8 @@ def check_nodes(model: onnx.ModelProto) -> None:
             )
 
 
-def _check_input(model: onnx.ModelProto) -> None:
+def check_input(model: onnx.ModelProto) -> None:
+    """Raise ``ModelError`` unless the model has one input, of float32."""
     inputs = _inputs(model)
     if len(inputs) != 1:
         raise ModelError(

@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from arch.errors import InputError
-from arch.presets import PRESETS, load_config
-from arch.sparsity import DensityFile
+from arch.presets import load_config
 from compiler.driver import CompiledModel
-from compiler.passes import PASSES, check_names
+from compiler.passes import check_names
 from compiler.schedule import schedule_network
-from sim.analytical.objective import Goal, Objective
+from tilewright.cli_estimate import densities, estimate
 from tilewright.entry import run_app
 from tilewright.files import whole_file
 from tilewright.models import ModelSource, calibrated, parse_shape
 from tilewright.networks.registry import NETWORKS, build
 from tilewright.networks.shapes_only import shape_network
+from tilewright.options import Calibrate, Config, Json, Model, Shape, Without
 from tilewright.outputs import Output, open_outputs
 from tilewright.pictures import Picture
 from tilewright.progress import follow, tracked, working
@@ -32,9 +32,7 @@ from tilewright.targets import Target
 from tilewright.timing import NetworkTiming, time_schedule
 
 if TYPE_CHECKING:
-    from compiler.input_shape import InputShape
     from tilewright.evaluate import Evaluation
-    from tilewright.workload import Workload
 
 app = typer.Typer(
     help="From a trained CNN and one machine description to an accelerator: generate its Verilog, "
@@ -42,40 +40,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-Model = Annotated[
-    Path, typer.Argument(help="ONNX file, quantised or with --calibrate float.", metavar="MODEL")
-]
-Config = Annotated[
-    str, typer.Option("--config", "-c", help=f"Preset ({', '.join(PRESETS)}) or TOML file.")
-]
-Calibrate = Annotated[
-    Path | None,
-    typer.Option(
-        "--calibrate",
-        help="Quantise a float model first: .npz with `images` of its training, some hundred.",
-        metavar="IMAGES",
-    ),
-]
-Shape = Annotated[
-    str | None,
-    typer.Option(
-        "--shape",
-        help="Fix dimensions of the input that the file leaves open.",
-        metavar="NAME=1,3,224,224",
-    ),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
-
-Without = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--without",
-        help=f"Leave out a pass of the compiler ({', '.join(each.name for each in PASSES)}); "
-        "may be given several times.",
-        metavar="PASS",
-    ),
-]
 
 _PREPARATION = {
     Target.GOLDEN: "running the golden model",
@@ -225,107 +189,8 @@ def networks(as_json: Json = False) -> None:
         print_table(network_table())
 
 
-@app.command()
-def estimate(
-    network: Annotated[
-        str,
-        typer.Argument(
-            help="Built-in network or ONNX file, float or quantised.", metavar="NETWORK"
-        ),
-    ],
-    arch: Annotated[
-        str,
-        typer.Option(
-            "--arch",
-            "-a",
-            help="Built-in architecture, isca16_256, _512 or _1024 for the one of equal area that "
-            "each dataflow has, or TOML file.",
-        ),
-    ] = "eyeriss",
-    dataflow: Annotated[
-        str,
-        typer.Option(
-            "--dataflow", "-d", help="One or more of rs, ws, osa, osb, osc, nlr, free; by commas."
-        ),
-    ] = "free",
-    batch: Annotated[int, typer.Option("--batch", "-b", help="Images at once.")] = 1,
-    layer: Annotated[
-        list[str] | None,
-        typer.Option("--layer", "-l", help="Only this layer; may be given several times."),
-    ] = None,
-    shape: Shape = None,
-    densities: Annotated[
-        Path | None,
-        typer.Option(
-            "--densities",
-            help="TOML file of the layers' densities, for run-length coding and zero gating; "
-            "`tilewright densities` measures them.",
-            metavar="DENSITIES",
-        ),
-    ] = None,
-    energy: Annotated[
-        str | None,
-        typer.Option("--energy", help="Another energy table: a built-in one or a TOML file."),
-    ] = None,
-    objective: Annotated[
-        Objective,
-        typer.Option(
-            "--objective",
-            help="What each mapping makes small; edp is energy times cycles. All but energy may "
-            "take minutes for large layers: see --seconds.",
-        ),
-    ] = Objective.ENERGY,
-    seconds: Annotated[
-        float | None,
-        typer.Option("--seconds", min=0, help="Stop each search then, and say how good it is."),
-    ] = None,
-    mappings: Annotated[
-        bool, typer.Option("--mappings", help="Print each mapping as a loop nest.")
-    ] = False,
-    plots: Annotated[
-        Path | None,
-        typer.Option(
-            "--plots",
-            help="Folder for pictures: energy by level and by data type, accesses, utilization, "
-            "roofline.",
-        ),
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Price a network on any architecture, each layer by its best mapping, proven to be it."""
-    from sim.analytical.loopnest import loop_nest
-    from tilewright.estimate import estimates, targets
-    from tilewright.show import print_table
-    from tilewright.show_estimate import estimate_table, notes
-
-    on = targets(arch, dataflow.split(","), energy)
-    workload = _workload(network, parse_shape(shape), batch)
-    if densities is not None:
-        workload = workload.with_densities(DensityFile.from_file(densities))
-    layers = workload.only(layer or ()).layers
-    steps = tracked(
-        estimates(layers, on, seconds, Goal(objective=objective)),
-        len(layers) * len(on),
-        "searching for the best mappings",
-    )
-    found = list(steps)
-    title = f"{workload.network} on {arch}, batch of {batch}"
-    if plots is not None:
-        # Matplotlib takes longer than all else here.
-        from tilewright.plot_estimate import draw_estimates
-
-        for path in draw_estimates(title, found, plots):
-            typer.echo(path, err=True)
-    if as_json:
-        typer.echo(json.dumps([each.as_dict() for each in found], indent=2))
-        return
-    print_table(estimate_table(title, found))
-    for line in notes(workload.unpriced, found, coded=densities is not None):
-        typer.echo(line)
-    if mappings:
-        for each in found:
-            typer.echo(f"\n{each.layer}, {each.target.dataflow.name}:")
-            typer.echo(loop_nest(each.problem, each.found.mapping))
+app.command()(densities)
+app.command()(estimate)
 
 
 @app.command()
@@ -416,26 +281,6 @@ def run(
         print_table(evaluation_table(result))
     if result.mismatching_bytes:
         raise typer.Exit(1)
-
-
-def _workload(network: str, shape: "InputShape | None", batch: int) -> "Workload":
-    """The layers of a built-in network, or of an ONNX file."""
-    if network in NETWORKS:
-        from tilewright.workload import built_in
-
-        if shape is not None:
-            raise InputError(
-                f"--shape goes with an ONNX file, got the built-in network {network}; leave it out"
-            )
-        return built_in(network, batch)
-    if not Path(network).suffix:
-        raise InputError(
-            f"NETWORK must be an ONNX file or a built-in network, got {network!r}; "
-            "`tilewright networks` lists them"
-        )
-    from tilewright.onnx_workload import from_file
-
-    return from_file(Path(network), shape, batch)
 
 
 def _passes(without: list[str] | None) -> list[str]:

@@ -21,7 +21,7 @@ from tilewright.files import shown
 from tilewright.networks.nodes import Role
 from tilewright.workload import Layer, Workload
 
-_PLAIN = {"ConvInteger": "Conv", "MatMulInteger": "MatMul"}
+INTEGER = {"ConvInteger": "Conv", "MatMulInteger": "MatMul"}
 """What integer operators of ONNX's own compute."""
 _FREE = {"Constant", "DequantizeLinear", "Identity", "QuantizeLinear"}
 """Operators that only say what numbers mean, or compute nothing."""
@@ -59,7 +59,7 @@ def priced(graph: Graph, batch: int) -> dict[Node, Layer | None]:
     names = SafeNames()
     found: dict[Node, Layer | None] = {}
     for node in graph.nodes:
-        plain = replace(node, operator=_PLAIN.get(node.operator, node.operator))
+        plain = replace(node, operator=INTEGER.get(node.operator, node.operator))
         found[node] = None
         if plain.operator == "Conv" and len(graph.shape(node.input(0))) in (3, 4):
             name = names.make(node.name or node.output)
@@ -72,6 +72,12 @@ def priced(graph: Graph, batch: int) -> dict[Node, Layer | None]:
 
 def _conv(graph: Graph, node: Node, name: str, batch: int) -> Problem:
     """A line [1, C, L] is a map of one row."""
+    ranks = [len(graph.shape(node.input(place))) for place in (0, 1)]
+    if ranks[0] != ranks[1]:
+        raise ModelError(
+            f"{node.label}: the weights must have as many dimensions as the input, {ranks[0]}, got "
+            f"{ranks[1]}; export the model again"
+        )
     _, channels, *size = graph.shape(node.input(0))
     height, width = (1, *size)[-2:]
     shape = ConvShape(

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from rich.table import Table
 
-from arch.sparsity import Tensor
+from arch.sparsity import DensityFile, Tensor
 from tilewright.estimate import LayerEstimate
 
 LEVELS = ("mac", "spad", "hops", "buffer", "memory")
@@ -53,6 +53,17 @@ def notes(
         if larger:
             listed = ", ".join(f"{layer} ({ratio:.2f} times)" for layer, ratio in larger.items())
             yield f"{tensor} not coded, which would make it larger: {listed}"
+
+
+def density_table(measured: DensityFile) -> Table:
+    """A row a layer."""
+    table = Table(title="densities: parts of the words that are not zero")
+    table.add_column("layer")
+    for tensor in Tensor:
+        table.add_column(tensor.value, justify="right")
+    for name, densities in measured.layers.items():
+        table.add_row(name, *(f"{densities.of(tensor):.3f}" for tensor in Tensor))
+    return table
 
 
 def by_dataflow(estimates: Sequence[LayerEstimate]) -> dict[str, list[LayerEstimate]]:

@@ -29,7 +29,7 @@ class Workload:
         Raises ``InputError`` for densities of a layer that there is not.
         """
         for name in given.layers:
-            self._check(name, "densities")
+            self._check(name, "a layer with densities")
         layers = tuple(
             (name, role, replace(problem, densities=given.layers.get(name, DENSE)))
             for name, role, problem in self.layers

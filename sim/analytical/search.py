@@ -72,7 +72,8 @@ def search(
 ) -> Found:
     """The mapping that is best by ``goal`` among those that ``dataflow`` allows.
 
-    Without a limit of ``seconds`` it is optimal. ``progress`` is told how many pairs of loop orders
+    Without a limit of ``seconds`` it is optimal; the first mappings to beat are found in any case,
+    which may take longer. ``progress`` is told how many pairs of loop orders
     are done, and of how many. The result does not depend on the machine, unless time runs out.
 
     Raises:
@@ -80,20 +81,19 @@ def search(
     """
     started = time.monotonic()
     deadline = np.inf if seconds is None else started + seconds
-    state = Progress(deadline=deadline)
+    state = Progress()
     if not goal.energy_alone:
         # The mapping of least energy is one to beat.
-        first = Progress(deadline=deadline)
-        _descend(Mapspace(architecture, problem, dataflow, LEAST_ENERGY), first, None)
+        first = Progress()
+        _descend(Mapspace(architecture, problem, dataflow, LEAST_ENERGY), first, deadline)
         state.bounded, state.priced = first.bounded, first.priced
         if first.mapping is not None:
             cost = evaluate(architecture, Batch.of(problem, first.mapping))
             value = float(goal.value(cost.energy, cost.cycles)[0])
             if value < np.inf:
                 state.value, state.mapping = value, first.mapping
-    all_, left, searched = _descend(
-        Mapspace(architecture, problem, dataflow, goal), state, progress
-    )
+    space = Mapspace(architecture, problem, dataflow, goal)
+    all_, left, searched = _descend(space, state, deadline, progress)
     if state.mapping is None:
         raise MappingError(
             f"{problem.name}: no mapping was found in {seconds} s; allow more time"
@@ -156,7 +156,10 @@ def _point(architecture: Architecture, problem: Problem, found: Found) -> Point:
 
 
 def _descend(
-    space: Mapspace, state: Progress, progress: Callable[[int, int], None] | None
+    space: Mapspace,
+    state: Progress,
+    deadline: float,
+    progress: Callable[[int, int], None] | None = None,
 ) -> tuple[list[Descent], list[Descent], int]:
     """Search all orders of ``space``, or until the deadline: all, those that are left, and how many
     had to be searched."""
@@ -165,9 +168,10 @@ def _descend(
     )
     left = list(descents)
     searched = 0
+    for descent in descents[:_SEEDS]:
+        descent.run(state, _SEED_WIDTH)
+    state.deadline = deadline
     try:
-        for descent in descents[:_SEEDS]:
-            descent.run(state, _SEED_WIDTH)
         while left:
             if left[0].least < state.limit:
                 if progress is not None:
