@@ -1,8 +1,10 @@
 """The commands about energy and dataflows on any architecture: `densities` and `estimate`."""
 
 import json
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,8 +18,21 @@ from tilewright.options import Json, Shape
 from tilewright.progress import tracked
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from compiler.input_shape import InputShape
+    from tilewright.estimate import LayerEstimate
+    from tilewright.fronts import LayerFront
     from tilewright.workload import Workload
+
+
+class Aim(StrEnum):
+    """What mappings are chosen for: an ``Objective``, or all of its trade-offs."""
+
+    ENERGY = "energy"
+    LATENCY = "latency"
+    EDP = "edp"
+    PARETO = "pareto"
 
 
 def densities(
@@ -92,13 +107,23 @@ def estimate(
         typer.Option("--energy", help="Another energy table: a built-in one or a TOML file."),
     ] = None,
     objective: Annotated[
-        Objective,
+        Aim,
         typer.Option(
             "--objective",
-            help="What each mapping makes small; edp is energy times cycles. All but energy may "
-            "take minutes for large layers: see --seconds.",
+            help="What each mapping makes small; edp is energy times cycles; pareto gives mappings "
+            "of least energy at falling cycles. All but energy may take minutes for large layers: "
+            "see --seconds.",
         ),
-    ] = Objective.ENERGY,
+    ] = Aim.ENERGY,
+    step: Annotated[
+        float,
+        typer.Option(
+            "--step",
+            min=0,
+            max=0.9,
+            help="With --objective pareto: by which part the next mapping is faster; 0 for all.",
+        ),
+    ] = 0.05,
     seconds: Annotated[
         float | None,
         typer.Option("--seconds", min=0, help="Stop each search then, and say how good it is."),
@@ -111,45 +136,75 @@ def estimate(
         typer.Option(
             "--plots",
             help="Folder for pictures: energy by level and by data type, accesses, utilization, "
-            "roofline.",
+            "roofline; or energy against cycles, with --objective pareto.",
         ),
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Price a network on any architecture, each layer by its best mapping, proven to be it."""
-    from sim.analytical.loopnest import loop_nest
     from tilewright.estimate import estimates, targets
-    from tilewright.show import print_table
-    from tilewright.show_estimate import estimate_table, notes
+    from tilewright.fronts import fronts
+    from tilewright.show_estimate import estimate_table, front_notes, front_table, notes
 
     on = targets(arch, dataflow.split(","), energy)
     workload = _workload(network, parse_shape(shape), batch)
     if densities is not None:
         workload = workload.with_densities(DensityFile.from_file(densities))
     layers = workload.only(layer or ()).layers
-    steps = tracked(
-        estimates(layers, on, seconds, Goal(objective=objective)),
-        len(layers) * len(on),
-        "searching for the best mappings",
-    )
-    found = list(steps)
     title = f"{workload.network} on {arch}, batch of {batch}"
-    if plots is not None:
-        # Matplotlib takes longer than all else here.
-        from tilewright.plot_estimate import draw_estimates
-
-        for path in draw_estimates(title, found, plots):
-            typer.echo(path, err=True)
-    if as_json:
-        typer.echo(json.dumps([each.as_dict() for each in found], indent=2))
-        return
-    print_table(estimate_table(title, found))
-    for line in notes(workload.unpriced, found, coded=densities is not None):
-        typer.echo(line)
+    searches, what = len(layers) * len(on), "searching for the best mappings"
+    if objective is Aim.PARETO:
+        along = list(tracked(fronts(layers, on, step, seconds), searches, what))
+        found = [point for front in along for point in front.points]
+        _draw(plots, title, found, along)
+        table, lines = front_table(title, along), [*front_notes(along)]
+        results = [front.as_dict() for front in along]
+    else:
+        goal = Goal(objective=Objective(objective.value))
+        found = list(tracked(estimates(layers, on, seconds, goal), searches, what))
+        _draw(plots, title, found, ())
+        table, lines = estimate_table(title, found), []
+        results = [each.as_dict() for each in found]
+    lines += notes(workload.unpriced, found, coded=densities is not None)
     if mappings:
-        for each in found:
-            typer.echo(f"\n{each.layer}, {each.target.dataflow.name}:")
-            typer.echo(loop_nest(each.problem, each.found.mapping))
+        lines += [text for each in found for text in _loop_nest(each)]
+    _report(as_json, results, table, lines)
+
+
+def _report(as_json: bool, results: list[dict[str, Any]], table: "Table", lines: list[str]) -> None:
+    if as_json:
+        typer.echo(json.dumps(results, indent=2))
+        return
+    from tilewright.show import print_table
+
+    print_table(table)
+    for line in lines:
+        typer.echo(line)
+
+
+def _loop_nest(each: "LayerEstimate") -> Iterator[str]:
+    from sim.analytical.loopnest import loop_nest
+
+    yield f"\n{each.layer}, {each.target.dataflow.name}, {each.cycles:,} cycles:"
+    yield loop_nest(each.problem, each.found.mapping)
+
+
+def _draw(
+    folder: Path | None,
+    title: str,
+    found: "Sequence[LayerEstimate]",
+    fronts: "Sequence[LayerFront]",
+) -> None:
+    """The pictures of ``fronts``, else of ``found``; their paths on stderr."""
+    if folder is None:
+        return
+    # Matplotlib takes longer than all else here.
+    from tilewright.plot_estimate import draw_estimates
+    from tilewright.plot_fronts import draw_fronts
+
+    paths = [draw_fronts(title, fronts, folder)] if fronts else draw_estimates(title, found, folder)
+    for path in paths:
+        typer.echo(path, err=True)
 
 
 def _workload(network: str, shape: "InputShape | None", batch: int) -> "Workload":

@@ -6,6 +6,7 @@ from rich.table import Table
 
 from arch.sparsity import DensityFile, Tensor
 from tilewright.estimate import LayerEstimate
+from tilewright.fronts import LayerFront
 
 LEVELS = ("mac", "spad", "hops", "buffer", "memory")
 """From the PEs outwards."""
@@ -34,6 +35,39 @@ def estimate_table(title: str, estimates: Sequence[LayerEstimate]) -> Table:
             table.add_row(dataflow, each.layer, *_figures([each]), each.bound_by, _proof(each))
         table.add_row(dataflow, "sum", *_figures(group), "", "", end_section=True)
     return table
+
+
+def front_table(title: str, fronts: Sequence[LayerFront]) -> Table:
+    """A row a point of each layer and dataflow, the one of least energy first."""
+    units = {front.target.architecture.energy.unit for front in fronts}
+    table = Table(title=f"{title}; energy in millions of {' and '.join(sorted(units))}")
+    for column in ("dataflow", "layer"):
+        table.add_column(column)
+    for column in ("cycles", "energy", "per MAC", "utili-\nzation"):
+        table.add_column(column, justify="right")
+    for column in ("bound by", "least energy\nat these cycles"):
+        table.add_column(column)
+    for front in fronts:
+        for place, each in enumerate(front.points):
+            table.add_row(
+                front.target.dataflow.name if place == 0 else "",
+                front.layer if place == 0 else "",
+                f"{each.cycles:,}",
+                f"{each.total / 1e6:,.1f}",
+                f"{each.total / each.problem.macs:.2f}",
+                f"{each.utilization:.1%}",
+                each.bound_by,
+                _proof(each),
+                end_section=each is front.points[-1],
+            )
+    return table
+
+
+def front_notes(fronts: Sequence[LayerFront]) -> Iterator[str]:
+    """Lines below the table: which layers may have faster mappings than are shown."""
+    unfinished = list(dict.fromkeys(front.layer for front in fronts if not front.complete))
+    if unfinished:
+        yield f"time ran out, there may be faster mappings: {', '.join(unfinished)}"
 
 
 def notes(

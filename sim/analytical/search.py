@@ -25,6 +25,10 @@ _SEED_WIDTH = 256
 """Partial choices that such a trial keeps."""
 
 
+class NotInTimeError(MappingError):
+    """No mapping was found in time; there may be one."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Effort:
     """What a search did: a certificate's small print.
@@ -77,7 +81,8 @@ def search(
     are done, and of how many. The result does not depend on the machine, unless time runs out.
 
     Raises:
-        MappingError: no mapping fits, or none was found in time.
+        NotInTimeError: none was found in time.
+        MappingError: no mapping fits.
     """
     started = time.monotonic()
     deadline = np.inf if seconds is None else started + seconds
@@ -94,11 +99,13 @@ def search(
                 state.value, state.mapping = value, first.mapping
     space = Mapspace(architecture, problem, dataflow, goal)
     all_, left, searched = _descend(space, state, deadline, progress)
+    if state.mapping is None and left:
+        raise NotInTimeError(
+            f"{problem.name}: no mapping{goal.limit_text} was found in {seconds} s; allow more time"
+        )
     if state.mapping is None:
         raise MappingError(
-            f"{problem.name}: no mapping was found in {seconds} s; allow more time"
-            if left
-            else f"{problem.name}: no mapping of {dataflow.name} fits {architecture.name}"
+            f"{problem.name}: no mapping of {dataflow.name} fits {architecture.name}"
             f"{goal.limit_text}; enlarge its buffers or scratchpads"
         )
     return Found(
@@ -113,46 +120,6 @@ def search(
             seconds=time.monotonic() - started,
         ),
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Point:
-    """A mapping of the trade-off between energy and cycles."""
-
-    found: Found
-    energy: float
-    cycles: float
-
-
-def pareto(
-    architecture: Architecture,
-    problem: Problem,
-    dataflow: Dataflow = FREE,
-    *,
-    step: float = 0.05,
-) -> list[Point]:
-    """Mappings of least energy at falling limits of cycles, until there are none faster.
-
-    Each is the best at its limit, by proof; the next must be faster by the part ``step``. With a
-    step of 0 it is the whole Pareto set. Raises ``MappingError`` if nothing fits.
-    """
-    points = [_point(architecture, problem, search(architecture, problem, dataflow))]
-    while True:
-        most = points[-1].cycles * (1 - max(step, CLOSE))
-        try:
-            found = search(architecture, problem, dataflow, Goal(most_cycles=most))
-        except MappingError:
-            return points
-        point = _point(architecture, problem, found)
-        if point.energy <= points[-1].energy * (1 + CLOSE):
-            # As little energy in less time.
-            points.pop()
-        points.append(point)
-
-
-def _point(architecture: Architecture, problem: Problem, found: Found) -> Point:
-    cost = evaluate(architecture, Batch.of(problem, found.mapping))
-    return Point(found=found, energy=float(cost.energy[0]), cycles=float(cost.cycles[0]))
 
 
 def _descend(

@@ -20,8 +20,9 @@ from sim.analytical.choices import FREE, pe_dims
 from sim.analytical.cost import Cost, bits_needed, check, evaluate, needs
 from sim.analytical.mapping import Batch, Order
 from sim.analytical.objective import Goal, Objective
+from sim.analytical.pareto import pareto
 from sim.analytical.problem import Axis, Dim, Problem
-from sim.analytical.search import pareto, search
+from sim.analytical.search import search
 
 CASES = int(os.environ.get("TILEWRIGHT_SOAK_CASES", "200"))
 
@@ -176,7 +177,10 @@ def front(architecture: Architecture, problem: Problem) -> list[tuple[float, flo
 def test_the_whole_trade_off(seed: int) -> None:
     rng = np.random.default_rng(seed)
     problem, architecture = random_problem(rng), random_architecture(rng)
-    found = [(point.energy, point.cycles) for point in pareto(architecture, problem, step=0)]
+    whole = pareto(architecture, problem, step=0)
+    found = [(point.energy, point.cycles) for point in whole.points]
+    assert whole.complete
+    assert all(point.found.optimal for point in whole.points)
     expected = front(architecture, problem)
     assert len(expected) > 1
     assert found == [pytest.approx(point) for point in expected]
