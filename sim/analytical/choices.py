@@ -1,6 +1,6 @@
 """What a search chooses from: splits of each dimension, tiles of a PE, places in the array."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -60,12 +60,12 @@ def splits(bound: int, undominated: bool) -> tuple[NDArray[np.int64], NDArray[np
         tile_choices.append(count * inner)
     outer, tiles = np.concatenate(outer_choices), np.concatenate(tile_choices)
     if undominated:
-        keep = _pareto(np.stack([outer, tiles, -(-bound // outer), -(-bound // tiles)]))
+        keep = pareto_columns(np.stack([outer, tiles, -(-bound // outer), -(-bound // tiles)]))
         outer, tiles = outer[keep], tiles[keep]
     return outer, tiles
 
 
-def _pareto(values: NDArray[np.int64]) -> NDArray[np.int64]:
+def pareto_columns(values: NDArray[np.int64]) -> NDArray[np.int64]:
     """Columns of ``values`` that no other equals or betters in all rows; of equal ones, one."""
     order = np.lexsort(values[::-1])
     kept = np.empty((values.shape[0], 0), np.int64)
@@ -126,9 +126,6 @@ def spads_hold(architecture: Architecture, problem: Problem, tiles: Whole) -> ND
 
 Pairs = frozenset[tuple[int, int]]
 
-_FEW_PES = 1024
-"""Arrays up to which all ways of sharing PEs are gone through."""
-
 
 class Packing:
     """Which numbers of PEs per dimension fit the array's rows and columns together.
@@ -153,29 +150,18 @@ class Packing:
             state = np.array([self._step(dim, int(code)) for code in unique], np.int64)[places]
         return np.asarray(state >= 0)
 
+    def after(self, dims: tuple[Dim, ...], state: int, lanes: Sequence[float]) -> int:
+        """The state once ``lanes`` PEs share each of ``dims``; -1 if they do not fit."""
+        for dim, count in zip(dims, lanes, strict=True):
+            state = (
+                self._step(dim, state * (self._array.pes + 1) + int(count)) if state >= 0 else -1
+            )
+        return state
+
     def most(self, dim: Dim) -> int:
         """PEs that ``dim`` may be spread over."""
         rows, cols = self._sides[dim]
         return (self._array.rows if rows else 1) * (self._array.cols if cols else 1)
-
-    def fewest_steps(self, bounds: tuple[int, ...], macs: int) -> float:
-        """Least product over the dimensions of ``bounds`` divided by the PEs that share it, rounded
-        up, of all numbers of PEs that fit; for large arrays only ``macs`` per PE, rounded up."""
-        if self._array.pes > _FEW_PES:
-            return float(-(-macs // self._array.pes))
-        fewest = {0: 1}
-        for dim, bound in zip(Dim, bounds, strict=True):
-            found: dict[int, int] = {}
-            for count in range(1, min(bound, self.most(dim)) + 1):
-                trips = -(-bound // count)
-                if count > 1 and trips == -(-bound // (count - 1)):
-                    continue
-                for state, product in fewest.items():
-                    number = self._step(dim, state * (self._array.pes + 1) + count)
-                    if number >= 0:
-                        found[number] = min(found.get(number, product * trips), product * trips)
-            fewest = found
-        return float(min(fewest.values()))
 
     def place(self, lanes: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Rows and columns of each dimension that make the first fit."""

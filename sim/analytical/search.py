@@ -1,7 +1,7 @@
 """Finds the mapping of least energy, cycles or energy-delay product, and proves it."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,10 +11,13 @@ from arch.errors import MappingError
 from sim.analytical.choices import FREE, Dataflow
 from sim.analytical.cost import evaluate
 from sim.analytical.descent import CLOSE, Descent, OutOfTimeError, Progress
+from sim.analytical.least_energy import EnergyDescent
 from sim.analytical.mapping import Batch, Mapping
 from sim.analytical.mapspace import Mapspace
 from sim.analytical.objective import Goal
 from sim.analytical.problem import Problem
+from sim.analytical.timed import TimedDescent
+from sim.analytical.timed_space import TimedSpace
 
 LEAST_ENERGY = Goal()
 """Least energy, however long it takes."""
@@ -90,15 +93,15 @@ def search(
     if not goal.energy_alone:
         # The mapping of least energy is one to beat.
         first = Progress()
-        _descend(Mapspace(architecture, problem, dataflow, LEAST_ENERGY), first, deadline)
+        _descend(_descents(architecture, problem, dataflow, LEAST_ENERGY), first, deadline)
         state.bounded, state.priced = first.bounded, first.priced
         if first.mapping is not None:
             cost = evaluate(architecture, Batch.of(problem, first.mapping))
             value = float(goal.value(cost.energy, cost.cycles)[0])
             if value < np.inf:
                 state.value, state.mapping = value, first.mapping
-    space = Mapspace(architecture, problem, dataflow, goal)
-    all_, left, searched = _descend(space, state, deadline, progress)
+    all_ = _descents(architecture, problem, dataflow, goal)
+    left, searched = _descend(all_, state, deadline, progress)
     if state.mapping is None and left:
         raise NotInTimeError(
             f"{problem.name}: no mapping{goal.limit_text} was found in {seconds} s; allow more time"
@@ -122,17 +125,28 @@ def search(
     )
 
 
+def _descents(
+    architecture: Architecture, problem: Problem, dataflow: Dataflow, goal: Goal
+) -> list[Descent]:
+    """Searches of all patterns, the most promising first."""
+    descents: list[Descent]
+    if goal.energy_alone:
+        space = Mapspace(architecture, problem, dataflow, goal)
+        descents = [EnergyDescent(space, pattern) for pattern in space.patterns()]
+    else:
+        timed = TimedSpace(architecture, problem, dataflow, goal)
+        descents = [TimedDescent(timed, pattern) for pattern in timed.patterns()]
+    return sorted(descents, key=lambda each: each.least)
+
+
 def _descend(
-    space: Mapspace,
+    descents: Sequence[Descent],
     state: Progress,
     deadline: float,
     progress: Callable[[int, int], None] | None = None,
-) -> tuple[list[Descent], list[Descent], int]:
-    """Search all orders of ``space``, or until the deadline: all, those that are left, and how many
-    had to be searched."""
-    descents = sorted(
-        (Descent(space, pattern) for pattern in space.patterns()), key=lambda each: each.least
-    )
+) -> tuple[list[Descent], int]:
+    """Search ``descents``, or until the deadline: those that are left, and how many had to be
+    searched."""
     left = list(descents)
     searched = 0
     for descent in descents[:_SEEDS]:
@@ -148,4 +162,4 @@ def _descend(
             left.pop(0)
     except OutOfTimeError:
         pass
-    return descents, left, searched
+    return left, searched
