@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,10 +66,10 @@ def splits(bound: int, undominated: bool) -> tuple[NDArray[np.int64], NDArray[np
     return outer, tiles
 
 
-def pareto_columns(values: NDArray[np.int64]) -> NDArray[np.int64]:
+def pareto_columns(values: NDArray[np.number[Any]]) -> NDArray[np.int64]:
     """Columns of ``values`` that no other equals or betters in all rows; of equal ones, one."""
     order = np.lexsort(values[::-1])
-    kept = np.empty((values.shape[0], 0), np.int64)
+    kept = np.empty((values.shape[0], 0), values.dtype)
     chosen = []
     for index in order:
         column = values[:, index : index + 1]

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.analytical.bounds import Choices, Pattern
+from sim.analytical.choices import pareto_columns
 from sim.analytical.descent import Descent, Progress, State, hold, words_under
 from sim.analytical.problem import Dim
 from sim.analytical.tiles import Whole
@@ -25,6 +26,19 @@ class TimedDescent(Descent):
     def _hold(self, array: Whole) -> NDArray[np.bool_]:
         architecture = self._space.architecture
         return hold(architecture, architecture.spads, array)
+
+    def _narrow(self, limit: float) -> None:
+        super()._narrow(limit)
+        if self.least < limit:
+            self._set_choices([self._undominated(place) for place in range(len(self._choices))])
+
+    def _undominated(self, place: int) -> Choices:
+        """The choices of a group but those that another one equals or betters in every factor, in
+        words to hold and in PEs: whatever the other groups choose, that one costs no more."""
+        group = self._choices[place]
+        assert group.lanes is not None
+        criteria = self._factors[place], self._buffer[place], self._array[place][:-1], group.lanes
+        return group.only(pareto_columns(np.concatenate(criteria)))
 
     def _bounds_with(self, place: int, others: Whole) -> Whole:
         steps = self._space.steps_with[place][self._choices[place].numbers]
