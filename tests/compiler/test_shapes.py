@@ -79,8 +79,8 @@ def test_a_vector_without_end_takes_no_memory(tmp_path: Path) -> None:
     size = graph.constant("size", [2**40], np.int64)
     graph.node("Reshape", size, name="reshape").node("Squeeze").qdq()
     limited = (
-        "import resource, sys; from pathlib import Path; from compiler.frontend import read_network;"
-        "resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30)); read_network(Path(sys.argv[1]))"
+        "import resource, sys; from pathlib import Path; from compiler.frontend import *;"
+        "resource.setrlimit(resource.RLIMIT_AS, (2 << 30,) * 2); read_network(Path(sys.argv[1]))"
     )
     command = [sys.executable, "-c", limited, str(graph.save(tmp_path))]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
