@@ -25,6 +25,6 @@ def read_any(path: Path, shape: InputShape | None = None) -> onnx.ModelProto:
     check_nodes(model)
     model = fix_input(normalised(model), shape)
     check_model(model)
-    model = infer_shapes(compute_shapes(model), propagate=False)
+    model = infer_shapes(compute_shapes(model))
     check_total(model)
     return model

@@ -18,28 +18,27 @@ def draw_fronts(title: str, fronts: Sequence[LayerFront], folder: Path) -> Path:
     """Write ``pareto.png`` to ``folder``, and give its path."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "pareto.png"
-    units = {front.target.architecture.energy.unit for front in fronts}
     with picture(path, "png") as (figure, axes):
         figure.set_size_inches(WIDTH, _HEIGHT)
         _lines(axes, fronts)
-        axes.set_title(f"{title}: least energy against cycles", loc="left", fontsize=11)
-        axes.set(xscale="log", yscale="log", xlabel="cycles")
-        axes.set_ylabel(f"energy, millions of {' and '.join(sorted(units))}")
-        axes.grid(which="both", color="0.92", linewidth=0.6)
+        axes.set_title(f"{title}: least energy for fewer cycles", loc="left", fontsize=11)
+        axes.set_xlabel("cycles, % of those of the mapping of least energy")
+        axes.set_ylabel("energy above the least, %")
+        axes.grid(color="0.92", linewidth=0.6)
         axes.set_axisbelow(True)
         figure.legend(loc="outside right upper", frameon=False, fontsize=8)
     return path
 
 
 def _lines(axes: Axes, fronts: Sequence[LayerFront]) -> None:
-    """A step for each point: what is taken until the next one is fast enough."""
+    """From each point to the next: fewer cycles take the next one's energy."""
     layers = list(dict.fromkeys(front.layer for front in fronts))
     dataflows = list(dict.fromkeys(front.target.dataflow.name for front in fronts))
     for front in fronts:
-        dataflow = front.target.dataflow.name
+        dataflow, first = front.target.dataflow.name, front.points[0]
         axes.step(
-            [point.cycles for point in front.points],
-            [point.total / 1e6 for point in front.points],
+            [100 * point.cycles / first.cycles for point in front.points],
+            [100 * (point.total / first.total - 1) for point in front.points],
             where="pre",
             color=f"C{layers.index(front.layer) % 10}",
             linestyle=_STYLES[dataflows.index(dataflow) % len(_STYLES)],
