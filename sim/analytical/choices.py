@@ -40,6 +40,9 @@ class Dataflow:
         return self.rules.get(dim, Rule())
 
 
+_COMPARED = 20_000
+"""Choices up to which each is compared with all others."""
+
 FREE = Dataflow(name="free")
 """Any tile sizes, any loop orders, any dimension on rows and columns."""
 
@@ -61,13 +64,18 @@ def splits(bound: int, undominated: bool) -> tuple[NDArray[np.int64], NDArray[np
         tile_choices.append(count * inner)
     outer, tiles = np.concatenate(outer_choices), np.concatenate(tile_choices)
     if undominated:
-        keep = pareto_columns(np.stack([outer, tiles, -(-bound // outer), -(-bound // tiles)]))
+        keep = undominated_columns(np.stack([outer, tiles, -(-bound // outer), -(-bound // tiles)]))
         outer, tiles = outer[keep], tiles[keep]
     return outer, tiles
 
 
-def pareto_columns(values: NDArray[np.number[Any]]) -> NDArray[np.int64]:
-    """Columns of ``values`` that no other equals or betters in all rows; of equal ones, one."""
+def undominated_columns(values: NDArray[np.number[Any]]) -> NDArray[np.int64]:
+    """Columns of ``values`` that no other equals or betters in all rows; of equal ones, one.
+
+    All columns, where comparing them would take longer than they do.
+    """
+    if values.shape[1] > _COMPARED:
+        return np.arange(values.shape[1])
     order = np.lexsort(values[::-1])
     kept = np.empty((values.shape[0], 0), values.dtype)
     chosen = []
@@ -127,6 +135,9 @@ def spads_hold(architecture: Architecture, problem: Problem, tiles: Whole) -> ND
 
 Pairs = frozenset[tuple[int, int]]
 
+_FEW_PES = 1024
+"""Arrays up to which all ways of sharing PEs are gone through."""
+
 
 class Packing:
     """Which numbers of PEs per dimension fit the array's rows and columns together.
@@ -150,6 +161,11 @@ class Packing:
             unique, places = np.unique(codes, return_inverse=True)
             state = np.array([self._step(dim, int(code)) for code in unique], np.int64)[places]
         return np.asarray(state >= 0)
+
+    @property
+    def has_few_states(self) -> bool:
+        """Whether going through all states takes little time."""
+        return self._array.pes <= _FEW_PES
 
     def after(self, dims: tuple[Dim, ...], state: int, lanes: Sequence[float]) -> int:
         """The state once ``lanes`` PEs share each of ``dims``; -1 if they do not fit."""

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.analytical.bounds import Choices, Pattern
-from sim.analytical.choices import pareto_columns
+from sim.analytical.choices import undominated_columns
 from sim.analytical.descent import Descent, Progress, State, hold, words_under
 from sim.analytical.problem import Dim
 from sim.analytical.tiles import Whole
@@ -38,7 +38,7 @@ class TimedDescent(Descent):
         group = self._choices[place]
         assert group.lanes is not None
         criteria = self._factors[place], self._buffer[place], self._array[place][:-1], group.lanes
-        return group.only(pareto_columns(np.concatenate(criteria)))
+        return group.only(undominated_columns(np.concatenate(criteria)))
 
     def _bounds_with(self, place: int, others: Whole) -> Whole:
         steps = self._space.steps_with[place][self._choices[place].numbers]
@@ -46,13 +46,12 @@ class TimedDescent(Descent):
         return np.asarray(value[0])
 
     def _bounds_after(self, state: State, level: int) -> tuple[Whole, Whole]:
-        packed = np.zeros(len(state), np.int64)
-        for moves, group, picks in zip(self._space.moves, self._choices, state.picks, strict=False):
-            packed = moves[packed, group.numbers[picks]]
-        after = self._space.steps_after[level][:, self._choices[level].numbers]
-        steps = state.products[-1][:, None] * after[packed]
+        picks = [
+            group.numbers[each] for group, each in zip(self._choices, state.picks, strict=False)
+        ]
+        after = self._space.steps.after(picks, level, self._choices[level].numbers)
         left = state.products * self._rest[level + 1][:, None]
-        return self._bound(left, self._factors[level], steps)
+        return self._bound(left, self._factors[level], state.products[-1][:, None] * after)
 
     def _price_block(self, state: State, progress: Progress) -> None:
         outer, tiles, lanes = (np.empty((len(Dim), len(state))) for _ in range(3))
