@@ -1,10 +1,10 @@
 """The commands about energy and dataflows on any architecture: `densities` and `estimate`."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,8 +18,6 @@ from tilewright.options import Json, Shape
 from tilewright.progress import tracked
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from compiler.input_shape import InputShape
     from tilewright.estimate import LayerEstimate
     from tilewright.fronts import LayerFront
@@ -144,6 +142,7 @@ def estimate(
     """Price a network on any architecture, each layer by its best mapping, proven to be it."""
     from tilewright.estimate import estimates, targets
     from tilewright.fronts import fronts
+    from tilewright.show import print_table
     from tilewright.show_estimate import estimate_table, front_notes, front_table, notes
 
     on = targets(arch, dataflow.split(","), energy)
@@ -165,28 +164,22 @@ def estimate(
         _draw(plots, title, found, ())
         table, lines = estimate_table(title, found), []
         results = [each.as_dict() for each in found]
-    lines += notes(workload.unpriced, found, coded=densities is not None)
-    if mappings:
-        lines += [text for each in found for text in _loop_nest(each)]
-    _report(as_json, results, table, lines)
-
-
-def _report(as_json: bool, results: list[dict[str, Any]], table: "Table", lines: list[str]) -> None:
+    if not as_json:
+        print_table(table)
+    for line in (*lines, *notes(workload.unpriced, found, coded=densities is not None)):
+        typer.echo(line, err=as_json)
     if as_json:
         typer.echo(json.dumps(results, indent=2))
-        return
-    from tilewright.show import print_table
-
-    print_table(table)
-    for line in lines:
-        typer.echo(line)
+    elif mappings:
+        for each in found:
+            typer.echo(_loop_nest(each))
 
 
-def _loop_nest(each: "LayerEstimate") -> Iterator[str]:
+def _loop_nest(each: "LayerEstimate") -> str:
     from sim.analytical.loopnest import loop_nest
 
-    yield f"\n{each.layer}, {each.target.dataflow.name}, {each.cycles:,} cycles:"
-    yield loop_nest(each.problem, each.found.mapping)
+    head = f"{each.layer}, {each.target.dataflow.name}, {each.cycles:,} cycles:"
+    return f"\n{head}\n{loop_nest(each.problem, each.found.mapping)}"
 
 
 def _draw(

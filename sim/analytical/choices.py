@@ -97,14 +97,12 @@ def pe_dims(architecture: Architecture, dataflow: Dataflow) -> frozenset[Dim]:
     return frozenset(dim for dim in kept - {Dim.G} if dataflow.rule(dim).pe)
 
 
-def pe_tiles(
-    architecture: Architecture, problem: Problem, dims: frozenset[Dim], energy_alone: bool
-) -> Whole:
+def pe_tiles(architecture: Architecture, problem: Problem, dims: frozenset[Dim]) -> Whole:
     """Tiles [dimension, tile] that fit a PE's scratchpads.
 
-    If PEs keep all types and only energy counts, only those that cannot grow: a larger tile takes
-    fewer PEs and loads less often. A type that they do not keep is sent again in every step, so
-    that fewer steps of more PEs may be better.
+    If PEs keep all types, only those that cannot grow: a larger tile takes fewer PEs and loads less
+    often. A type that they do not keep is sent again in every step, so that fewer steps of more PEs
+    may be better.
     """
     tiles = np.ones((len(Dim), 1))
     for dim in sorted(dims, key=lambda dim: problem.bounds[dim]):
@@ -114,7 +112,7 @@ def pe_tiles(
         grown = np.repeat(tiles, len(sizes), axis=1)
         grown[dim] = np.tile(sizes, tiles.shape[1])
         tiles = grown[:, spads_hold(architecture, problem, grown)]
-    if not (energy_alone and all(architecture.spad_of(data) for data in DataType)):
+    if not all(architecture.spad_of(data) for data in DataType):
         return tiles
     largest = np.ones(tiles.shape[1], bool)
     for dim in dims:

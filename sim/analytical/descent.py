@@ -66,7 +66,7 @@ class State:
     buffer: Whole
     """Words of each type's buffer tile."""
     array: Whole
-    """Words of each type's array tile, and its multiply-accumulates."""
+    """Words of each type that PEs must hold, and products."""
     picks: NDArray[np.int64]
     """Index of the choice in each group so far."""
     bound: Whole

@@ -24,7 +24,7 @@ class Mapspace:
         self.goal = goal
         self.packing = Packing(architecture.array, dataflow)
         in_pe = pe_dims(architecture, dataflow)
-        self.pe_tiles = pe_tiles(architecture, problem, in_pe, goal.energy_alone)
+        self.pe_tiles = pe_tiles(architecture, problem, in_pe)
         self.most_lanes = tuple(self.packing.most(dim) for dim in Dim)
         self.largest = tuple(int(each.max()) for each in self.pe_tiles)
         """Largest extent of each dimension in a PE."""

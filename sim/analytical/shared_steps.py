@@ -15,9 +15,9 @@ States = NDArray[np.int64]
 class SharedSteps:
     """Bounds on steps for choices that say how many PEs share them.
 
-    Which numbers of PEs still fit is a state of ``packing``; large arrays have too many of them, and
-    each group may take all PEs. Of choices that take the same PEs only the fewest steps matter to
-    the others.
+    Which numbers of PEs still fit is a state of ``packing``. Large arrays have too many states: in
+    these, each group may take all PEs. Of choices that take the same PEs, only the fewest steps
+    matter to the others.
     """
 
     def __init__(self, packing: Packing, bounds: Bounds, choices: Sequence[Choices]) -> None:
