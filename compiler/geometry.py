@@ -46,6 +46,14 @@ def column_groups(shape: ConvShape, cols: int) -> list[Columns]:
     ]
 
 
+def column_inputs(shape: ConvShape, cols: int) -> int:
+    """Input channels that a group of columns sees; the last may see fewer. All begin at multiples
+    of it."""
+    if shape.group_outputs >= cols:
+        return shape.group_inputs
+    return min(shape.groups, cols // shape.group_outputs) * shape.group_inputs
+
+
 class Reduction(NamedTuple):
     """The reduction's loops over some input channels: kernel rows x kernel columns x chunks of
     ``rows`` elements.
@@ -76,12 +84,16 @@ class Reduction(NamedTuple):
 def reductions(shape: ConvShape, columns: Columns, block: int, rows: int) -> list[Reduction]:
     """The reductions of ``columns`` on an array of ``rows`` rows.
 
-    ``block`` is how many input channels are on chip at a time: all, maybe among others, or a part
-    of those that the columns see.
+    ``block`` is how many input channels are on chip at a time: all, maybe among others; those of
+    some whole groups of columns (see ``column_inputs``); or a part of those that the columns see.
     """
     first, count = columns.input_channel, columns.input_channels
-    if block >= shape.ifmap.channels:
+    total = shape.ifmap.channels
+    if block >= total:
         return [_reduction(shape, 0, block, first, count, rows)]
+    if block >= count:
+        start = first // block * block
+        return [_reduction(shape, start, min(block, total - start), first, count, rows)]
     return [
         _reduction(shape, first + start, channels, first + start, channels, rows)
         for start, channels in spans(count, block)
