@@ -255,7 +255,8 @@ class Work:
         """No more than ``cycles``, and sooner told."""
         areas = self._areas(tile.height, tile.width)
         steps = areas.tiles * ceil_div(len(self.sizes), tile.groups) * self._parts
-        return self._weights * areas.streamed + steps * _COMMAND_CYCLES
+        posts = len(self.sizes) * self._parts * areas.posted
+        return max(self._weights * areas.streamed, posts) + steps * _COMMAND_CYCLES
 
     def cycles(self, tile: Tile, counts: Counts) -> float:
         """Rough cycles of the layer."""

@@ -68,10 +68,11 @@ def _find_from_bank_0(shape: LayerShape, room: Room, config: AcceleratorConfig) 
         return _cheapest(Work(shape, room, conv.ifmap.channels, config), config)
     if room.input_pitch is not None:
         return _cheapest(Work(shape, room, room.input_pitch, config), config)
-    works = (Work(shape, room, block, config) for block in _whole_blocks(conv, config))
-    found = [choice for work in works if (choice := _cheapest(work, config)) is not None]
-    if found:
-        return min(found, key=lambda choice: choice.cycles)
+    best: Choice | None = None
+    for block in _whole_blocks(conv, config):
+        best = _cheapest(Work(shape, room, block, config), config, best)
+    if best is not None:
+        return best
     works = (Work(shape, room, block, config) for block in _part_blocks(conv, config))
     return next((choice for work in works if (choice := _cheapest(work, config))), None)
 
@@ -107,12 +108,14 @@ def _in_parts(shape: LayerShape, room: Room, config: AcceleratorConfig) -> Choic
     return None
 
 
-def _cheapest(work: Work, config: AcceleratorConfig) -> Choice | None:
-    """The cheapest mapping with ``work.block`` input channels on chip at a time, if one fits."""
-    best: tuple[float, Tile, Counts, Banks] | None = None
+def _cheapest(work: Work, config: AcceleratorConfig, other: Choice | None = None) -> Choice | None:
+    """The cheapest mapping with ``work.block`` input channels on chip at a time, if one fits;
+    ``other`` if that is as cheap."""
+    least = float("inf") if other is None else other.cycles
+    best: tuple[Tile, Counts, Banks] | None = None
     limit = work.room.banks * config.activation_bank_bytes
     for tile in _tiles(work, config):
-        if best is not None and work.least_cycles(tile) >= best[0]:
+        if work.least_cycles(tile) >= least:
             continue
         sizes = work.sizes_on_chip(tile)
         if sum(sizes) > limit:
@@ -123,15 +126,14 @@ def _cheapest(work: Work, config: AcceleratorConfig) -> Choice | None:
             banks = _banks(sizes, counts, config)
             if sum(banks) <= work.room.banks:
                 cycles = work.cycles(tile, counts)
-                if best is None or cycles < best[0]:
-                    best = cycles, tile, counts, banks
+                if cycles < least:
+                    least, best = cycles, (tile, counts, banks)
                 # The first has two slots of all that needs slots: fewer never cost less.
                 if counts == (2, 2):
                     break
     if best is None:
-        return None
-    cycles, tile, counts, banks = best
-    return Choice(mapping=_mapping(work, tile, counts, banks), cycles=cycles)
+        return other
+    return Choice(mapping=_mapping(work, *best), cycles=least)
 
 
 def _counts(sizes: tuple[int, ...]) -> Iterator[Counts]:
