@@ -154,7 +154,7 @@ class Work:
         return self._parts > 1
 
     def _count_weights(self, conv: ConvShape, groups: list[Columns]) -> None:
-        blocks = [reductions(conv, columns, self.block, self._config.rows) for columns in groups]
+        blocks = [reductions(conv, columns, self.block, self._config) for columns in groups]
         self._weights = sum(each.tiles for group in blocks for each in group)
         self.split = split_weights(blocks[0][0], self._weights, self._config)
         self._blocks = [[(each.block, each.block_channels) for each in group] for group in blocks]
