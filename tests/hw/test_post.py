@@ -15,6 +15,7 @@ from arch.post_timing import (
     post_constant_words,
     post_cycles,
     post_groups,
+    post_overlap,
 )
 from arch.presets import PRESETS
 from arch.timing import BUFFER_READ_LATENCY
@@ -157,6 +158,7 @@ class Bench:
             log.activations.append((cycle, activation, ctx.get(dut.activation.mask)))
         for event, cycles in (
             (dut.position, log.positions),
+            (dut.drained, log.drained),
             (dut.done, log.done),
             (dut.idle, log.idle),
             (dut.table_read, log.table_reads),
@@ -211,7 +213,8 @@ def expected_log(model: Model, commands: list[Command], gaps: list[int]) -> Log:
         taken = max(offered + gap, free)
         model.log(command, taken, log)
         log.idle += range(free, taken + 1)
-        offered, free = taken + 1, log.done[-1] + 1
+        offered, free = taken + 1, log.done[-1] - post_overlap(model.config)
+    log.idle += range(free, log.done[-1] + 1)
     return log
 
 
