@@ -103,8 +103,8 @@ class RunModel:
 
     def _run(self, first: int) -> Iterator[dict[str, int]]:
         """The busy cycles of a run, ``first`` the first of them."""
-        cycle, abort, quiet_seen = first, 0, 0
-        while True:
+        abort, quiet_seen = 0, 0
+        for cycle in range(first, len(self._trace)):
             pins = self._trace[cycle]
             yield self._busy(cycle, abort=abort, clear=quiet_seen)
             if quiet_seen:
@@ -114,9 +114,6 @@ class RunModel:
             elif codes := [status for name, status in ERRORS.items() if pins[name]]:
                 abort, self.error = 1, codes[0]
             elif pins["fetched"] and not pins["settling"] and self._all_were_completed:
-                return
-            cycle += 1
-            if cycle == len(self._trace):
                 return
 
     def _idle(self, cycle: int, starts: int) -> dict[str, int]:
