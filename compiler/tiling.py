@@ -224,7 +224,7 @@ def _tiles(work: Work, config: AcceleratorConfig) -> Iterator[Tile]:
                 continue
             for groups, channels in shares:
                 # Without whole pixels, a store or load of rows needs the tile's full width.
-                in_rows = height > 1 and width < ofmap.width
+                in_rows = ofmap.height > 1 and width < ofmap.width
                 if groups < len(sizes) and in_rows and _moves_pixels(work):
                     continue
                 for order in orders:
