@@ -78,7 +78,7 @@ class ConvEmitter:
         self._mapping = mapping
         self._place = place
         self._config = config
-        self._emission = Emission(layer, place, config)
+        self._emission = Emission(place, config)
         shared = None if layer.front is None else 0
         self._post = PostEmitter(layer, mapping, place, self._emission, config, shared)
         self._groups = tuple(self._lay_out_weights())
@@ -101,7 +101,7 @@ class ConvEmitter:
         shape, mapping, config = self._layer.shape, self._mapping, self._config
         address = self._place.weights
         for index, columns in enumerate(column_groups(shape, config.cols)):
-            blocks = reductions(shape, columns, mapping.channel_block, config.rows)
+            blocks = reductions(shape, columns, mapping.channel_block, config)
             yield _Group(
                 index=index,
                 columns=columns,

@@ -199,6 +199,12 @@ def _check_nodes(model: onnx.ModelProto) -> None:
                     f"attribute '{printable(item.name)}' of node '{printable(node.name)}' may have "
                     f"at most {MAX_ATTRIBUTE_VALUES} values, got {values}; export the model again"
                 )
+            # onnx would make as many shapes before it counts the outputs.
+            if item.name == "num_outputs" and item.i != len(node.output):
+                raise ModelError(
+                    f"{_label(node)}: 'num_outputs' must be the number of its outputs, "
+                    f"{len(node.output)}, got {item.i}; export the model again"
+                )
 
 
 def _check_opset(model: onnx.ModelProto) -> None:

@@ -4,7 +4,7 @@ what nothing hides."""
 from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cache
-from itertools import product
+from itertools import chain, product
 from math import prod
 from typing import NamedTuple
 
@@ -181,16 +181,29 @@ class Work:
         return self._parts > 1
 
     def _count_weights(self, conv: ConvShape, groups: list[Columns]) -> None:
-        blocks = [reductions(conv, columns, self.block, self._config.rows) for columns in groups]
-        # All tiles of weights, and the input channels that are loaded if nothing is on chip.
+        blocks = [reductions(conv, columns, self.block, self._config) for columns in groups]
         self._weights = sum(each.tiles for group in blocks for each in group)
-        self._channels = sum(each.block_channels for group in blocks for each in group)
         self.split = split_weights(blocks[0][0], self._weights, self._config)
+        self._blocks = [[(each.block, each.block_channels) for each in group] for group in blocks]
+        self._pixel_loads = cache(self._count_pixel_loads)
         boxes = [sum(count_boxes(each, self.split) for each in group) for group in blocks]
         self._boxes, self._most_boxes = sum(boxes), max(boxes)
         largest = prod(self.split) * self._config.weight_tile_bytes
         self._weight_slots = self._config.weight_buffer_bytes // largest
         self._box_cycles = largest / self._config.memory_bytes_per_cycle
+
+    def _count_pixel_loads(self, groups: int) -> tuple[int, int]:
+        """Channels that are loaded of each of a tile's pixels, and in how many loads, if its groups
+        of columns are walked so many at a time, and a block stays for those that follow it."""
+        channels = loads = 0
+        for start, count in spans(len(self._blocks), groups):
+            last = None
+            for block in chain.from_iterable(self._blocks[start : start + count]):
+                if block != last:
+                    channels += block[1]
+                    loads += 1
+                    last = block
+        return channels, loads
 
     def sums(self, tile: Tile) -> tuple[int, int]:
         """Largest (height, width) of what the post-processor's window, or a part of it, slides
@@ -284,8 +297,20 @@ class Work:
         """No more than ``cycles``, and sooner told."""
         areas = self._areas(tile.height, tile.width)
         steps = areas.tiles * ceil_div(len(self.sizes), tile.groups) * self._parts
-        commands = areas.tiles * _LOAD_CYCLES + steps * _COMMAND_CYCLES
-        return self._weights * areas.streamed + commands
+        started = areas.tiles * _LOAD_CYCLES + steps * _COMMAND_CYCLES
+        return max(self._weights * areas.streamed, self._post_cycles(areas)) + started
+
+    def _post_cycles(self, areas: _Areas) -> int:
+        """Cycles of all post commands, less what they overlap."""
+        overlap = areas.tiles * post_overlap(self._config)
+        return len(self.sizes) * self._parts * (areas.posted - overlap)
+
+    def _turn_cycles(self, areas: _Areas) -> int:
+        """Rough cycles in which one or the other half of the accumulators is not being filled: each
+        is filled, then drained, then filled again."""
+        config = self._config
+        turn = execute_done_latency(config) + _TURN_GAP - drain_to_done(config)
+        return len(self.sizes) * self._parts * (areas.posted + areas.tiles * turn)
 
     def cycles(self, tile: Tile, counts: Counts) -> float:
         """Rough cycles of the layer."""
@@ -299,15 +324,9 @@ class Work:
         if self.room.output_in_memory:
             store, alone = self._store_cycles(tile, groups)
         execute = self._weights * areas.streamed
-        config, commands = self._config, columns * self._parts * areas.tiles
-        posts = columns * self._parts * areas.posted
-        overlapped = posts - commands * post_overlap(config)
-        hidden = max(execute, load, store, overlapped + areas.ahead)
+        hidden = max(execute, load, store, self._post_cycles(areas) + areas.ahead)
         if execute:
-            # A half of the accumulators is filled, then drained, then filled again.
-            drains = posts - commands * drain_to_done(config)
-            turns = commands * (execute_done_latency(config) + _TURN_GAP)
-            hidden = max(hidden, (execute + turns + drains) / 2)
+            hidden = max(hidden, (execute + self._turn_cycles(areas)) / 2)
         # What nothing hides: the first loads, or all where a tile has to go before the next comes;
         # a first tile made ahead, the last one's post commands and stores.
         exposed = min(loads.weights, self._box_cycles)
@@ -315,7 +334,7 @@ class Work:
         exposed += areas.ahead / areas.tiles + areas.post
         exposed += store if counts.outputs == 1 else alone / (areas.tiles * groups)
         traffic = (load + store) / _HIDDEN_TRAFFIC
-        started = loads.count * _LOAD_CYCLES + steps * _COMMAND_CYCLES
+        started = min(loads.count, steps) * _LOAD_CYCLES + steps * _COMMAND_CYCLES
         return hidden + exposed + traffic + started
 
     def _loads(self, tile: Tile, areas: "_Areas", groups: int, counts: Counts) -> "_Loads":
@@ -328,7 +347,6 @@ class Work:
         weights = cycles = 0.0
         count = tiles * groups * self._parts
         if conv is not None:
-            whole = self.block >= conv.ifmap.channels
             total = self._weights * config.weight_tile_bytes
             group = self._most_boxes * tile.groups
             walked = self._boxes if tile.order is Order.PIXELS_OUTER else group
@@ -337,17 +355,15 @@ class Work:
                 cycles += areas.loaded_ahead
                 count = tiles
             elif room.input_pitch is None:
-                inputs = pixels * (conv.ifmap.channels if whole else self._channels)
-                again = tile.order is Order.CHANNELS_OUTER and whole and tiles > counts.inputs
-                if whole and not again:
-                    count = tiles
-                cycles += inputs * (groups if again else 1) / elements
-                if not whole:
-                    cycles += pixels * len(self.sizes) * _ROW_CYCLES
-                elif room.input_scattered:
-                    cycles += pixels * (groups if again else 1) * _ROW_CYCLES
+                whole = self.block >= conv.ifmap.channels
+                again = tile.order is Order.CHANNELS_OUTER and tiles > counts.inputs
+                channels, times = self._pixel_loads(tile.groups if again else len(self.sizes))
+                cycles += pixels * channels / elements
+                if room.input_scattered or not whole:
+                    cycles += pixels * times * _ROW_CYCLES
+                count = tiles * times
                 if self.source(tile)[1] < conv.ifmap.width:
-                    cycles += areas.rows * (groups if again else 1) * _ROW_CYCLES
+                    cycles += areas.rows * times * _ROW_CYCLES
         elif room.input_pitch is None:
             cycles += pixels * self.shape.window.ifmap.channels / elements
             cycles += pixels * groups * _ROW_CYCLES if groups > 1 else 0

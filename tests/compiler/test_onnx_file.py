@@ -109,6 +109,11 @@ def long_attribute(model: onnx.ModelProto) -> None:
     conv.attribute.append(onnx.helper.make_attribute("pads", [0] * 65))
 
 
+def many_outputs(model: onnx.ModelProto) -> None:
+    split = onnx.helper.make_node("Split", ["x"], ["left"], "split", num_outputs=2**31 - 1)
+    model.graph.node.append(split)
+
+
 def nodes(model: onnx.ModelProto) -> None:
     model.graph.node.extend([onnx.NodeProto(op_type="Relu")] * onnx_file.MAX_NODES)
 
@@ -165,6 +170,11 @@ def no_opset(model: onnx.ModelProto) -> None:
             long_attribute,
             "attribute 'pads' of node 'conv' may have at most 64 values, got 65; "
             "export the model again",
+        ),
+        (
+            many_outputs,
+            "node 'split' (Split): 'num_outputs' must be the number of its outputs, 1, got "
+            "2147483647; export the model again",
         ),
         (
             no_output,
