@@ -8,13 +8,14 @@ granted.
 """
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from arch.commands import COMMAND_BYTES, COUNT_BITS, Command, Engine
+from arch.commands import COMMAND_BYTES, COUNT_BITS, COUNTS, WAITS, Command, Engine
 from arch.config import AcceleratorConfig
 from arch.counters import COUNTER_NAMES
 from arch.errors import RunError
+from arch.post_timing import drain_to_done
 from arch.timing import FETCH_AHEAD
 from sim.command.accesses import Accesses, sum_accesses
 from sim.command.engines import (
@@ -28,8 +29,8 @@ from sim.command.engines import (
 
 _COUNTS = 1 << COUNT_BITS
 
-_Waits = list[tuple["_Queue", int]]
-"""Engines, and how many commands each must have completed."""
+_Waits = list[tuple["_Count", int]]
+"""Counts, and what they must have reached."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +49,18 @@ class Timeline:
     counters: dict[str, int]
 
 
+@dataclass(eq=False, slots=True)
+class _Count:
+    """A count that a queue's commands wait for, number ``place`` of their waits: of the commands of
+    ``queue``, each counted ``before`` its ``done`` by so many cycles."""
+
+    place: int
+    queue: "_Queue"
+    before: int
+    waited: int = 0
+    """What the newest command waits for, at least."""
+
+
 class _Queue:
     """Commands dispatched to one engine, and when it took them."""
 
@@ -61,16 +74,18 @@ class _Queue:
         self.taken: list[int] = []
         self.done: list[int] = []
         """Cycles in which its commands were done."""
-        self.others: list[_Queue] = []
-        self.waited: dict[_Queue, int] = {}
-        """How many commands of each other engine the newest command waits for, at least."""
+        self.counts: list[_Count] = []
+        """Of other engines, those of one side by side."""
         self.followers: list[_Queue] = []
         """Queues whose first command waits for this engine."""
 
-    def meet(self, others: Iterable["_Queue"]) -> None:
-        """Learn of the other engines."""
-        self.others = [other for other in others if other is not self]
-        self.waited = dict.fromkeys(self.others, 0)
+    def meet(self, queues: Mapping[Engine, "_Queue"], before: Mapping[str, int]) -> None:
+        """Learn of the other engines; ``before``: how long before ``done`` some counts rise."""
+        for place, wait in enumerate(WAITS[self.engine]):
+            name = wait.removeprefix("wait_")
+            if COUNTS[name] is not self.engine:
+                self.counts.append(_Count(place, queues[COUNTS[name]], before.get(name, 0)))
+        self.counts.sort(key=lambda count: count.queue.engine)
 
     def push(self, index: int, command: Command, time: int) -> None:
         """Queue ``command``, number ``index`` of the program, in cycle ``time``.
@@ -79,15 +94,16 @@ class _Queue:
         before it in the queue waits for as well is met before its turn.
         """
         waits: _Waits = []
-        counts = command.waits
-        for other in self.others:
-            behind = (other.dispatched - counts[other.engine - 1]) % _COUNTS
-            number = other.dispatched - behind
+        asked = command.waits
+        for count in self.counts:
+            dispatched = count.queue.dispatched
+            behind = (dispatched - asked[count.place]) % _COUNTS
+            number = dispatched - behind
             if behind >= _COUNTS // 2:
                 number += _COUNTS
-            if number > self.waited[other]:
-                self.waited[other] = number
-                waits.append((other, number))
+            if number > count.waited:
+                count.waited = number
+                waits.append((count, number))
         self.waiting.append((index, command, time, waits))
         self.dispatched += 1
 
@@ -95,12 +111,13 @@ class _Queue:
         """Engines, and the first cycle after they have done what ``waits`` says; None while one is
         not known: then this queue follows that engine."""
         found = []
-        for other, count in waits:
-            if count > len(other.done):
+        for count, number in waits:
+            other = count.queue
+            if number > len(other.done):
                 if self not in other.followers:
                     other.followers.append(self)
                 return None
-            found.append((int(other.engine), other.done[count - 1] + 1))
+            found.append((int(other.engine), other.done[number - 1] + 1 - count.before))
         return found
 
 
@@ -120,8 +137,9 @@ class TimelineSimulator:
         }
         depth = config.command_queue_depth
         self._queues = {engine: _Queue(engine, timings[engine], depth) for engine in Engine}
+        before = {"drain": drain_to_done(config)}
         for queue in self._queues.values():
-            queue.meet(self._queues.values())
+            queue.meet(self._queues, before)
         # Queues whose first command may have become free to go.
         self._stirred: list[_Queue] = []
         self._loading = -1
@@ -144,7 +162,8 @@ class TimelineSimulator:
                 f"a command must wait only for commands before it: command "
                 f"{len(self._dispatched)} of {total} can never be dispatched"
             )
-        cycles = max((queue.done[-1] + 2 for queue in queues if queue.done), default=1)
+        ends = [queue.done[-1] for queue in queues if queue.done]
+        cycles = max((end + 2 for end in (*ends, self._execute.settled)), default=1)
         return Timeline(
             cycles=cycles,
             starts=self._starts,
