@@ -18,8 +18,8 @@ def _eyeriss() -> Architecture:
     """The chip (Chen et al., JSSC 52(1), 2017); its link has 64 bits at 60 MHz, its core 200 MHz.
 
     Filters go from memory into the PEs: that 8 of the 108 kB hold those that come next is left out.
-    Feature maps are coded in memory, filters are not (section IV-B). A PE that finds a zero input
-    reads no filter and multiplies nothing (section V-C), so that the sum stays as it is.
+    Feature maps are coded in memory, filters are not. A PE that finds a zero input
+    reads no filter and multiplies nothing, so that the sum stays as it is.
     """
     return Architecture(
         name="eyeriss",

@@ -61,7 +61,7 @@ class RunLength(TomlModel):
     A pair is a run, the number of zeros before a word, and a level, that word. After the longest
     run the next word is a level whatever it is. As many pairs as fit, and one bit that tells the
     last of them, make a packed word: three pairs of 5 and 16 bits in 64 (Chen et al., JSSC 52(1),
-    2017, section IV-B).
+    2017).
     """
 
     codes: Annotated[tuple[Tensor, ...], Field(min_length=1)]
