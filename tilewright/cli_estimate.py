@@ -124,7 +124,11 @@ def estimate(
     ] = 0.05,
     seconds: Annotated[
         float | None,
-        typer.Option("--seconds", min=0, help="Stop each search then, and say how good it is."),
+        typer.Option(
+            "--seconds",
+            min=0,
+            help="Stop each search then, or at the first mapping, and say how good it is.",
+        ),
     ] = None,
     mappings: Annotated[
         bool, typer.Option("--mappings", help="Print each mapping as a loop nest.")
