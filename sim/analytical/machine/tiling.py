@@ -1,0 +1,127 @@
+"""A layer cut into the tiles of its mapping: spans along both axes, groups of columns, slots."""
+
+from dataclasses import replace
+from functools import cached_property
+
+from arch.config import AcceleratorConfig
+from arch.layers import FeatureMap
+from arch.mapping import Mapping, Order
+from arch.post_timing import post_constant_words
+from sim.analytical.machine.axis import Slide, Spans, slides
+from sim.analytical.machine.columns import Block, ColumnGroup, conv_groups, cut
+from sim.analytical.machine.layer import MachineLayer
+
+
+class Tiling:
+    """What counts and cycles of a layer under a mapping are made of."""
+
+    def __init__(self, layer: MachineLayer, mapping: Mapping, config: AcceleratorConfig) -> None:
+        self.layer = layer
+        self.mapping = mapping
+        self.config = config
+        ofmap, window = layer.ofmap, layer.window
+        self.outputs = (
+            Spans.cut(ofmap.height, mapping.tile_height),
+            Spans.cut(ofmap.width, mapping.tile_width),
+        )
+        self.windows = slides(window.window, window.ifmap)
+        """How the post-processor's window slides, along rows and columns."""
+        if layer.conv is None:
+            self.groups = tuple(
+                ColumnGroup(channels=size) for size in cut(ofmap.channels, config.cols)
+            )
+        else:
+            self.groups = conv_groups(layer.conv, mapping, config)
+
+    @property
+    def tiles(self) -> int:
+        """Tiles of output pixels."""
+        rows, columns = self.outputs
+        return len(rows) * len(columns)
+
+    @cached_property
+    def sums(self) -> tuple[Spans, Spans]:
+        """What the post-processor's windows see."""
+        return _seen(self.windows, self.outputs)
+
+    @cached_property
+    def taps(self) -> tuple[Slide, Slide]:
+        """How the convolution's window slides."""
+        assert self.layer.conv is not None
+        return slides(self.layer.conv.window, self.layer.conv.ifmap)
+
+    @cached_property
+    def sources(self) -> tuple[Spans, Spans]:
+        """The pixels of the input that the tiles need."""
+        return self.sums if self.layer.conv is None else _seen(self.taps, self.sums)
+
+    @cached_property
+    def ranges(self) -> tuple[tuple[ColumnGroup, ...], ...]:
+        """The groups of columns that a tile's outputs are made of, for each range of channels."""
+        size = self.mapping.tile_groups
+        return tuple(
+            self.groups[start : start + size] for start in range(0, len(self.groups), size)
+        )
+
+    @property
+    def pixels_outer(self) -> bool:
+        """Whether each tile of pixels meets all channels before the next."""
+        return self.layer.conv is None or self.mapping.order is Order.PIXELS_OUTER
+
+    @cached_property
+    def constant_words(self) -> int:
+        """Words of constants that a post command reads."""
+        return post_constant_words(
+            self.config,
+            operand=self.layer.operand is not None,
+            kernel_rows=self.layer.window.window.kernel[0] if self.layer.products else 0,
+        )
+
+    @property
+    def parameter_blocks(self) -> int:
+        """Blocks of constants that are different."""
+        alike = self.layer.conv is None and not self.layer.products
+        return 1 if alike else len(self.groups)
+
+    @property
+    def parameter_slots(self) -> int:
+        """Blocks of constants that are on chip at a time."""
+        return self.config.parameter_words // self.constant_words
+
+    @cached_property
+    def boxes(self) -> tuple[tuple[int, ...], ...]:
+        """Tiles of weights of each execute command, by group of columns."""
+        split = self.mapping.split
+        return tuple(
+            tuple(size for block in group.blocks for size in block.boxes(split))
+            for group in self.groups
+        )
+
+    @cached_property
+    def weight_slots(self) -> int:
+        """Boxes of weights that are on chip at a time."""
+        return self.config.weight_buffer_bytes // self.weight_slot_bytes
+
+    @cached_property
+    def weight_slot_bytes(self) -> int:
+        """Bytes of the largest box."""
+        return max(map(max, self.boxes)) * self.config.weight_tile_bytes
+
+    @property
+    def input_pitches(self) -> tuple[int, int]:
+        """Bytes in memory from pixel to pixel and from row to row of the input."""
+        return self.layer.input_pitches or self.packed(self.layer.ifmap)
+
+    def packed(self, fmap: FeatureMap) -> tuple[int, int]:
+        """The same of a map without gaps."""
+        element = self.config.activation_bytes
+        return fmap.channels * element, fmap.row_elements * element
+
+    def walk(self, block: Block) -> Slide:
+        """How the convolution's taps slide along columns, those that are one run taken as one."""
+        return replace(self.taps[1], kernel=block.kx)
+
+
+def _seen(windows: tuple[Slide, Slide], outputs: tuple[Spans, Spans]) -> tuple[Spans, Spans]:
+    (along_y, along_x), (rows, columns) = windows, outputs
+    return along_y.seen(rows), along_x.seen(columns)

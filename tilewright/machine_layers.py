@@ -1,0 +1,38 @@
+"""Layers of the compiler as the analytical model of generated machines takes them."""
+
+import numpy as np
+
+from arch.errors import MappingError
+from compiler.constants import block_numbers
+from compiler.plan import Plan
+from sim.analytical.machine.layer import MachineLayer
+from sim.network import AveragePool
+
+
+def machine_layer(plan: Plan, index: int = 0) -> MachineLayer:
+    """Layer ``index`` of ``plan``, which finds nothing on chip.
+
+    Raises ``MappingError`` for a layer that the model does not cover.
+    """
+    layer = plan.layers[index]
+    source = plan.home(layer.input, index).memory
+    if layer.front is not None or source is None:
+        raise MappingError(
+            f"{layer.name}: a layer must run by itself to be priced, got {layer.kind} with a "
+            "depthwise convolution in front or an input on chip; time the program instead"
+        )
+    if isinstance(layer.pool, AveragePool) and np.any(block_numbers(layer.pool)):
+        raise MappingError(
+            f"{layer.name}: all windows of an average must count as many taps to be priced, got "
+            f"{', '.join(map(str, layer.pool.tap_counts))}; time the program instead"
+        )
+    shape = layer.shape
+    packed = source.is_packed(layer.input.shape)
+    return MachineLayer(
+        conv=shape.conv,
+        window=shape.window,
+        products=shape.conv is None and shape.depthwise is not None,
+        operand=None if layer.other is None else layer.other.shape,
+        table=layer.table is not None,
+        input_pitches=None if packed else (source.pixel_pitch, source.row_pitch),
+    )
