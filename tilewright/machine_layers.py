@@ -36,3 +36,13 @@ def machine_layer(plan: Plan, index: int = 0) -> MachineLayer:
         table=layer.table is not None,
         input_pitches=None if packed else (source.pixel_pitch, source.row_pitch),
     )
+
+
+def map_sizes(plan: Plan) -> dict[str, int]:
+    """The bytes in memory of the maps of a plan of one layer, by what they are to it, in the order
+    in which they lie there."""
+    (layer,), views = plan.layers, plan.views.maps
+    roles = {views[layer.input.name].root: "input", views[layer.output.name].root: "output"}
+    if layer.other is not None:
+        roles[views[layer.other.name].root] = "operand"
+    return {roles[root]: size for root, size in plan.views.roots.items() if root in roles}

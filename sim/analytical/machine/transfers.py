@@ -1,6 +1,7 @@
 """How many beats of the bus rectangles of a map take, and how many commands copy them."""
 
 from math import gcd
+from typing import NamedTuple
 
 import numpy as np
 
@@ -76,3 +77,29 @@ class Area:
         height, width = self.rows.size[:, None], self.columns.size
         one = (width == 1) | (self.size == pixel) | (height == 1) | (row == width * pixel)
         return np.where(one, 1, height)
+
+
+class Rows(NamedTuple):
+    """What one load or store moves: ``number`` rows of ``size`` bytes that begin ``pitch`` bytes
+    apart in memory."""
+
+    address: int
+    pitch: int
+    size: int
+    number: int
+
+
+def rectangle_rows(
+    start: int, pitches: tuple[int, int], height: int, width: int, size: int
+) -> list[Rows]:
+    """The fewest, longest rows that hold ``size`` bytes of each of ``height`` x ``width`` pixels,
+    those of the first from ``start`` on."""
+    pixel, row = pitches
+    line = width * size
+    if width == 1 or size == pixel:
+        if height == 1 or line == row:
+            return [Rows(start, 0, height * line, 1)]
+        return [Rows(start, row, line, height)]
+    if height == 1 or row == width * pixel:
+        return [Rows(start, pixel, size, height * width)]
+    return [Rows(start + y * row, pixel, size, width) for y in range(height)]
