@@ -39,28 +39,23 @@ def constant_sizes(
     layer: FusedLayer, mapping: Mapping, config: AcceleratorConfig
 ) -> dict[str, int]:
     """The sizes of ``constants``, from shapes alone."""
-    blocks, sizes = 1, {}
+    sizes = {"parameters": _blocks_bytes(layer, config)}
     if layer.conv is not None:
-        groups = column_groups(layer.conv.shape, config.cols)
-        blocks = len(groups)
         tiles = sum(
             each.tiles
-            for columns in groups
+            for columns in column_groups(layer.conv.shape, config.cols)
             for each in reductions(layer.conv.shape, columns, mapping.channel_block, config.rows)
         )
         sizes["weights"] = tiles * config.weight_tile_bytes
-    if layer.depthwise is not None:
-        count = len(column_groups(layer.depthwise.shape, config.cols))
-        if layer.front is None:
-            blocks = count
-        else:
-            words = block_words(alone(layer.front), config)
-            sizes["depthwise"] = count * words * config.bus_bytes
-    if isinstance(layer.pool, AveragePool):
-        blocks = len(np.unique(_tap_counts(layer.pool), axis=0))
+    if layer.front is not None:
+        sizes["depthwise"] = _blocks_bytes(alone(layer.front), config)
     if layer.table is not None:
         sizes["table"] = config.table_bytes
-    return {"parameters": blocks * block_words(layer, config) * config.bus_bytes, **sizes}
+    return sizes
+
+
+def _blocks_bytes(layer: FusedLayer, config: AcceleratorConfig) -> int:
+    return block_count(layer, config) * block_words(layer, config) * config.bus_bytes
 
 
 def weight_tiles(
@@ -104,6 +99,14 @@ def _dense(layer: Conv, columns: Columns) -> NDArray[Any]:
 def alone(layer: Conv) -> FusedLayer:
     """A depthwise convolution as a layer of its own for the post-processor."""
     return FusedLayer(layers=(layer,), in_post=True)
+
+
+def block_count(layer: FusedLayer, config: AcceleratorConfig) -> int:
+    """How many blocks ``parameter_blocks`` gives for ``layer``, from shapes alone."""
+    if isinstance(layer.pool, AveragePool):
+        return len(np.unique(_tap_counts(layer.pool), axis=0))
+    conv = layer.conv or layer.depthwise
+    return 1 if conv is None else len(column_groups(conv.shape, config.cols))
 
 
 def block_words(layer: FusedLayer, config: AcceleratorConfig) -> int:

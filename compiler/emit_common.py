@@ -7,7 +7,6 @@ from typing import NamedTuple
 from arch.commands import Engine, LoadTarget, Pattern
 from arch.config import AcceleratorConfig
 from arch.layers import Window
-from compiler.fusion import FusedLayer
 from compiler.geometry import Span2D
 from compiler.homes import Home, OnChip
 from compiler.memory_map import MapPlace
@@ -71,8 +70,7 @@ class Emission:
     ``arch.commands.ADDRESSES``.
     """
 
-    def __init__(self, layer: FusedLayer, place: Placement, config: AcceleratorConfig) -> None:
-        self._layer = layer
+    def __init__(self, place: Placement, config: AcceleratorConfig) -> None:
         self._place = place
         self._config = config
         self._loads: dict[tuple[int, ...], Pattern] = {}

@@ -78,7 +78,7 @@ class ConvEmitter:
         self._mapping = mapping
         self._place = place
         self._config = config
-        self._emission = Emission(layer, place, config)
+        self._emission = Emission(place, config)
         shared = None if layer.front is None else 0
         self._post = PostEmitter(layer, mapping, place, self._emission, config, shared)
         self._groups = tuple(self._lay_out_weights())

@@ -32,7 +32,7 @@ class MapEmitter:
         self._place = place
         self._config = config
         self._shape = layer.shape.window
-        self._emission = Emission(layer, place, config)
+        self._emission = Emission(place, config)
         self._post = PostEmitter(layer, mapping, place, self._emission, config)
         self._inputs = Tiles(layer.input.shape, place.input, mapping.inputs, config)
         self._outputs = Tiles(layer.output.shape, place.output, mapping.outputs, config)

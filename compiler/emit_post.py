@@ -6,7 +6,7 @@ from typing import NamedTuple
 from arch.commands import Engine, Pattern, PostOperand, PostSource
 from arch.config import AcceleratorConfig
 from arch.mapping import Mapping
-from compiler.constants import block_words
+from compiler.constants import block_count, block_words
 from compiler.emit_common import Emission, Placement, window_fields
 from compiler.fusion import FusedLayer
 from compiler.geometry import Span2D, first_tap
@@ -58,6 +58,7 @@ class PostEmitter:
             emission,
             config,
             memory=place.parameters,
+            blocks=block_count(layer, config),
             words=block_words(layer, config),
             shared=shared,
         )
