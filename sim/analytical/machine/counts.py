@@ -5,8 +5,6 @@ the product of two sums, one along each axis.
 """
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import TypeVar
 
 import numpy as np
 
@@ -17,11 +15,9 @@ from sim.analytical.machine.axis import Numbers, Spans
 from sim.analytical.machine.columns import Block
 from sim.analytical.machine.inputs import Channels, channel_ranges, input_fills
 from sim.analytical.machine.layer import MachineLayer
-from sim.analytical.machine.ring import filling_passes
+from sim.analytical.machine.ring import Ring
 from sim.analytical.machine.tiling import Tiling
 from sim.analytical.machine.transfers import Area, span_beats
-
-_Each = TypeVar("_Each")
 
 Accesses = Counter[str]
 """Counts by the names of the machine's counters."""
@@ -114,36 +110,27 @@ def _walked_inside(tiling: Tiling) -> int:
 def _weights(tiling: Tiling) -> Accesses:
     """Loads of weights: boxes of one group of columns follow those of the one before."""
     bus, tile = tiling.config.bus_bytes, tiling.config.weight_tile_bytes
-    boxes = iter(np.cumsum([0, *(box for group in tiling.boxes for box in group)]) * tile)
-    address = next(boxes)
-    commands = beats = 0
-    for groups in _walked(tiling, tiling.boxes):
-        number = sum(map(len, groups))
-        times = filling_passes(number, tiling.tiles, tiling.weight_slots)
-        commands += times * number
-        for _ in range(number):
-            stop = next(boxes)
-            beats += times * int(span_beats(address, stop - address, bus))
-            address = stop
-    return _loads("weight_write", commands, beats)
-
-
-def _walked(tiling: Tiling, groups: Sequence[_Each]) -> list[Sequence[_Each]]:
-    """What each pass over all tiles of pixels takes of all groups of columns."""
-    if tiling.pixels_outer:
-        return [groups]
-    size = tiling.mapping.tile_groups
-    return [groups[start : start + size] for start in range(0, len(groups), size)]
+    sizes = np.array([box for group in tiling.boxes for box in group], np.int64) * tile
+    beats = span_beats(np.cumsum(sizes) - sizes, sizes, bus).tolist()
+    numbers = iter(range(len(sizes)))
+    boxes = [[next(numbers) for _ in group] for group in tiling.boxes]
+    ring, found = Ring(tiling.weight_slots), Counter[int]()
+    for groups in tiling.passes(boxes):
+        asked = [box for group in groups for box in group]
+        found.update(ring.fills_of_passes(asked, tiling.tiles))
+    moved = sum(beats[box] * times for box, times in found.items())
+    return _loads("weight_write", found.total(), moved)
 
 
 def _parameters(tiling: Tiling) -> Accesses:
     """Loads of constants for the post-processor."""
-    passes = _walked(tiling, range(tiling.parameter_blocks))
-    commands = sum(
-        len(blocks) * filling_passes(len(blocks), tiling.tiles, tiling.parameter_slots)
-        for blocks in passes
-    )
-    return _loads("parameter_write", commands, commands * tiling.constant_words)
+    blocks = [tiling.block_of(group) for group in range(len(tiling.groups))]
+    ring, found = Ring(tiling.parameter_slots), Counter[int]()
+    for groups in tiling.passes(blocks):
+        asked = dict.fromkeys(block // tiling.parameter_strip for block in groups)
+        found.update(ring.fills_of_passes(list(asked), tiling.tiles))
+    moved = sum(tiling.blocks_of_strip(strip) * times for strip, times in found.items())
+    return _loads("parameter_write", found.total(), moved * tiling.constant_words)
 
 
 def _table(tiling: Tiling) -> Accesses:
@@ -174,8 +161,8 @@ def _operands(tiling: Tiling) -> Accesses:
     rows, columns, times = *tiling.outputs, 1
     if tiling.layer.broadcasts:
         rows = columns = Spans.cut(1, 1)
-        asked = len(ranges) if tiling.pixels_outer else 1
-        times = filling_passes(asked, tiling.tiles, slots.count)
+        stays = not tiling.pixels_outer or len(ranges) <= slots.count
+        times = 1 if stays else tiling.tiles
     found: Accesses = Counter()
     for channels in ranges:
         area = _area(tiling, rows, columns, pitches, channels)

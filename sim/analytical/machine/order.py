@@ -5,8 +5,7 @@ command of another engine that it may not overtake there, unless it knows that o
 what it waits for already, or from what the commands before it in its own queue have waited for.
 """
 
-from collections.abc import Hashable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 
 from arch.commands import COUNT_BITS, Engine
 
@@ -14,36 +13,6 @@ _NUMBERS = range(max(Engine) + 1)
 
 Conflict = tuple[Engine, int]
 """A command by its engine and its number there, counted from 1; 0 for none."""
-
-
-@dataclass(eq=False, slots=True)
-class Slot:
-    """One place on chip: what is there, and the commands that last filled and last read it."""
-
-    tag: Hashable = None
-    filled: int = 0
-    read: int = 0
-
-
-class Ring:
-    """Slots that tiles take in turn."""
-
-    def __init__(self, count: int) -> None:
-        self._slots = [Slot() for _ in range(count)]
-        self._by_tag: dict[Hashable, Slot] = {}
-        self._next = 0
-
-    def take(self, tag: Hashable) -> tuple[Slot, bool]:
-        """The slot of ``tag``, and whether it has to be filled first."""
-        slot = self._by_tag.get(tag)
-        if slot is not None:
-            return slot, False
-        slot = self._slots[self._next]
-        self._next = (self._next + 1) % len(self._slots)
-        self._by_tag.pop(slot.tag, None)
-        self._by_tag[tag] = slot
-        slot.tag = tag
-        return slot, True
 
 
 class Order:

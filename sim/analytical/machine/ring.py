@@ -1,13 +1,8 @@
-"""How often tiles are brought into a ring of slots, of which the oldest is replaced first.
-
-A nest of loops asks for tiles; a loop either asks for other tiles in each iteration, or for the
-same again. A pass over more tiles than there are slots leaves none of those that it begins with:
-the ring keeps the last ones, and replaces them in the order in which the next pass asks. So tiles
-are brought either once, or in every pass.
-"""
+"""Rings of slots, which tiles take in turn; a tile that is still there is not brought again."""
 
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
@@ -17,27 +12,59 @@ from sim.analytical.machine.axis import Numbers, Spans
 _Tag = TypeVar("_Tag", bound=Hashable)
 
 
-def filling_passes(tiles: int, passes: int, slots: int) -> int:
-    """In how many of ``passes`` over the same ``tiles`` they have to be brought."""
-    return 1 if tiles <= slots else passes
+@dataclass(eq=False, slots=True)
+class Slot:
+    """One place on chip: what is there, and the numbers of the commands that last filled it and
+    last read each of its parts; 0 for none."""
+
+    tag: Hashable = None
+    filled: int = 0
+    reads: list[int] = field(default_factory=lambda: [0])
 
 
-def fills(tags: Iterable[_Tag], slots: int) -> Counter[_Tag]:
-    """How often each of ``tags``, asked for one after the other, is brought into an empty ring."""
-    ring: list[_Tag | None] = [None] * slots
-    found: Counter[_Tag] = Counter()
-    place = 0
-    for tag in tags:
-        if tag not in ring:
-            ring[place] = tag
-            place = (place + 1) % slots
-            found[tag] += 1
-    return found
+class Ring:
+    """``count`` slots, of which the one filled first is filled next."""
+
+    def __init__(self, count: int, parts: int = 1) -> None:
+        self._slots = [Slot(reads=[0] * parts) for _ in range(count)]
+        self._by_tag: dict[Hashable, Slot] = {}
+        self._next = 0
+
+    def take(self, tag: Hashable) -> tuple[Slot, bool]:
+        """The slot of ``tag``, and whether it has to be filled first."""
+        slot = self._by_tag.get(tag)
+        if slot is not None:
+            return slot, False
+        slot = self._slots[self._next]
+        self._next = (self._next + 1) % len(self._slots)
+        self._by_tag.pop(slot.tag, None)
+        self._by_tag[tag] = slot
+        slot.tag = tag
+        return slot, True
+
+    def fills(self, tags: Iterable[_Tag]) -> Counter[_Tag]:
+        """How often each of ``tags`` is brought, asked for one after the other."""
+        return Counter(tag for tag in tags if self.take(tag)[1])
+
+    def fills_of_passes(self, tags: Sequence[_Tag], passes: int) -> Counter[_Tag]:
+        """The same of ``passes`` over ``tags``, which ask for each tag once in a row.
+
+        All passes but the first are alike: if there are more tags than slots, the ring ends each
+        with the last ones, and replaces these in the order in which the next one asks.
+        """
+        found = self.fills(tags)
+        if passes > 1:
+            for tag, times in self.fills(tags).items():
+                found[tag] += times * (passes - 1)
+        return found
 
 
 def area_fills(rows: Spans, columns: Spans, tiles: int, slots: int) -> Numbers:
     """How often each of the different rectangles of a map is brought, [rows, columns], if each pass
-    over it asks for ``tiles`` different tiles; row by row."""
+    over it asks for ``tiles`` different tiles, row by row.
+
+    Tiles in a row see the same rectangle where both of its ends are clipped to the map.
+    """
     by_column = _filling(columns, tiles, slots)
     by_row = _filling(rows, tiles * len(columns.different), slots)
     return np.asarray(np.multiply.outer(by_row, by_column), np.int64)

@@ -18,7 +18,7 @@ from arch.commands import Command, Engine, LoadTarget, Pattern
 from arch.mapping import Slots
 from sim.analytical.machine.axis import Spans
 from sim.analytical.machine.inputs import Channels, channel_ranges
-from sim.analytical.machine.order import Conflict, Order, Ring, Slot
+from sim.analytical.machine.order import Conflict, Order
 from sim.analytical.machine.patterns import (
     execute_pattern,
     load_pattern,
@@ -26,6 +26,7 @@ from sim.analytical.machine.patterns import (
     store_pattern,
 )
 from sim.analytical.machine.place import Addresses
+from sim.analytical.machine.ring import Ring, Slot
 from sim.analytical.machine.tiling import Tiling
 from sim.analytical.machine.transfers import Rows, rectangle_rows
 
@@ -88,11 +89,10 @@ class Stream:
         self._inputs = _ring(mapping.inputs)
         self._operands = _ring(mapping.operands)
         self._outputs = _ring(mapping.outputs)
-        self._parameters = Ring(tiling.parameter_slots)
+        self._parameters = Ring(tiling.parameter_slots, tiling.parameter_strip)
         self._weights = Ring(tiling.weight_slots if tiling.layer.conv else 1)
         self._halves = cycle((Slot(), Slot()))
         self._table = Slot()
-        self._blocks = tiling.parameter_blocks
         self._source = Engine.LOAD if tiling.layer.conv is None else Engine.EXECUTE
         self._ranges = list(self._lay_out())
 
@@ -142,6 +142,7 @@ class Stream:
 
     def _work(self, tile: _Tile, channels: _Range) -> Iterator[Command]:
         """One tile of outputs."""
+        tiling = self._tiling
         out, _ = self._outputs.take((tile.outputs, channels.channels))
         operand, loads = self._operand(tile, channels.channels)
         if self._layer.conv is None:
@@ -151,15 +152,16 @@ class Stream:
             if self._layer.conv is not None:
                 source = next(self._halves)
                 yield from self._sum(tile, group, source)
-            parameters, missing = self._parameters.take(group.number % self._blocks)
+            strip, part = divmod(tiling.block_of(group.number), tiling.parameter_strip)
+            parameters, missing = self._parameters.take(strip)
             # Loads of inputs and operands are overtaken, but for those that the queues cannot hold.
             kept = max(0, len(loads) - 2 * self._config.command_queue_depth) if missing else 0
             yield from self._loads(loads[:kept])
             if missing:
-                yield self._load_parameters(group.number % self._blocks, parameters)
+                yield self._load_parameters(strip, parameters)
             yield from self._loads(loads[kept:])
             loads = []
-            yield self._post(tile, group, (source, parameters, operand), out)
+            yield self._post(tile, group, (source, parameters, operand), part, out)
         yield from self._store(tile, channels.channels, out)
 
     def _sum(self, tile: _Tile, group: _Group, sums: Slot) -> Iterator[Command]:
@@ -175,17 +177,22 @@ class Stream:
             conflicts = (
                 (Engine.LOAD, source.filled),
                 (Engine.LOAD, weights.filled),
-                (Engine.POST, sums.read),
+                (Engine.POST, sums.reads[0]),
             )
             pattern = execute_pattern(box.tiles, height, width)
             command, done = self._command(pattern, (0, 0, 0), conflicts)
-            source.read = weights.read = sums.filled = done
+            source.reads[0] = weights.reads[0] = sums.filled = done
             yield command
 
     def _post(
-        self, tile: _Tile, group: _Group, reads: tuple[Slot, Slot, Slot | None], out: Slot
+        self,
+        tile: _Tile,
+        group: _Group,
+        reads: tuple[Slot, Slot, Slot | None],
+        part: int,
+        out: Slot,
     ) -> Command:
-        """The outputs of one group of columns."""
+        """The outputs of one group of columns, with part number ``part`` of the constants."""
         (_, height), (_, width) = tile.outputs
         source, parameters, operand = reads
         conflicts = [(self._source, source.filled), (Engine.LOAD, parameters.filled)]
@@ -193,13 +200,13 @@ class Stream:
             conflicts.append((Engine.LOAD, self._table.filled))
         if operand is not None:
             conflicts.append((Engine.LOAD, operand.filled))
-        conflicts.append((Engine.STORE, out.read))
+        conflicts.append((Engine.STORE, out.reads[0]))
         pattern = post_pattern(self._layer, height, width, group.channels)
         command, done = self._command(pattern, (0, 0, 0, 0), conflicts)
-        for slot in reads:
-            if slot is not None:
-                slot.read = done
-        out.filled = done
+        source.reads[0] = self._table.reads[0] = out.filled = done
+        parameters.reads[part] = done
+        if operand is not None:
+            operand.reads[0] = done
         return command
 
     def _store(self, tile: _Tile, channels: Channels, out: Slot) -> Iterator[Command]:
@@ -209,7 +216,7 @@ class Stream:
         for rows in self._rows(tile.outputs, channels, pitches, self._addresses.output):
             pattern = store_pattern(rows.pitch, rows.size, rows.number)
             conflicts = ((Engine.POST, out.filled),)
-            command, out.read = self._command(pattern, (rows.address, 0), conflicts)
+            command, out.reads[0] = self._command(pattern, (rows.address, 0), conflicts)
             yield command
 
     def _input(self, tile: _Tile, channels: Channels) -> tuple[Slot, list[_MapLoad]]:
@@ -251,14 +258,20 @@ class Stream:
         for each in loads:
             yield self._load(LoadTarget.ACTIVATION, *each)
 
-    def _load_parameters(self, block: int, slot: Slot) -> Command:
-        size = self._tiling.constant_words * self._config.bus_bytes
-        rows = Rows(self._addresses.parameters + block * size, 0, size, 1)
-        return self._load(LoadTarget.PARAMETER, rows, slot, Engine.POST)
+    def _load_parameters(self, strip: int, slot: Slot) -> Command:
+        tiling = self._tiling
+        block = tiling.constant_words * self._config.bus_bytes
+        number = tiling.blocks_of_strip(strip)
+        start = self._addresses.parameters + strip * tiling.parameter_strip * block
+        rows = Rows(start, 0, number * block, 1)
+        return self._load(LoadTarget.PARAMETER, rows, slot, Engine.POST, number)
 
-    def _load(self, target: LoadTarget, rows: Rows, slot: Slot, reader: Engine) -> Command:
+    def _load(
+        self, target: LoadTarget, rows: Rows, slot: Slot, reader: Engine, parts: int = 1
+    ) -> Command:
+        """A load into the first ``parts`` parts of ``slot``."""
         pattern = load_pattern(target, rows.pitch, rows.size, rows.number)
-        conflicts = ((reader, slot.read),)
+        conflicts = ((reader, max(slot.reads[:parts])),)
         command, slot.filled = self._command(pattern, (rows.address, 0), conflicts)
         return command
 

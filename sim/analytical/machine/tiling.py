@@ -1,15 +1,19 @@
 """A layer cut into the tiles of its mapping: spans along both axes, groups of columns, slots."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
+from typing import TypeVar
 
-from arch.config import AcceleratorConfig
+from arch.config import AcceleratorConfig, ceil_div
 from arch.layers import FeatureMap
 from arch.mapping import Mapping, Order
 from arch.post_timing import post_constant_words
 from sim.analytical.machine.axis import Slide, Spans, slides
 from sim.analytical.machine.columns import Block, ColumnGroup, conv_groups, cut
 from sim.analytical.machine.layer import MachineLayer
+
+_Each = TypeVar("_Each")
 
 
 class Tiling:
@@ -68,6 +72,13 @@ class Tiling:
         """Whether each tile of pixels meets all channels before the next."""
         return self.layer.conv is None or self.mapping.order is Order.PIXELS_OUTER
 
+    def passes(self, groups: Sequence[_Each]) -> list[Sequence[_Each]]:
+        """What each pass over all tiles of pixels takes of all groups of columns."""
+        if self.pixels_outer:
+            return [groups]
+        size = self.mapping.tile_groups
+        return [groups[start : start + size] for start in range(0, len(groups), size)]
+
     @cached_property
     def constant_words(self) -> int:
         """Words of constants that a post command reads."""
@@ -83,10 +94,28 @@ class Tiling:
         alike = self.layer.conv is None and not self.layer.products
         return 1 if alike else len(self.groups)
 
+    @cached_property
+    def parameter_strip(self) -> int:
+        """Blocks of constants that are loaded at once: most of those sizes of which four strips fit
+        the buffer, and all strips if all blocks do."""
+        blocks, room = self.parameter_blocks, self.config.parameter_words // self.constant_words
+        sizes = range(max(1, room // 4), 0, -1)
+        if blocks > room:
+            return sizes[0]
+        return next(size for size in sizes if ceil_div(blocks, size) * size <= room)
+
     @property
     def parameter_slots(self) -> int:
-        """Blocks of constants that are on chip at a time."""
-        return self.config.parameter_words // self.constant_words
+        """Strips of constants that are on chip at a time."""
+        return self.config.parameter_words // (self.parameter_strip * self.constant_words)
+
+    def blocks_of_strip(self, strip: int) -> int:
+        """Blocks of constants in strip number ``strip``."""
+        return min(self.parameter_strip, self.parameter_blocks - strip * self.parameter_strip)
+
+    def block_of(self, group: int) -> int:
+        """The block of constants of group of columns number ``group``."""
+        return group if self.parameter_blocks > 1 else 0
 
     @cached_property
     def boxes(self) -> tuple[tuple[int, ...], ...]:
