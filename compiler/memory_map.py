@@ -13,8 +13,8 @@ class MapPlace(NamedTuple):
     """Where a feature map lies: pixel (y, x) at ``address + y * row_pitch + x * pixel_pitch``.
 
     Pitches count bytes; channels lie side by side, ``element`` bytes each. A map that is part of a
-    larger one has gaps between its pixels or rows; ``skipped`` bytes of each gap are pixels that are
-    left out.
+    larger one has gaps between its pixels or rows; ``skipped`` bytes between pixels are others that
+    are left out.
     """
 
     address: int

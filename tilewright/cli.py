@@ -235,11 +235,15 @@ def estimate(
         ),
     ] = "eyeriss",
     dataflow: Annotated[
-        str,
+        str | None,
         typer.Option(
-            "--dataflow", "-d", help="One or more of rs, ws, osa, osb, osc, nlr, free; by commas."
+            "--dataflow",
+            "-d",
+            help="One or more of rs, ws, osa, osb, osc, nlr, free; by commas. Or machine: exactly "
+            "what a machine that can be generated, --arch, does. That is the default for a "
+            "preset, else free.",
         ),
-    ] = "free",
+    ] = None,
     batch: Annotated[int, typer.Option("--batch", "-b", help="Images at once.")] = 1,
     layer: Annotated[
         list[str] | None,
@@ -274,18 +278,21 @@ def estimate(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Price a network on any architecture, each layer by its best mapping, proven to be it."""
-    from sim.analytical.loopnest import loop_nest
-    from tilewright.estimate import estimates, problems, targets
+    """Price a network on any architecture, each layer by its best mapping, proven to be it.
+
+    On a machine that can be generated: to the cycle, each layer by the compiler's mapping.
+    """
+    from tilewright.estimate import priced, problems, targets
     from tilewright.show import print_table
     from tilewright.show_estimate import estimate_table
 
-    on = targets(arch, dataflow.split(","), energy)
+    dataflows = dataflow or ("machine" if arch in PRESETS else "free")
+    on = targets(arch, dataflows.split(","), energy)
     layers = problems(network, batch, layer or ())
     steps = tracked(
-        estimates(layers, on, seconds, Goal(objective=objective)),
+        priced(network, layers, on, seconds, Goal(objective=objective)),
         len(layers) * len(on),
-        "searching for the best mappings",
+        "pricing layers",
     )
     found = list(steps)
     title = f"{network} on {arch}, batch of {batch}"
@@ -302,7 +309,7 @@ def estimate(
     if mappings:
         for each in found:
             typer.echo(f"\n{each.layer}, {each.target.dataflow.name}:")
-            typer.echo(loop_nest(each.problem, each.found.mapping))
+            typer.echo(each.loop_nest)
 
 
 @app.command()

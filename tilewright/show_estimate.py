@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from tilewright.estimate import LayerEstimate
+from tilewright.layer_estimate import Estimate
 
 LEVELS = ("mac", "spad", "hops", "buffer", "memory")
 """From the PEs outwards."""
 
 
-def estimate_table(title: str, estimates: Sequence[LayerEstimate]) -> Table:
+def estimate_table(title: str, estimates: Sequence[Estimate]) -> Table:
     """A row a layer and dataflow, a row of sums for each dataflow; energy in millions."""
     units = {each.target.architecture.energy.unit for each in estimates}
     table = Table(title=f"{title}; energy in millions of {' and '.join(sorted(units))}")
@@ -30,20 +30,20 @@ def estimate_table(title: str, estimates: Sequence[LayerEstimate]) -> Table:
     table.add_column("proof")
     for dataflow, group in by_dataflow(estimates).items():
         for each in group:
-            table.add_row(dataflow, each.layer, *_figures([each]), each.bound_by, _proof(each))
+            table.add_row(dataflow, each.layer, *_figures([each]), each.bound_by, each.proof)
         table.add_row(dataflow, "sum", *_figures(group), "", "", end_section=True)
     return table
 
 
-def by_dataflow(estimates: Sequence[LayerEstimate]) -> dict[str, list[LayerEstimate]]:
+def by_dataflow(estimates: Sequence[Estimate]) -> dict[str, list[Estimate]]:
     """The estimates of each dataflow, in order."""
-    found: dict[str, list[LayerEstimate]] = {}
+    found: dict[str, list[Estimate]] = {}
     for each in estimates:
         found.setdefault(each.target.dataflow.name, []).append(each)
     return found
 
 
-def _figures(group: Sequence[LayerEstimate]) -> list[str]:
+def _figures(group: Sequence[Estimate]) -> list[str]:
     macs = sum(each.problem.macs for each in group)
     total = sum(each.total for each in group)
     cycles = sum(each.cycles for each in group)
@@ -57,7 +57,3 @@ def _figures(group: Sequence[LayerEstimate]) -> list[str]:
         f"{cycles:,}",
         f"{macs / (cycles * pes):.1%}",
     ]
-
-
-def _proof(each: LayerEstimate) -> str:
-    return "optimal" if each.found.optimal else f"within {each.found.gap:.2%}"

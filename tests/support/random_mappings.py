@@ -23,14 +23,14 @@ def random_mapping(
     raise LookupError(f"no mapping of {layer.name} was found for {config.name}")
 
 
-def _draw(
-    rng: np.random.Generator, layer: FusedLayer, config: AcceleratorConfig
-) -> Mapping | None:
+def _draw(rng: np.random.Generator, layer: FusedLayer, config: AcceleratorConfig) -> Mapping | None:
     shape, conv = layer.shape, layer.shape.conv
     ofmap, window = shape.window.ofmap, shape.window.window
     height, width = _size(rng, ofmap.height), _size(rng, ofmap.width)
     if conv is None:
-        sizes = [min(config.cols, ofmap.channels - at) for at in range(0, ofmap.channels, config.cols)]
+        sizes = [
+            min(config.cols, ofmap.channels - at) for at in range(0, ofmap.channels, config.cols)
+        ]
     else:
         sizes = [columns.channels for columns in column_groups(conv, config.cols)]
     groups = _size(rng, len(sizes))

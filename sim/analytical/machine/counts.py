@@ -10,11 +10,9 @@ import numpy as np
 
 from arch.commands import COMMAND_BYTES
 from arch.config import AcceleratorConfig, ceil_div
-from arch.mapping import Mapping
 from sim.analytical.machine.axis import Numbers, Spans
 from sim.analytical.machine.columns import Block
 from sim.analytical.machine.inputs import Channels, channel_ranges, input_fills
-from sim.analytical.machine.layer import MachineLayer
 from sim.analytical.machine.ring import Ring
 from sim.analytical.machine.tiling import Tiling
 from sim.analytical.machine.transfers import Area, span_beats
@@ -23,17 +21,16 @@ Accesses = Counter[str]
 """Counts by the names of the machine's counters."""
 
 
-def count(layer: MachineLayer, mapping: Mapping, config: AcceleratorConfig) -> Accesses:
-    """All counters of ``layer`` under ``mapping`` but cycles and stalls."""
-    tiling = Tiling(layer, mapping, config)
+def count(tiling: Tiling) -> Accesses:
+    """All counters of a layer but cycles and stalls."""
     parts = [_post(tiling), _parameters(tiling), _inputs(tiling), _operands(tiling)]
     parts += [_outputs(tiling), _table(tiling)]
-    if layer.conv is not None:
+    if tiling.layer.conv is not None:
         parts += [_array(tiling), _weights(tiling)]
     total: Accesses = Counter()
     for part in parts:
         total.update(part)
-    total["memory_read_beats"] += total["commands"] * (COMMAND_BYTES // config.bus_bytes)
+    total["memory_read_beats"] += total["commands"] * (COMMAND_BYTES // tiling.config.bus_bytes)
     return total
 
 
@@ -66,29 +63,30 @@ def _vectors_inside(tiling: Tiling, block: Block) -> int:
     return int(tiling.taps[0].inside(rows).sum() * along_x.sum())
 
 
+def windows(tiling: Tiling) -> tuple[int, int]:
+    """Windows that the post-processor takes in all, and its commands."""
+    rows, columns = (spans.size.sum() for spans in tiling.outputs)
+    if tiling.layer.products:
+        # A window is a column of the kernel, at every column of the input.
+        along_x, number = tiling.windows[1], len(tiling.outputs[1])
+        columns = (columns - number) * along_x.stride + number * along_x.kernel
+    groups = len(tiling.groups)
+    return int(rows * columns) * groups, tiling.tiles * groups
+
+
 def _post(tiling: Tiling) -> Accesses:
     """What the post-processor does."""
-    layer, (rows, columns) = tiling.layer, tiling.outputs
-    along_y, along_x = tiling.windows
-    kernel_y, kernel_x = layer.window.window.kernel
-    windows = rows.size.sum()
-    if layer.products:
-        # A window is a column of the kernel, at every column of the input.
-        walked = (columns.size - 1) * along_x.stride + kernel_x
-        taken = windows * kernel_y * walked.sum()
-        inside = along_y.inside(rows).sum() * _walked_inside(tiling)
-    else:
-        taken = windows * columns.size.sum() * kernel_y * kernel_x
-        inside = along_y.inside(rows).sum() * along_x.inside(columns).sum()
+    layer, (rows, columns), (along_y, along_x) = tiling.layer, tiling.outputs, tiling.windows
+    taken, commands = windows(tiling)
+    inside = _walked_inside(tiling) if layer.products else along_x.inside(columns).sum()
     lanes = tiling.config.requantiser_lanes
     outputs = layer.ofmap.height * layer.ofmap.width
     written = outputs * sum(ceil_div(group.channels, lanes) for group in tiling.groups)
     source = "activation_read_post" if layer.conv is None else "accumulator_drain"
-    commands = tiling.tiles * len(tiling.groups)
     return Counter(
         {
-            "post_busy": int(taken) * len(tiling.groups),
-            source: int(inside) * len(tiling.groups),
+            "post_busy": taken * tiling.window_size,
+            source: int(along_y.inside(rows).sum() * inside) * len(tiling.groups),
             "activation_read_operand": 0 if layer.operand is None else written,
             "parameter_read": commands * tiling.constant_words,
             "table_read": written if layer.table else 0,

@@ -145,12 +145,13 @@ class Stream:
         tiling = self._tiling
         out, _ = self._outputs.take((tile.outputs, channels.channels))
         operand, loads = self._operand(tile, channels.channels)
+        pixels: Slot | None = None
         if self._layer.conv is None:
-            source, more = self._input(tile, channels.channels)
+            pixels, more = self._input(tile, channels.channels)
             loads = [*more, *loads]
         for group in channels.groups:
-            if self._layer.conv is not None:
-                source = next(self._halves)
+            source = pixels or next(self._halves)
+            if pixels is None:
                 yield from self._sum(tile, group, source)
             strip, part = divmod(tiling.block_of(group.number), tiling.parameter_strip)
             parameters, missing = self._parameters.take(strip)

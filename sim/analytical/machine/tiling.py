@@ -79,6 +79,12 @@ class Tiling:
         size = self.mapping.tile_groups
         return [groups[start : start + size] for start in range(0, len(groups), size)]
 
+    @property
+    def window_size(self) -> int:
+        """Positions of each window that the post-processor takes."""
+        height, width = self.layer.window.window.kernel
+        return height if self.layer.products else height * width
+
     @cached_property
     def constant_words(self) -> int:
         """Words of constants that a post command reads."""

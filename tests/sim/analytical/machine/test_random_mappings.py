@@ -1,9 +1,10 @@
-"""The analytical model equals the command-level simulator, counter for counter, for random layers
-under random mappings.
+r"""The analytical model equals the command-level simulator, in every counter and in cycles, for
+random layers under random mappings.
 
-The seed is in each test's name. Replay seed 17 on `uneven`::
+The seed is in the message. Replay seed 17 on `uneven16`::
 
-    pytest 'tests/sim/analytical/machine/test_random_mappings.py' -k 'uneven-17]'
+    TILEWRIGHT_SEED=17 pytest \\
+        'tests/sim/analytical/machine/test_random_mappings.py::test_seed[uneven16]'
 """
 
 import os
@@ -12,52 +13,63 @@ import numpy as np
 import pytest
 
 from arch.errors import CompileError, MappingError
-from sim.analytical.machine.counts import count
+from sim.analytical.machine.counters import counters
+from sim.analytical.machine.tiling import Tiling
 from tests.support.machine_layers import Alone, compile_alone, network_of
 from tests.support.machines import CONFIGS
 from tests.support.random_layers import COMPUTING_KINDS, random_layer
 from tests.support.random_mappings import random_mapping
 from tests.support.random_maps import SizeLimits, of_words
+from tilewright.machine_layers import map_sizes
 
 MACHINES = ("tiny", "uneven16", "gemmini16")
-SEEDS = range(200)
+PAIRS = 200
 SOAK_FROM = 100_000
 LIMITS = SizeLimits(max_height=12, max_width=12, max_channels=40, max_macs=300_000)
 
 
-def draw(name: str, seed: int) -> Alone | None:
-    """A random layer alone under a random mapping; None for one that fits nowhere."""
-    config = CONFIGS[name]
-    rng = np.random.default_rng(seed)
+def draw(name: str, seed: int) -> Alone:
+    """The layer of ``seed`` alone under a random mapping on the machine ``name``.
+
+    Raises ``CompileError`` if no mapping fits.
+    """
+    config, rng = CONFIGS[name], np.random.default_rng(seed)
     layer, _ = random_layer(rng, of_words(LIMITS, config), COMPUTING_KINDS)
-    try:
-        return compile_alone(
-            network_of(layer), config, lambda fused: random_mapping(rng, fused, config)
-        )
-    except (CompileError, LookupError):
-        return None
+    return compile_alone(
+        network_of(layer), config, lambda fused: random_mapping(rng, fused, config)
+    )
 
 
 def check(name: str, seed: int) -> bool:
-    """The layer of ``seed`` must agree on the machine ``name``; False if it is not covered."""
-    alone = draw(name, seed)
-    if alone is None:
-        return False
+    """The pair of ``seed`` must agree; False if the layer fits nowhere or is not covered."""
     try:
+        alone = draw(name, seed)
         layer = alone.layer
-    except MappingError:
+    except (CompileError, MappingError):
         return False
-    found = count(layer, alone.mapping, alone.program.config)
-    expected = {
-        name: number
-        for name, number in alone.counters.items()
-        if name != "cycles" and not name.startswith("stall_")
-    }
-    assert {name: found[name] for name in expected} == expected
+    found = counters(Tiling(layer, alone.mapping, CONFIGS[name]), map_sizes(alone.plan))
+    expected = alone.counters
+    wrong = {each: (found[each], expected[each]) for each in found if found[each] != expected[each]}
+    assert not wrong, f"TILEWRIGHT_SEED={seed} on {name}: (model, command level) {wrong}"
+    assert found.keys() == expected.keys()
     return True
 
 
 @pytest.mark.parametrize("name", MACHINES)
 def test_random_pairs(name: str) -> None:
-    covered = sum(check(name, seed) for seed in SEEDS)
-    assert covered >= 190
+    seeds, covered = iter(range(2 * PAIRS)), 0
+    while covered < PAIRS:
+        covered += check(name, next(seeds))
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_seed(name: str) -> None:
+    """The one seed in TILEWRIGHT_SEED."""
+    check(name, int(os.environ.get("TILEWRIGHT_SEED", "0")))
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", CONFIGS)
+def test_soak(name: str) -> None:
+    for seed in range(SOAK_FROM, SOAK_FROM + int(os.environ.get("TILEWRIGHT_SOAK_CASES", "2000"))):
+        check(name, seed)
