@@ -8,8 +8,9 @@ granted.
 """
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from arch.commands import COMMAND_BYTES, COUNT_BITS, Command, Engine
 from arch.config import AcceleratorConfig
@@ -23,10 +24,14 @@ from sim.command.engines import (
     LoadTiming,
     PostTiming,
     ReadBus,
+    Relative,
     StoreTiming,
 )
 
 _COUNTS = 1 << COUNT_BITS
+
+Phase = Callable[[Command], object]
+"""Says what the duration of a command depends on."""
 
 _Waits = list[tuple["_Queue", int]]
 """Engines, and how many commands each must have completed."""
@@ -102,6 +107,22 @@ class _Queue:
                 return None
             found.append((int(other.engine), other.done[count - 1] + 1))
         return found
+
+    def state(self, rel: Relative, floor: int, phase: Phase) -> tuple[object, ...]:
+        """All that its times to come depend on, but what newer commands wait for; times up to
+        ``floor`` matter no more."""
+        waiting = (
+            (phase(command), rel(pushed), *((other.dispatched - number) for other, number in waits))
+            for _, command, pushed, waits in self.waiting
+        )
+        recent = tuple(takewhile(lambda done: done > floor, reversed(self.done)))
+        return (
+            self.timing.state(rel),
+            tuple(waiting),
+            tuple(map(rel, self.taken[-self.depth :])),
+            self.dispatched - len(self.done),
+            tuple(map(rel, recent)),
+        )
 
 
 class TimelineSimulator:

@@ -6,11 +6,8 @@ from arch.counters import COUNTER_NAMES
 from arch.post_timing import post_cycles, post_interval
 from sim.analytical.machine.counts import count, windows
 from sim.analytical.machine.place import addresses_alone
-from sim.analytical.machine.stream import Stream
+from sim.analytical.machine.steady import time_counters
 from sim.analytical.machine.tiling import Tiling
-from sim.command.timeline import TimelineSimulator
-
-_TIMES = ("cycles", *(name for name in COUNTER_NAMES if name.startswith("stall_")))
 
 
 def counters(tiling: Tiling, maps: MapSizes[str, int]) -> dict[str, int]:
@@ -21,9 +18,9 @@ def counters(tiling: Tiling, maps: MapSizes[str, int]) -> dict[str, int]:
     through the timing laws of the command-level simulator.
     """
     found = count(tiling)
-    commands = list(Stream(tiling, addresses_alone(tiling, maps)).commands())
-    timed = TimelineSimulator(tiling.config).run(commands).counters
-    return {name: timed[name] if name in _TIMES else found[name] for name in COUNTER_NAMES}
+    addresses = addresses_alone(tiling, maps)
+    found.update(time_counters(tiling, addresses, found["commands"], found["array_busy"]))
+    return {name: found[name] for name in COUNTER_NAMES}
 
 
 def busy_cycles(tiling: Tiling, found: MapSizes[str, int]) -> dict[str, int]:

@@ -13,7 +13,7 @@ from arch.config import AcceleratorConfig, ceil_div
 from sim.analytical.machine.axis import Numbers, Spans
 from sim.analytical.machine.columns import Block
 from sim.analytical.machine.inputs import Channels, channel_ranges, input_fills
-from sim.analytical.machine.ring import Ring
+from sim.analytical.machine.ring import Requests
 from sim.analytical.machine.tiling import Tiling
 from sim.analytical.machine.transfers import Area, span_beats
 
@@ -112,7 +112,7 @@ def _weights(tiling: Tiling) -> Accesses:
     beats = span_beats(np.cumsum(sizes) - sizes, sizes, bus).tolist()
     numbers = iter(range(len(sizes)))
     boxes = [[next(numbers) for _ in group] for group in tiling.boxes]
-    ring, found = Ring(tiling.weight_slots), Counter[int]()
+    ring, found = Requests(tiling.weight_slots), Counter[int]()
     for groups in tiling.passes(boxes):
         asked = [box for group in groups for box in group]
         found.update(ring.fills_of_passes(asked, tiling.tiles))
@@ -123,7 +123,7 @@ def _weights(tiling: Tiling) -> Accesses:
 def _parameters(tiling: Tiling) -> Accesses:
     """Loads of constants for the post-processor."""
     blocks = [tiling.block_of(group) for group in range(len(tiling.groups))]
-    ring, found = Ring(tiling.parameter_slots), Counter[int]()
+    ring, found = Requests(tiling.parameter_slots), Counter[int]()
     for groups in tiling.passes(blocks):
         asked = dict.fromkeys(block // tiling.parameter_strip for block in groups)
         found.update(ring.fills_of_passes(list(asked), tiling.tiles))

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sim.analytical.machine.axis import Numbers
-from sim.analytical.machine.ring import Ring, are_alike, are_apart, area_fills
+from sim.analytical.machine.ring import Requests, are_alike, are_apart, area_fills
 from sim.analytical.machine.tiling import Tiling
 
 
@@ -65,7 +65,7 @@ def channel_ranges(tiling: Tiling) -> Iterator[Channels]:
 def _pass_fills(tiling: Tiling, asked: Sequence[Channels]) -> Fills:
     """What one pass brings that finds nothing of its own."""
     rows, columns = tiling.sources
-    once = Ring(_slots(tiling)).fills(asked)
+    once = Requests(_slots(tiling)).fills_of(asked)
     area = area_fills(rows, columns, len(once), _slots(tiling))
     for channels in dict.fromkeys(asked):
         yield channels, area * once[channels]
@@ -86,7 +86,7 @@ def _counted_fills(tiling: Tiling, asked: Sequence[Sequence[Channels]]) -> Fills
         for channels in each
     )
     found: dict[Channels, Numbers] = {}
-    for (channels, row, column), times in Ring(_slots(tiling)).fills(requests).items():
+    for (channels, row, column), times in Requests(_slots(tiling)).fills_of(requests).items():
         if channels not in found:
             found[channels] = np.zeros((len(rows.runs), len(columns.runs)), np.int64)
         found[channels][row, column] = times

@@ -1,15 +1,20 @@
 """What commands wait for: those before them that use the same slots.
 
-A slot is used by one engine that fills it and one that reads it. A command waits for the newest
-command of another engine that it may not overtake there, unless it knows that one to be done: from
-what it waits for already, or from what the commands before it in its own queue have waited for.
+A command waits for the newest command of another engine that it may not overtake in a slot, unless
+it knows that one to be done: from what it waits for already, or from what the commands before it in
+its own queue have waited for.
 """
 
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
 
 from arch.commands import COUNT_BITS, Engine
+from sim.analytical.machine.ring import Ring
 
 _NUMBERS = range(max(Engine) + 1)
+_COUNTS = 1 << COUNT_BITS
+_HORIZON = _COUNTS // 4
+"""No wait reaches further back, so that 16-bit counts compare rightly."""
 
 Conflict = tuple[Engine, int]
 """A command by its engine and its number there, counted from 1; 0 for none."""
@@ -19,6 +24,7 @@ class Order:
     """Numbers commands by engine, and finds what each waits for."""
 
     def __init__(self) -> None:
+        self._issued = [0 for _ in _NUMBERS]
         self._waits = [[0 for _ in _NUMBERS] for _ in _NUMBERS]
         self._known = [[0 for _ in _NUMBERS] for _ in _NUMBERS]
         # Of each command of each engine: what is known to be done once it is.
@@ -27,11 +33,49 @@ class Order:
     def add(self, engine: Engine, conflicts: Iterable[Conflict]) -> tuple[int, tuple[int, ...]]:
         """The number of the next command of ``engine``, and its waits in the order of engines."""
         known, waits, after = self._known[engine], self._waits[engine], self._after
-        number = known[engine] = len(after[engine])
+        number = self._issued[engine] = known[engine] = self._issued[engine] + 1
         for other, needed in conflicts:
             if needed > known[other]:
                 waits[other] = needed
                 known[:] = map(max, known, after[other][needed])
         waits[engine] = number - 1
         after[engine].append(known.copy())
-        return number, tuple(wait % (1 << COUNT_BITS) for wait in waits[1:])
+        least = (issued - _HORIZON for issued in self._issued)
+        told = map(max, waits, least)
+        next(told)
+        return number, tuple(wait % _COUNTS for wait in told)
+
+    def state(self, rings: Sequence[Ring]) -> tuple[object, ...]:
+        """All that the waits of later commands depend on, which use ``rings``.
+
+        Later commands compare what they know only with the commands that last used a slot, and only
+        if those are not known to whoever is the next to use it.
+        """
+        used = [list(self._unknown(ring)) for ring in rings]
+        marks: list[list[int]] = [[] for _ in _NUMBERS]
+        for engine, number in {each for slots in used for each in slots if each[1]}:
+            marks[engine].append(number)
+        for each in marks:
+            each.sort()
+        clocks = [*self._known, *(self._after[e][n] for e in Engine for n in marks[e])]
+        return (
+            tuple(
+                number and self._issued[engine] - number + 1
+                for slots in used
+                for engine, number in slots
+            ),
+            tuple(
+                bisect_right(numbers, time)
+                for clock in clocks
+                for numbers, time in zip(marks, clock, strict=True)
+            ),
+        )
+
+    def _unknown(self, ring: Ring) -> Iterable[Conflict]:
+        """The commands that last used the slots of ``ring``; 0 instead of one that is known."""
+        filled = self._known[ring.reader][ring.filler]
+        read = self._known[ring.filler][ring.reader]
+        for number, reads in ring.used():
+            yield ring.filler, number if number > filled else 0
+            for each in reads:
+                yield ring.reader, each if each > read else 0

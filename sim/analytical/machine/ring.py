@@ -1,50 +1,52 @@
-"""Rings of slots, which tiles take in turn; a tile that is still there is not brought again."""
+"""Rings of slots on chip, which tiles take in turn: a tile that is still there is not brought
+again, and the one that was brought first is replaced first."""
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
 
+from arch.commands import Engine
 from sim.analytical.machine.axis import Numbers, Spans
 
 _Tag = TypeVar("_Tag", bound=Hashable)
 
-
-@dataclass(eq=False, slots=True)
-class Slot:
-    """One place on chip: what is there, and the numbers of the commands that last filled it and
-    last read each of its parts; 0 for none."""
-
-    tag: Hashable = None
-    filled: int = 0
-    reads: list[int] = field(default_factory=lambda: [0])
+MISSING = -1
 
 
-class Ring:
-    """``count`` slots, of which the one filled first is filled next."""
+class Requests:
+    """What is asked of a ring of ``slots`` slots, one tile after the other."""
 
-    def __init__(self, count: int, parts: int = 1) -> None:
-        self._slots = [Slot(reads=[0] * parts) for _ in range(count)]
-        self._by_tag: dict[Hashable, Slot] = {}
-        self._next = 0
+    def __init__(self, slots: int) -> None:
+        self.slots = slots
+        self.ages: list[int] = []
+        """Of each request: how many tiles have been brought since the one asked for, or
+        ``MISSING``."""
+        self.fills = 0
+        """Tiles that have been brought."""
+        self._brought: dict[Hashable, int] = {}
 
-    def take(self, tag: Hashable) -> tuple[Slot, bool]:
-        """The slot of ``tag``, and whether it has to be filled first."""
-        slot = self._by_tag.get(tag)
-        if slot is not None:
-            return slot, False
-        slot = self._slots[self._next]
-        self._next = (self._next + 1) % len(self._slots)
-        self._by_tag.pop(slot.tag, None)
-        self._by_tag[tag] = slot
-        slot.tag = tag
-        return slot, True
+    def ask(self, tag: Hashable) -> bool:
+        """Ask for ``tag``; True if it has to be brought."""
+        number = self._brought.get(tag)
+        if number is not None and self.fills - number <= self.slots:
+            self.ages.append(self.fills - number - 1)
+            return False
+        self._brought[tag] = self.fills
+        self.fills += 1
+        self.ages.append(MISSING)
+        return True
 
-    def fills(self, tags: Iterable[_Tag]) -> Counter[_Tag]:
+    @property
+    def fixed(self) -> bool:
+        """Nothing is ever replaced."""
+        return self.fills <= self.slots
+
+    def fills_of(self, tags: Iterable[_Tag]) -> Counter[_Tag]:
         """How often each of ``tags`` is brought, asked for one after the other."""
-        return Counter(tag for tag in tags if self.take(tag)[1])
+        return Counter(tag for tag in tags if self.ask(tag))
 
     def fills_of_passes(self, tags: Sequence[_Tag], passes: int) -> Counter[_Tag]:
         """The same of ``passes`` over ``tags``, which ask for each tag once in a row.
@@ -52,18 +54,68 @@ class Ring:
         All passes but the first are alike: if there are more tags than slots, the ring ends each
         with the last ones, and replaces these in the order in which the next one asks.
         """
-        found = self.fills(tags)
+        found = self.fills_of(tags)
         if passes > 1:
-            for tag, times in self.fills(tags).items():
+            for tag, times in self.fills_of(tags).items():
                 found[tag] += times * (passes - 1)
         return found
+
+
+@dataclass(eq=False, slots=True)
+class Slot:
+    """One place on chip: the numbers of the commands that last filled it, and that last read each
+    of its parts; 0 for none."""
+
+    filled: int = 0
+    reads: list[int] = field(default_factory=lambda: [0])
+
+
+class Ring:
+    """Slots that commands of the engine ``filler`` fill, and those of ``reader`` read.
+
+    ``requests`` say what is missing; without them, everything is.
+    """
+
+    def __init__(
+        self,
+        filler: Engine,
+        reader: Engine,
+        count: int,
+        requests: Requests | None = None,
+        parts: int = 1,
+    ) -> None:
+        self.filler = filler
+        self.reader = reader
+        self._slots = deque(Slot(reads=[0] * parts) for _ in range(count))
+        self._ages = None if requests is None else requests.ages
+        self._next = 0
+        self._fixed = requests is not None and requests.fixed
+
+    def take(self) -> tuple[Slot, bool]:
+        """The slot of the next tile that is asked for, and whether it has to be filled first."""
+        age = MISSING
+        if self._ages is not None:
+            age = self._ages[self._next]
+            self._next += 1
+        if age == MISSING:
+            self._slots.rotate(-1)
+        return self._slots[-1 if age == MISSING else -1 - age], age == MISSING
+
+    def skip(self, requests: int) -> None:
+        """Leave so many requests out."""
+        self._next += requests
+
+    def used(self) -> Iterable[tuple[int, Sequence[int]]]:
+        """Of each slot, the longest filled first: by which commands it was filled and read."""
+        return ((slot.filled, () if self._fixed else slot.reads) for slot in self._slots)
 
 
 def area_fills(rows: Spans, columns: Spans, tiles: int, slots: int) -> Numbers:
     """How often each of the different rectangles of a map is brought, [rows, columns], if each pass
     over it asks for ``tiles`` different tiles, row by row.
 
-    Tiles in a row see the same rectangle where both of its ends are clipped to the map.
+    Tiles in a row see the same rectangle where both of its ends are clipped to the map. A pass over
+    more tiles than there are slots leaves none of those that it begins with.
     """
     by_column = _filling(columns, tiles, slots)
     by_row = _filling(rows, tiles * len(columns.different), slots)

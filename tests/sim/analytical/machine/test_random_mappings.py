@@ -3,7 +3,7 @@ random layers under random mappings.
 
 The seed is in the message. Replay seed 17 on `uneven16`::
 
-    TILEWRIGHT_SEED=17 pytest \\
+    TILEWRIGHT_SEED=17 pytest \
         'tests/sim/analytical/machine/test_random_mappings.py::test_seed[uneven16]'
 """
 
