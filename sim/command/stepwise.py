@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from arch.commands import Command, Engine
 from arch.config import AcceleratorConfig
@@ -9,6 +10,18 @@ from arch.errors import RunError
 from arch.timing import FETCH_AHEAD
 from sim.command.bursts import burst_phase
 from sim.command.timeline import TimelineSimulator
+
+_OVER = -(1 << 40)
+"""Stands for all times that have no effect on anything to come."""
+
+
+class State(NamedTuple):
+    """All that the times of later commands depend on."""
+
+    over: tuple[int, ...]
+    """How many commands of each engine were done so early that none to come ever waits for them."""
+    times: tuple[object, ...]
+    """Distances from now."""
 
 
 class StepwiseTimeline(TimelineSimulator):
@@ -64,27 +77,53 @@ class StepwiseTimeline(TimelineSimulator):
         found["cycles"] = max(queue.done[-1] + 2 for queue in self._queues.values() if queue.done)
         return found
 
-    def state(self) -> tuple[object, ...]:
-        """All that the times of later commands depend on, as distances from ``now``.
+    def sketch(self) -> tuple[int, ...]:
+        """What is the same for equal states, and sooner told."""
+        self._settle()
+        queues, now = self._queues.values(), self.now
+        return tuple(
+            max(times[-1] - now, 0)
+            for queue in queues
+            for times in (queue.taken, queue.done)
+            if times
+        )
 
-        No event to come is earlier than ``floor``: what happened before it is over.
-        """
+    def state(self) -> State:
+        """All that the times of later commands depend on."""
+        self._settle()
         now, queues, dispatched = self.now, self._queues.values(), self._dispatched
-        fetch, load = self._fetch_offer(self.total), self._load.offer
-        heads = (queue.waiting[0][2] for queue in queues if queue.waiting)
-        offers = (offer for offer in (fetch, load) if offer is not None)
-        floor = min((now, *heads, *offers))
+        floor = min((now, *self._offers(), *(queue.earliest for queue in queues if queue.waiting)))
 
         def rel(time: int) -> int:
-            return (time if time > floor else floor) - now
+            return time - now if time >= floor else _OVER
 
-        return (
-            rel(self._requested + 1),
-            tuple(rel(time + 1) for time in dispatched[-FETCH_AHEAD:]),
-            tuple(rel(time) for time in self._arrived[len(dispatched) :]),
-            self._bus.state(rel),
-            tuple(queue.state(rel, floor, self._phase) for queue in queues),
+        return State(
+            over=tuple(queue.over(floor) for queue in queues),
+            times=(
+                rel(self._requested + 1),
+                *(rel(time + 1) for time in dispatched[-FETCH_AHEAD:]),
+                tuple(rel(time) for time in self._arrived[len(dispatched) :]),
+                self._bus.state(rel),
+                *(queue.state(rel, floor, self._phase) for queue in queues),
+            ),
         )
+
+    def _settle(self) -> None:
+        """Grant all that is asked for up to now: later commands ask later."""
+        while (first := min(self._offers(), default=self.now + 1)) <= self.now:
+            load = self._load.offer
+            if load == first and self._fetch_offer(self.total) != first:
+                fetch = self._fetch_offer(self.total)
+                stop = self.now + 1 if fetch is None else min(fetch, self.now + 1)
+                self._grant_load(stop)
+            else:
+                self._grant_fetch(first)
+            self._work_out(self._given)
+
+    def _offers(self) -> list[int]:
+        """Cycles in which addresses of commands and of loads are offered."""
+        offers = self._fetch_offer(self.total), self._load.offer
+        return [offer for offer in offers if offer is not None]
 
     def _dispatch(self, commands: Sequence[Command]) -> bool:
         return len(self._dispatched) < len(commands) and super()._dispatch(commands)

@@ -7,10 +7,10 @@ order of time, and everything that a grant makes known is worked out before the 
 granted.
 """
 
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
 
 from arch.commands import COMMAND_BYTES, COUNT_BITS, Command, Engine
 from arch.config import AcceleratorConfig
@@ -108,20 +108,37 @@ class _Queue:
             found.append((int(other.engine), other.done[count - 1] + 1))
         return found
 
+    @property
+    def earliest(self) -> int:
+        """No command is taken before the cycle after this one."""
+        pushed = self.waiting[0][2]
+        return max(pushed, self.taken[-1]) if self.taken else pushed
+
+    def over(self, floor: int) -> int:
+        """How many commands were done before cycle ``floor``."""
+        return bisect_left(self.done, floor)
+
     def state(self, rel: Relative, floor: int, phase: Phase) -> tuple[object, ...]:
-        """All that its times to come depend on, but what newer commands wait for; times up to
-        ``floor`` matter no more."""
+        """All that its times to come depend on, but what newer commands wait for; what was done
+        before cycle ``floor`` matters no more."""
         waiting = (
-            (phase(command), rel(pushed), *((other.dispatched - number) for other, number in waits))
+            (
+                phase(command),
+                rel(pushed),
+                *(
+                    (other.dispatched - number, other.engine)
+                    for other, number in waits
+                    if number > other.over(floor)
+                ),
+            )
             for _, command, pushed, waits in self.waiting
         )
-        recent = tuple(takewhile(lambda done: done > floor, reversed(self.done)))
         return (
             self.timing.state(rel),
             tuple(waiting),
             tuple(map(rel, self.taken[-self.depth :])),
             self.dispatched - len(self.done),
-            tuple(map(rel, recent)),
+            tuple(map(rel, self.done[self.over(floor) :])),
         )
 
 
@@ -246,26 +263,33 @@ class TimelineSimulator:
             return False
         if load is not None and (fetch is None or load < fetch):
             # Until its command is done, a load makes nothing known.
-            done = self._load.accept(self._bus, stop=fetch)
-            if done is None:
-                return self._grant(total)
-            queue = self._queues[Engine.LOAD]
-            self._end(queue, self._loading, done)
-            self._stirred.append(queue)
-            return True
+            return self._grant_load(fetch) or self._grant(total)
         arrived, first = self._arrived, len(self._arrived)
         # What fetched commands ask for comes later than they do.
         while fetch is not None and (len(arrived) == first or fetch < arrived[first]):
             load = self._load.offer
             if load is not None and load < fetch:
                 break
-            self._requested = fetch
-            arrived.append(self._bus.read(fetch, self._fetch_beats))
-            # A load that wanted the same cycle comes one later.
-            if load == fetch:
-                self._load.postpone()
+            self._grant_fetch(fetch)
             fetch = self._fetch_offer(total)
         return True
+
+    def _grant_load(self, stop: int | None) -> bool:
+        """Grant the load engine's addresses before cycle ``stop``; whether a command ended."""
+        done = self._load.accept(self._bus, stop)
+        if done is not None:
+            queue = self._queues[Engine.LOAD]
+            self._end(queue, self._loading, done)
+            self._stirred.append(queue)
+        return done is not None
+
+    def _grant_fetch(self, offer: int) -> None:
+        """Grant the address of the next command, offered in cycle ``offer``."""
+        self._requested = offer
+        self._arrived.append(self._bus.read(offer, self._fetch_beats))
+        # A load that wanted the same cycle comes one later.
+        if self._load.offer == offer:
+            self._load.postpone()
 
     def _fetch_offer(self, total: int) -> int | None:
         """Cycle in which the next command's address is offered; None if not known or at the end."""

@@ -45,13 +45,15 @@ class Order:
         next(told)
         return number, tuple(wait % _COUNTS for wait in told)
 
-    def state(self, rings: Sequence[Ring]) -> tuple[object, ...]:
-        """All that the waits of later commands depend on, which use ``rings``.
+    def state(self, rings: Sequence[Ring], over: Sequence[int]) -> tuple[object, ...]:
+        """All that the times of later commands, which use ``rings``, depend on through waits;
+        ``over``: how many commands of each engine were done before that could matter.
 
         Later commands compare what they know only with the commands that last used a slot, and only
-        if those are not known to whoever is the next to use it.
+        if those are not known to whoever is the next to use it, and not over: what these knew is
+        over as well.
         """
-        used = [list(self._unknown(ring)) for ring in rings]
+        used = [list(self._unknown(ring, over)) for ring in rings]
         marks: list[list[int]] = [[] for _ in _NUMBERS]
         for engine, number in {each for slots in used for each in slots if each[1]}:
             marks[engine].append(number)
@@ -71,10 +73,10 @@ class Order:
             ),
         )
 
-    def _unknown(self, ring: Ring) -> Iterable[Conflict]:
+    def _unknown(self, ring: Ring, over: Sequence[int]) -> Iterable[Conflict]:
         """The commands that last used the slots of ``ring``; 0 instead of one that is known."""
-        filled = self._known[ring.reader][ring.filler]
-        read = self._known[ring.filler][ring.reader]
+        filled = max(self._known[ring.reader][ring.filler], over[ring.filler - 1])
+        read = max(self._known[ring.filler][ring.reader], over[ring.reader - 1])
         for number, reads in ring.used():
             yield ring.filler, number if number > filled else 0
             for each in reads:

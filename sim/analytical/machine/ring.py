@@ -89,7 +89,8 @@ class Ring:
         self._slots = deque(Slot(reads=[0] * parts) for _ in range(count))
         self._ages = None if requests is None else requests.ages
         self._next = 0
-        self._fixed = requests is not None and requests.fixed
+        self.fixed = requests is not None and requests.fixed
+        """Nothing is ever replaced."""
 
     def take(self) -> tuple[Slot, bool]:
         """The slot of the next tile that is asked for, and whether it has to be filled first."""
@@ -107,7 +108,7 @@ class Ring:
 
     def used(self) -> Iterable[tuple[int, Sequence[int]]]:
         """Of each slot, the longest filled first: by which commands it was filled and read."""
-        return ((slot.filled, () if self._fixed else slot.reads) for slot in self._slots)
+        return ((slot.filled, slot.reads) for slot in self._slots)
 
 
 def area_fills(rows: Spans, columns: Spans, tiles: int, slots: int) -> Numbers:

@@ -44,6 +44,7 @@ class _Walk:
         self._steps = steps.all
         self._kinds = steps.kinds()
         self._place = 0
+        self._sketches: set[tuple[object, ...]] = set()
         # What was left out.
         self._skipped_commands = 0
         self._skipped: Counter[str] = Counter()
@@ -54,14 +55,24 @@ class _Walk:
         self._timeline.give(self._stream.start())
         worth = _returning(self._kinds)
         while self._place < len(self._kinds):
-            if worth[self._place]:
-                kind, mark = self._kinds[self._place], self._mark()
-                former = seen.setdefault((kind, self._stream.state(), self._timeline.state()), mark)
+            if worth[self._place] and self._looks_known():
+                over, times = self._timeline.state()
+                state = self._kinds[self._place], times, self._stream.state(over)
+                mark = self._mark()
+                former = seen.setdefault(state, mark)
                 if former is not mark and self._skip(former, mark):
                     continue
             step = self._steps[self._place]
             self._timeline.give(list(self._stream.step(step)))
             self._place += 1
+
+    def _looks_known(self) -> bool:
+        """Whether the state may be one that has been before; a whole state takes as long to find as
+        a step to walk."""
+        sketch = self._kinds[self._place], self._timeline.sketch()
+        known = sketch in self._sketches
+        self._sketches.add(sketch)
+        return known
 
     def _mark(self) -> _Mark:
         times = self._timeline.progress() + self._skipped

@@ -98,10 +98,12 @@ class Stream:
             for ring, number in zip(rings, self._steps.asked(step), strict=True):
                 ring.skip(number)
 
-    def state(self) -> tuple[object, ...]:
-        """All that the waits of later commands depend on."""
+    def state(self, over: Sequence[int]) -> tuple[object, ...]:
+        """All that the times of later commands depend on through waits; for ``over`` see
+        ``Order.state``."""
         rings = self._weights, self._inputs, self._operands, self._parameters, self._outputs
-        return self._order.state((*rings, self._halves))
+        changing = [ring for ring in (*rings, self._halves) if not ring.fixed]
+        return self._order.state(changing, over)
 
     def _begin(self, step: Step) -> list[_MapLoad]:
         """Take the slots of a range; what has to be loaded before its first post command."""
