@@ -81,12 +81,8 @@ class StepwiseTimeline(TimelineSimulator):
         """What is the same for equal states, and sooner told."""
         self._settle()
         queues, now = self._queues.values(), self.now
-        return tuple(
-            max(times[-1] - now, 0)
-            for queue in queues
-            for times in (queue.taken, queue.done)
-            if times
-        )
+        recent = (max(time - now, 0) for queue in queues for time in queue.done[-3:])
+        return (*recent, *(len(queue.waiting) for queue in queues))
 
     def state(self) -> State:
         """All that the times of later commands depend on."""

@@ -37,13 +37,16 @@ class Order:
         for other, needed in conflicts:
             if needed > known[other]:
                 waits[other] = needed
-                known[:] = map(max, known, after[other][needed])
+                for place, time in enumerate(after[other][needed]):
+                    if time > known[place]:
+                        known[place] = time
         waits[engine] = number - 1
         after[engine].append(known.copy())
-        least = (issued - _HORIZON for issued in self._issued)
-        told = map(max, waits, least)
-        next(told)
-        return number, tuple(wait % _COUNTS for wait in told)
+        _, load, execute, post, store = waits
+        if max(self._issued) < _HORIZON:
+            return number, (load, execute, post, store)
+        told = zip(waits[1:], self._issued[1:], strict=True)
+        return number, tuple(max(wait, issued - _HORIZON) % _COUNTS for wait, issued in told)
 
     def state(self, rings: Sequence[Ring], over: Sequence[int]) -> tuple[object, ...]:
         """All that the times of later commands, which use ``rings``, depend on through waits;

@@ -50,7 +50,6 @@ def execute_pattern(tiles: int, height: int, width: int) -> Pattern:
     return Pattern(Engine.EXECUTE, {**loops, "accumulate": 0})
 
 
-@cache
 def post_pattern(layer: MachineLayer, height: int, width: int, channels: int) -> Pattern:
     """A post command that makes ``height`` x ``width`` outputs of ``channels`` channels."""
     window = layer.window.window

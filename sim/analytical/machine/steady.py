@@ -44,7 +44,8 @@ class _Walk:
         self._steps = steps.all
         self._kinds = steps.kinds()
         self._place = 0
-        self._sketches: set[tuple[object, ...]] = set()
+        self._sketches: dict[int, tuple[int, ...]] = {}
+        """Of each kind the last one."""
         # What was left out.
         self._skipped_commands = 0
         self._skipped: Counter[str] = Counter()
@@ -69,10 +70,10 @@ class _Walk:
     def _looks_known(self) -> bool:
         """Whether the state may be one that has been before; a whole state takes as long to find as
         a step to walk."""
-        sketch = self._kinds[self._place], self._timeline.sketch()
-        known = sketch in self._sketches
-        self._sketches.add(sketch)
-        return known
+        kind, sketch = self._kinds[self._place], self._timeline.sketch()
+        former = self._sketches.get(kind)
+        self._sketches[kind] = sketch
+        return former == sketch
 
     def _mark(self) -> _Mark:
         times = self._timeline.progress() + self._skipped

@@ -59,6 +59,7 @@ class Stream:
         self._outputs = Ring(post, Engine.STORE, _count(mapping.outputs))
         self._halves = Ring(Engine.EXECUTE, post, 2)
         self._table = Slot()
+        self._posts: dict[tuple[int, int, int], Pattern] = {}
         self._out = Slot()
         self._pixels = Slot()
         self._operand: Slot | None = None
@@ -154,7 +155,10 @@ class Stream:
         if operand is not None:
             conflicts.append((Engine.LOAD, operand.filled))
         conflicts.append((Engine.STORE, self._out.reads[0]))
-        pattern = post_pattern(self._layer, height, width, step.group.channels)
+        size = height, width, step.group.channels
+        pattern = self._posts.get(size)
+        if pattern is None:
+            pattern = self._posts[size] = post_pattern(self._layer, *size)
         command, done = self._command(pattern, (0, 0, 0, 0), conflicts)
         source.reads[0] = parameters.reads[part] = self._out.filled = done
         if operand is not None:
