@@ -35,7 +35,7 @@ def read_float(path: Path, shape: InputShape | None = None) -> onnx.ModelProto:
     _check_nodes(model)
     model = fix_input(_normalised(model), shape)
     check_model(model)
-    model = infer_shapes(compute_shapes(model), propagate=False)
+    model = infer_shapes(compute_shapes(model))
     _check_input(model)
     _check_total(model)
     return model

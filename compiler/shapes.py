@@ -36,11 +36,11 @@ def fix_input(model: onnx.ModelProto, shape: InputShape | None = None) -> onnx.M
     return fixed
 
 
-def infer_shapes(model: onnx.ModelProto, *, propagate: bool = True) -> onnx.ModelProto:
+def infer_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
     """A copy of a model from ``fix_input`` in which every tensor has a type and a fixed shape.
 
-    With ``propagate``, values of shapes are followed through the model; only for models of
-    supported operators, as others may fill memory with them.
+    Values of shapes are not followed through the model: onnx would make one for each element of a
+    vector, however long.
 
     Raises ``ModelError`` for shapes that do not fit together, are not fixed or are beyond the caps.
     """
@@ -50,17 +50,15 @@ def infer_shapes(model: onnx.ModelProto, *, propagate: bool = True) -> onnx.Mode
         output.type.tensor_type.ClearField("shape")
     known = _knows_its_types(bare)
     if not known:
-        _infer(_narrowed(bare), check_type=True, propagate=propagate)
-    inferred = _infer(bare, check_type=known, propagate=propagate)
+        _infer(_narrowed(bare), check_type=True)
+    inferred = _infer(bare, check_type=known)
     _check_all(inferred.graph)
     return inferred
 
 
-def _infer(model: onnx.ModelProto, *, check_type: bool, propagate: bool) -> onnx.ModelProto:
+def _infer(model: onnx.ModelProto, *, check_type: bool) -> onnx.ModelProto:
     try:
-        return shape_inference.infer_shapes(
-            model, check_type=check_type, strict_mode=True, data_prop=propagate
-        )
+        return shape_inference.infer_shapes(model, check_type=check_type, strict_mode=True)
     except (shape_inference.InferenceError, ValueError) as error:
         raise ModelError(
             f"the model's shapes do not fit together ({first_line(error)}); export it again"

@@ -1,5 +1,7 @@
 """Every tensor gets a shape and types that fit, or the model is refused."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -69,6 +71,20 @@ def test_a_kernel_larger_than_the_image(tmp_path: Path) -> None:
         "tensor 'conv_out' must have at most 8 fixed dimensions of 1 to 1048576, "
         "got [1, 4, 0, 3]; use larger images"
     )
+
+
+def test_a_vector_without_end_takes_no_memory(tmp_path: Path) -> None:
+    """onnx can follow values of shapes, and makes one for each element of a vector to squeeze."""
+    graph = QdqGraph(shape=(1, 4)).qdq()
+    size = graph.constant("size", [2**40], np.int64)
+    graph.node("Reshape", size, name="reshape").node("Squeeze").qdq()
+    limited = (
+        "import resource, sys; from pathlib import Path; from compiler.frontend import *;"
+        "resource.setrlimit(resource.RLIMIT_AS, (2 << 30,) * 2); read_network(Path(sys.argv[1]))"
+    )
+    command = [sys.executable, "-c", limited, str(graph.save(tmp_path))]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "ModelError: tensor 'reshape_out' must have at most 8 fixed dimensions" in run.stderr
 
 
 def test_a_given_shape_fixes_open_dimensions(tmp_path: Path) -> None:
