@@ -20,8 +20,7 @@ from sim.command.stepwise import StepwiseTimeline
 
 def time_counters(tiling: Tiling, addresses: Addresses, total: int, busy: int) -> Counter[str]:
     """Cycles and stalls of a layer of ``total`` commands whose array is ``busy`` so many cycles."""
-    steps = Steps(tiling, addresses)
-    walk = _Walk(Stream(tiling, steps), StepwiseTimeline(tiling.config, total), steps)
+    walk = Walk(tiling, addresses, total)
     walk.run()
     return walk.result(busy)
 
@@ -35,12 +34,13 @@ class _Mark(NamedTuple):
     times: Counter[str]
 
 
-class _Walk:
-    """Goes through the steps of a layer."""
+class Walk:
+    """Goes through the steps of a layer of ``total`` commands."""
 
-    def __init__(self, stream: Stream, timeline: StepwiseTimeline, steps: Steps) -> None:
-        self._stream = stream
-        self._timeline = timeline
+    def __init__(self, tiling: Tiling, addresses: Addresses, total: int) -> None:
+        steps = Steps(tiling, addresses)
+        self._stream = Stream(tiling, steps)
+        self._timeline = StepwiseTimeline(tiling.config, total)
         self._steps = steps.all
         self._kinds = steps.kinds()
         self._place = 0
@@ -49,6 +49,11 @@ class _Walk:
         # What was left out.
         self._skipped_commands = 0
         self._skipped: Counter[str] = Counter()
+
+    @property
+    def commands(self) -> int:
+        """Commands that have been timed one by one."""
+        return self._timeline.given
 
     def run(self) -> None:
         """All steps."""
