@@ -254,13 +254,14 @@ def estimate(
         typer.Option("--energy", help="Another energy table: a built-in one or a TOML file."),
     ] = None,
     objective: Annotated[
-        Objective,
+        Objective | None,
         typer.Option(
             "--objective",
-            help="What each mapping makes small; edp is energy times cycles. All but energy may "
-            "take minutes for large layers: see --seconds.",
+            help="What each mapping makes small, energy if not given; edp is energy times cycles. "
+            "All but energy may take minutes for large layers: see --seconds. With machine: the "
+            "best mapping that the compiler may choose, not the one that it does.",
         ),
-    ] = Objective.ENERGY,
+    ] = None,
     seconds: Annotated[
         float | None,
         typer.Option("--seconds", min=0, help="Stop each search then, and say how good it is."),
@@ -287,10 +288,11 @@ def estimate(
     from tilewright.show_estimate import estimate_table
 
     dataflows = dataflow or ("machine" if arch in PRESETS else "free")
+    goal = None if objective is None else Goal(objective=objective)
     on = targets(arch, dataflows.split(","), energy)
     layers = problems(network, batch, layer or ())
     steps = tracked(
-        priced(network, layers, on, seconds, Goal(objective=objective)),
+        priced(network, layers, on, seconds, goal),
         len(layers) * len(on),
         "pricing layers",
     )

@@ -181,15 +181,15 @@ def priced(
     layers: Sequence[tuple[str, Role, Problem]],
     on: Sequence[Target],
     seconds: float | None = None,
-    goal: Goal = LEAST_ENERGY,
+    goal: Goal | None = None,
 ) -> Iterator[Estimate]:
-    """Each of ``network``'s ``layers`` on each target: exactly on a generated machine, else by a
-    search as in ``estimates``.
+    """Each of ``network``'s ``layers`` on each target: exactly on a generated machine, under the
+    compiler's mapping if there is no ``goal``, else by a search as in ``estimates``.
 
     Raises ``InputError`` for more than one image on a generated machine, and ``MappingError``.
     """
     for target in on:
         if isinstance(target, MachineTarget):
-            yield from machine_estimates(network, layers, target)
+            yield from machine_estimates(network, layers, target, goal, seconds)
         else:
-            yield from estimates(layers, [target], seconds, goal)
+            yield from estimates(layers, [target], seconds, goal or LEAST_ENERGY)

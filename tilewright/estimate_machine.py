@@ -1,7 +1,7 @@
 """Prices a network's layers on a machine that can be generated: to the cycle, each layer by itself
 under the mapping that the compiler gives it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,11 +13,14 @@ from arch.errors import InputError
 from compiler.passes import run_passes
 from compiler.place import choose_mapping
 from compiler.plan import Plan
+from compiler.tiling import all_mappings
 from sim.analytical.choices import Dataflow
 from sim.analytical.machine.counters import busy_cycles, counters
 from sim.analytical.machine.energy import energy_parts, words_moved
 from sim.analytical.machine.nest import machine_nest
+from sim.analytical.machine.search import Best, best_mapping
 from sim.analytical.machine.tiling import Tiling
+from sim.analytical.objective import Goal
 from sim.analytical.problem import Dim, Problem
 from sim.network import Conv, Network
 from tilewright.layer_estimate import Estimate, Target
@@ -53,6 +56,8 @@ class MachineEstimate(Estimate):
     tiling: Tiling
     counters: dict[str, int]
     """What the machine counts."""
+    best: Best | None
+    """What a search found; None if the mapping is the compiler's choice."""
 
     @cached_property
     def energy(self) -> dict[tuple[str, str], float]:
@@ -84,8 +89,11 @@ class MachineEstimate(Estimate):
 
     @property
     def proof(self) -> str:
-        """The mapping is the compiler's, its cost exact."""
-        return "exact"
+        """Whether the mapping is the best, or how far it may be from it; of the compiler's mapping
+        only the cost is known."""
+        if self.best is None:
+            return "exact"
+        return "optimal" if self.best.optimal else f"within {self.best.gap:.2%}"
 
     @property
     def loop_nest(self) -> str:
@@ -93,14 +101,29 @@ class MachineEstimate(Estimate):
         return machine_nest(self.tiling)
 
     def details(self) -> dict[str, Any]:
-        """All of the machine's counters."""
-        return {"counters": self.counters}
+        """All of the machine's counters, and the certificate of a search."""
+        best = self.best
+        if best is None:
+            return {"counters": self.counters}
+        search = {"mappings": best.mappings, "priced": best.priced}
+        return {
+            "counters": self.counters,
+            "optimal": best.optimal,
+            "gap": best.gap,
+            "search": search,
+        }
 
 
 def machine_estimates(
-    network: str, layers: Sequence[tuple[str, Role, Problem]], target: MachineTarget
+    network: str,
+    layers: Sequence[tuple[str, Role, Problem]],
+    target: MachineTarget,
+    goal: Goal | None = None,
+    seconds: float | None = None,
 ) -> Iterator[MachineEstimate]:
-    """Each of ``network``'s ``layers``; equal ones are priced once.
+    """Each of ``network``'s ``layers``, under the mapping that the compiler chooses, or, with a
+    ``goal``, the best of those that it may choose; ``seconds`` limits each search. Equal layers are
+    priced once.
 
     Raises ``InputError`` for more than one image, ``CompileError`` for a layer that does not fit
     the machine, ``MappingError`` for one that the model does not cover.
@@ -110,7 +133,7 @@ def machine_estimates(
         build(network), activation_bits=config.activation_bits, weight_bits=config.weight_bits
     )
     convs = {layer.name: layer for layer in shapes.layers if isinstance(layer, Conv)}
-    known: dict[object, tuple[Tiling, dict[str, int]]] = {}
+    known: dict[object, _Priced] = {}
     for name, role, problem in layers:
         if problem.bounds[Dim.N] > 1:
             raise InputError(
@@ -120,8 +143,11 @@ def machine_estimates(
         conv = convs[name]
         first = conv.input == shapes.input
         if (conv.shape, first) not in known:
-            known[conv.shape, first] = _price(plan_alone(conv, config, packs=first))
-        tiling, found = known[conv.shape, first]
+            plan = plan_alone(conv, config, packs=first)
+            known[conv.shape, first] = (
+                _price(plan) if goal is None else _search(plan, target, goal, seconds)
+            )
+        tiling, found, best = known[conv.shape, first]
         yield MachineEstimate(
             layer=name,
             role=role,
@@ -130,6 +156,7 @@ def machine_estimates(
             config=config,
             tiling=tiling,
             counters=found,
+            best=best,
         )
 
 
@@ -139,6 +166,22 @@ def plan_alone(conv: Conv, config: AcceleratorConfig, *, packs: bool) -> Plan:
     return run_passes(alone, config, () if packs else ("pack-rows",))
 
 
-def _price(plan: Plan) -> tuple[Tiling, dict[str, int]]:
+_Priced = tuple[Tiling, dict[str, int], Best | None]
+
+
+def _price(plan: Plan) -> _Priced:
     tiling = Tiling(machine_layer(plan), choose_mapping(plan, 0), plan.config)
-    return tiling, counters(tiling, map_sizes(plan))
+    return tiling, counters(tiling, map_sizes(plan)), None
+
+
+def _search(plan: Plan, target: MachineTarget, goal: Goal, seconds: float | None) -> _Priced:
+    layer, config = machine_layer(plan), plan.config
+    table = target.architecture.energy
+
+    def energy(found: Mapping[str, int]) -> float:
+        return sum(energy_parts(found, config, table, products=layer.products).values())
+
+    mappings = all_mappings(plan.layers[0].shape, config)
+    sizes = map_sizes(plan)
+    best = best_mapping(layer, mappings, config, sizes, goal, energy, seconds=seconds)
+    return best.tiling, best.counters, best

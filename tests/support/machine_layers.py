@@ -49,6 +49,8 @@ def compile_alone(
     config: AcceleratorConfig,
     choose: Choose | None = None,
     without: Collection[str] = (),
+    *,
+    timing_only: bool = True,
 ) -> Alone:
     """A network that becomes one layer; ``choose`` takes its mapping, else the compiler does.
 
@@ -61,6 +63,6 @@ def compile_alone(
         return choose_mapping(plan, index) if choose is None else choose(plan.layers[index])
 
     with patch("compiler.place.choose_mapping", chosen):
-        program = place_network(network, config, timing_only=True, without=without)
+        program = place_network(network, config, timing_only=timing_only, without=without)
     (plan,), (placed,) = plans, program.layers
     return Alone(plan=plan, mapping=placed.mapping, program=program)
