@@ -30,9 +30,10 @@ class Mapping:
 
     A tile covers ``tile_height`` x ``tile_width`` output pixels of ``tile_groups`` groups of output
     channels, each of which fills the array's columns (tiles at the edges are smaller). Its input
-    channels are on chip ``channel_block`` at a time; if that is more than there are, the others
-    between them belong to another map. ``split`` cuts the reduction's loops over kernel rows,
-    kernel columns and chunks into execute commands of at most so many iterations each.
+    channels are on chip ``channel_block`` at a time: those of some whole groups or a part of one's;
+    if that is more than there are, the others between them belong to another map. ``split`` cuts
+    the reduction's loops over kernel rows, kernel columns and chunks into execute commands of at
+    most so many iterations each.
     """
 
     tile_height: int

@@ -44,7 +44,7 @@ def constant_sizes(
         tiles = sum(
             each.tiles
             for columns in column_groups(layer.conv.shape, config.cols)
-            for each in reductions(layer.conv.shape, columns, mapping.channel_block, config.rows)
+            for each in reductions(layer.conv.shape, columns, mapping.channel_block, config)
         )
         sizes["weights"] = tiles * config.weight_tile_bytes
     if layer.front is not None:
@@ -69,7 +69,7 @@ def weight_tiles(
     dense = _dense(layer, columns)
     dtype = element_type(config.weight_bits, True)
     tiles = []
-    for reduction in reductions(layer.shape, columns, block, config.rows):
+    for reduction in reductions(layer.shape, columns, block, config):
         first = reduction.channel - columns.input_channel
         runs = dense[..., first : first + reduction.channels].reshape(
             columns.channels, reduction.ky * reduction.kx, reduction.run

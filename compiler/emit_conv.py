@@ -101,7 +101,7 @@ class ConvEmitter:
         shape, mapping, config = self._layer.shape, self._mapping, self._config
         address = self._place.weights
         for index, columns in enumerate(column_groups(shape, config.cols)):
-            blocks = reductions(shape, columns, mapping.channel_block, config.rows)
+            blocks = reductions(shape, columns, mapping.channel_block, config)
             yield _Group(
                 index=index,
                 columns=columns,

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from arch.config import ceil_div
+from arch.config import AcceleratorConfig, ceil_div
 from arch.layers import ConvShape, FeatureMap, Window
 
 
@@ -46,14 +46,22 @@ def column_groups(shape: ConvShape, cols: int) -> list[Columns]:
     ]
 
 
+def column_inputs(shape: ConvShape, cols: int) -> int:
+    """Input channels that a group of columns sees; the last may see fewer. All begin at multiples
+    of it."""
+    if shape.group_outputs >= cols:
+        return shape.group_inputs
+    return min(shape.groups, cols // shape.group_outputs) * shape.group_inputs
+
+
 class Reduction(NamedTuple):
     """The reduction's loops over some input channels: kernel rows x kernel columns x chunks of
     ``rows`` elements.
 
     ``channels`` channels from ``channel`` on are summed; on chip they lie among ``block_channels``
-    channels from ``block`` on. If these are the same and there is no dilation in x, the taps of a
-    kernel row lie side by side in memory, and are taken as one run of kernel width x channels: few
-    channels then still fill the array's rows.
+    channels from ``block`` on. If no group of columns has others on chip, and there is no dilation
+    in x, the taps of a kernel row lie side by side in memory, and are taken as one run of kernel
+    width x channels: few channels then still fill the array's rows.
     """
 
     block: int
@@ -73,27 +81,43 @@ class Reduction(NamedTuple):
         return self.ky * self.kx * self.kc
 
 
-def reductions(shape: ConvShape, columns: Columns, block: int, rows: int) -> list[Reduction]:
-    """The reductions of ``columns`` on an array of ``rows`` rows.
+def reductions(
+    shape: ConvShape, columns: Columns, block: int, config: AcceleratorConfig
+) -> list[Reduction]:
+    """The reductions of ``columns``.
 
-    ``block`` is how many input channels are on chip at a time: all, maybe among others, or a part
-    of those that the columns see.
+    ``block`` is how many input channels are on chip at a time: all, maybe among others; those of
+    some whole groups of columns (see ``column_inputs``); or a part of those that the columns see.
     """
     first, count = columns.input_channel, columns.input_channels
-    if block >= shape.ifmap.channels:
-        return [_reduction(shape, 0, block, first, count, rows)]
+    total, inputs = shape.ifmap.channels, column_inputs(shape, config.cols)
+    if block >= total:
+        return [_reduction(shape, 0, block, first, count, config, alone=block == inputs)]
+    if block >= inputs:
+        start = first // block * block
+        channels = min(block, total - start)
+        alone = block == inputs
+        return [_reduction(shape, start, channels, first, count, config, alone=alone)]
     return [
-        _reduction(shape, first + start, channels, first + start, channels, rows)
+        _reduction(shape, first + start, channels, first + start, channels, config, alone=True)
         for start, channels in spans(count, block)
     ]
 
 
 def _reduction(
-    shape: ConvShape, block: int, block_channels: int, channel: int, channels: int, rows: int
+    shape: ConvShape,
+    block: int,
+    block_channels: int,
+    channel: int,
+    channels: int,
+    config: AcceleratorConfig,
+    *,
+    alone: bool,
 ) -> Reduction:
+    """With ``alone``, there are no other channels on chip."""
     ky, kx = shape.window.kernel
     run = channels
-    if channels == block_channels and (shape.window.dilation[1] == 1 or kx == 1):
+    if alone and (shape.window.dilation[1] == 1 or kx == 1):
         kx, run = 1, run * kx
     return Reduction(
         block=block,
@@ -103,7 +127,7 @@ def _reduction(
         ky=ky,
         kx=kx,
         run=run,
-        kc=ceil_div(run, rows),
+        kc=ceil_div(run, config.rows),
     )
 
 

@@ -3,7 +3,7 @@ what nothing hides."""
 
 from dataclasses import dataclass, replace
 from functools import cache
-from itertools import product
+from itertools import chain, product
 from math import prod
 from typing import NamedTuple
 
@@ -154,16 +154,29 @@ class Work:
         return self._parts > 1
 
     def _count_weights(self, conv: ConvShape, groups: list[Columns]) -> None:
-        blocks = [reductions(conv, columns, self.block, self._config.rows) for columns in groups]
-        # All tiles of weights, and the input channels that are loaded if nothing is on chip.
+        blocks = [reductions(conv, columns, self.block, self._config) for columns in groups]
         self._weights = sum(each.tiles for group in blocks for each in group)
-        self._channels = sum(each.block_channels for group in blocks for each in group)
         self.split = split_weights(blocks[0][0], self._weights, self._config)
+        self._blocks = [[(each.block, each.block_channels) for each in group] for group in blocks]
+        self._pixel_loads = cache(self._count_pixel_loads)
         boxes = [sum(count_boxes(each, self.split) for each in group) for group in blocks]
         self._boxes, self._most_boxes = sum(boxes), max(boxes)
         largest = prod(self.split) * self._config.weight_tile_bytes
         self._weight_slots = self._config.weight_buffer_bytes // largest
         self._box_cycles = largest / self._config.memory_bytes_per_cycle
+
+    def _count_pixel_loads(self, groups: int) -> tuple[int, int]:
+        """Channels that are loaded of each of a tile's pixels, and in how many loads, if its groups
+        of columns are walked so many at a time, and a block stays for those that follow it."""
+        channels = loads = 0
+        for start, count in spans(len(self._blocks), groups):
+            last = None
+            for block in chain.from_iterable(self._blocks[start : start + count]):
+                if block != last:
+                    channels += block[1]
+                    loads += 1
+                    last = block
+        return channels, loads
 
     def sums(self, tile: Tile) -> tuple[int, int]:
         """Largest (height, width) of what the post-processor's window, or a part of it, slides
@@ -242,7 +255,8 @@ class Work:
         """No more than ``cycles``, and sooner told."""
         areas = self._areas(tile.height, tile.width)
         steps = areas.tiles * ceil_div(len(self.sizes), tile.groups) * self._parts
-        return self._weights * areas.streamed + steps * _COMMAND_CYCLES
+        posts = len(self.sizes) * self._parts * areas.posted
+        return max(self._weights * areas.streamed, posts) + steps * _COMMAND_CYCLES
 
     def cycles(self, tile: Tile, counts: Counts) -> float:
         """Rough cycles of the layer."""
@@ -279,7 +293,6 @@ class Work:
         weights = cycles = 0.0
         count = tiles * groups * self._parts
         if conv is not None:
-            whole = self.block >= conv.ifmap.channels
             total = self._weights * config.weight_tile_bytes
             group = self._most_boxes * tile.groups
             walked = self._boxes if tile.order is Order.PIXELS_OUTER else group
@@ -288,15 +301,13 @@ class Work:
                 cycles += areas.loaded_ahead
                 count = tiles
             elif room.input_pitch is None:
-                inputs = pixels * (conv.ifmap.channels if whole else self._channels)
-                again = tile.order is Order.CHANNELS_OUTER and whole and tiles > counts.inputs
-                if whole and not again:
-                    count = tiles
-                cycles += inputs * (groups if again else 1) / elements
-                if not whole:
-                    cycles += pixels * len(self.sizes) * _ROW_CYCLES
-                elif room.input_scattered:
-                    cycles += pixels * (groups if again else 1) * _ROW_CYCLES
+                whole = self.block >= conv.ifmap.channels
+                again = tile.order is Order.CHANNELS_OUTER and tiles > counts.inputs
+                channels, times = self._pixel_loads(tile.groups if again else len(self.sizes))
+                cycles += pixels * channels / elements
+                if room.input_scattered or not whole:
+                    cycles += pixels * times * _ROW_CYCLES
+                count = tiles * times
                 if self.source(tile)[1] < conv.ifmap.width:
                     cycles += areas.rows * _ROW_CYCLES
         elif room.input_pitch is None:

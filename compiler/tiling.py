@@ -11,7 +11,7 @@ from arch.errors import CompileError
 from arch.layers import ConvShape
 from arch.mapping import Mapping, Order, Slots
 from compiler.fusion import LayerShape, Operand
-from compiler.geometry import halo_size, spans
+from compiler.geometry import column_inputs, halo_size, spans
 from compiler.homes import slot_banks
 from compiler.tile_cost import Counts, Room, Tile, Work
 
@@ -46,8 +46,8 @@ def cycles_alone(shape: LayerShape, config: AcceleratorConfig) -> float:
 def find_mapping(shape: LayerShape, room: Room, config: AcceleratorConfig) -> Choice | None:
     """The cheapest mapping of a layer, if one fits.
 
-    Input channels of a convolution are taken in as few blocks as fit, a pooling's window in parts
-    if nothing else fits.
+    Input channels that a sum needs are taken in blocks, as few as fit, and a pooling's window in
+    parts, if nothing else fits.
     """
     choice = _find_from_bank_0(shape, replace(room, first_bank=0), config)
     if choice is None or room.first_bank == 0:
@@ -59,9 +59,11 @@ def find_mapping(shape: LayerShape, room: Room, config: AcceleratorConfig) -> Ch
 def _find_from_bank_0(shape: LayerShape, room: Room, config: AcceleratorConfig) -> Choice | None:
     """Whichever banks are free, only their number matters."""
     for works in _works(shape, room, config):
-        found = [choice for work in works if (choice := _cheapest(work, config)) is not None]
-        if found:
-            return min(found, key=lambda choice: choice.cycles)
+        best: Choice | None = None
+        for work in works:
+            best = _cheapest(work, config, best)
+        if best is not None:
+            return best
     return None
 
 
@@ -80,8 +82,8 @@ def all_mappings(shape: LayerShape, config: AcceleratorConfig) -> list[Mapping]:
 
 
 def _works(shape: LayerShape, room: Room, config: AcceleratorConfig) -> Iterator[list[Work]]:
-    """Ways to take input channels and windows on chip; later ones are for layers that none of those
-    before fits."""
+    """Ways to take input channels and windows on chip; those that come later are for layers that
+    none of those before fits."""
     conv = shape.conv
     if conv is None:
         yield [Work(shape, room, 0, config)]
@@ -94,11 +96,27 @@ def _works(shape: LayerShape, room: Room, config: AcceleratorConfig) -> Iterator
     elif room.input_pitch is not None:
         yield [Work(shape, room, room.input_pitch, config)]
     else:
-        block = conv.ifmap.channels
-        yield [Work(shape, room, block, config)]
-        while block > config.rows:
-            block = ceil_div(ceil_div(block, 2), config.rows) * config.rows
+        yield [Work(shape, room, block, config) for block in _whole_blocks(conv, config)]
+        for block in _part_blocks(conv, config):
             yield [Work(shape, room, block, config)]
+
+
+def _whole_blocks(conv: ConvShape, config: AcceleratorConfig) -> Iterator[int]:
+    """Input channels on chip at a time: all, or those of 1, 2, 4, ... groups of columns."""
+    yield conv.ifmap.channels
+    block = column_inputs(conv, config.cols)
+    while block < conv.ifmap.channels:
+        yield block
+        block *= 2
+
+
+def _part_blocks(conv: ConvShape, config: AcceleratorConfig) -> Iterator[int]:
+    """A half, a quarter, ... of the input channels that a group of columns sees, in whole rows of
+    the array."""
+    block = column_inputs(conv, config.cols)
+    while block > config.rows:
+        block = ceil_div(ceil_div(block, 2), config.rows) * config.rows
+        yield block
 
 
 def _in_parts(shape: LayerShape, room: Room, config: AcceleratorConfig) -> Iterator[list[Work]]:
@@ -110,20 +128,21 @@ def _in_parts(shape: LayerShape, room: Room, config: AcceleratorConfig) -> Itera
         yield [Work(shape, room, 0, config, taps) for taps in candidates]
 
 
-def _cheapest(work: Work, config: AcceleratorConfig) -> Choice | None:
-    """The cheapest mapping with ``work.block`` input channels on chip at a time, if one fits."""
-    best: tuple[float, Tile, Counts, Banks] | None = None
+def _cheapest(work: Work, config: AcceleratorConfig, other: Choice | None = None) -> Choice | None:
+    """The cheapest mapping with ``work.block`` input channels on chip at a time, if one fits;
+    ``other`` if that is as cheap."""
+    least = float("inf") if other is None else other.cycles
+    best: tuple[Tile, Counts, Banks] | None = None
     for tile in _tiles(work, config):
-        if best is not None and work.least_cycles(tile) >= best[0]:
+        if work.least_cycles(tile) >= least:
             continue
         for counts, banks in _slots(work, tile, config):
             cycles = work.cycles(tile, counts)
-            if best is None or cycles < best[0]:
-                best = cycles, tile, counts, banks
+            if cycles < least:
+                least, best = cycles, (tile, counts, banks)
     if best is None:
-        return None
-    cycles, tile, counts, banks = best
-    return Choice(mapping=_mapping(work, tile, counts, banks), cycles=cycles)
+        return other
+    return Choice(mapping=_mapping(work, *best), cycles=least)
 
 
 def _slots(work: Work, tile: Tile, config: AcceleratorConfig) -> Iterator[tuple[Counts, Banks]]:
@@ -209,7 +228,7 @@ def _refuse(name: str, shape: LayerShape, config: AcceleratorConfig) -> Choice:
             f"buffer, got {config.activation_banks} banks; raise activation_banks"
         )
     extent = halo_size(conv.window, conv.ifmap, 1, 1)
-    channels = _least_block(conv.ifmap.channels, config.rows)
+    channels = min(_part_blocks(conv, config), default=column_inputs(conv, config.cols))
     need = extent[0] * extent[1] * channels * config.activation_bytes
     have = (config.activation_banks - 1) * config.activation_bank_bytes
     raise CompileError(
@@ -217,13 +236,6 @@ def _refuse(name: str, shape: LayerShape, config: AcceleratorConfig) -> Choice:
         f"beside one bank of outputs: they take {need} bytes, {have} are there, short by "
         f"{need - have}; raise activation_buffer_bytes"
     )
-
-
-def _least_block(channels: int, rows: int) -> int:
-    """The fewest input channels that a convolution of ``channels`` takes at a time."""
-    while channels > rows:
-        channels = ceil_div(ceil_div(channels, 2), rows) * rows
-    return channels
 
 
 def _tiles(work: Work, config: AcceleratorConfig) -> Iterator[Tile]:

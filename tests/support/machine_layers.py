@@ -59,6 +59,8 @@ def compile_alone(
     plans: list[Plan] = []
 
     def chosen(plan: Plan, index: int) -> Mapping:
+        if len(plan.layers) > 1:
+            raise LookupError(f"{network.name} must become one layer, got {len(plan.layers)}")
         plans.append(plan)
         return choose_mapping(plan, index) if choose is None else choose(plan.layers[index])
 

@@ -5,9 +5,10 @@ from math import prod
 import numpy as np
 
 from arch.config import AcceleratorConfig, ceil_div
+from arch.layers import ConvShape
 from arch.mapping import Mapping, Order, Slots
 from compiler.fusion import FusedLayer, Operand
-from compiler.geometry import column_groups, halo_size, reductions
+from compiler.geometry import column_groups, column_inputs, halo_size, reductions
 from compiler.homes import slot_banks
 from tests.support.random_maps import up_to
 
@@ -43,7 +44,7 @@ def _draw(rng: np.random.Generator, layer: FusedLayer, config: AcceleratorConfig
         if prod(sums) > config.accumulator_half_entries:
             return None
         source = halo_size(conv.window, conv.ifmap, *sums)
-        block = _block(rng, conv.ifmap.channels, config.rows)
+        block = _block(rng, conv, config)
         split = _split(rng, layer, block, config)
         if prod(split) * config.weight_tile_bytes > config.weight_buffer_bytes:
             return None
@@ -80,11 +81,15 @@ def _size(rng: np.random.Generator, total: int) -> int:
     return total if rng.random() < 0.3 else up_to(rng, total)
 
 
-def _block(rng: np.random.Generator, channels: int, rows: int) -> int:
-    """All input channels, or some multiple of the array's rows."""
-    if channels <= rows or rng.random() < 0.5:
-        return channels
-    return rows * up_to(rng, ceil_div(channels, rows) - 1)
+def _block(rng: np.random.Generator, conv: ConvShape, config: AcceleratorConfig) -> int:
+    """All input channels, those of some groups of columns, or a part of one's in whole rows."""
+    total, seen, rows = conv.ifmap.channels, column_inputs(conv, config.cols), config.rows
+    kind = rng.integers(3)
+    if kind == 0:
+        return min(total, seen * up_to(rng, ceil_div(total, seen)))
+    if kind == 1 and seen > rows:
+        return rows * up_to(rng, ceil_div(seen, rows) - 1)
+    return total
 
 
 def _split(
@@ -93,7 +98,7 @@ def _split(
     """Boxes whose tiles follow one another: whole inner loops, a part of one, single outer ones."""
     conv = layer.shape.conv
     assert conv is not None
-    first = reductions(conv, column_groups(conv, config.cols)[0], block, config.rows)[0]
+    first = reductions(conv, column_groups(conv, config.cols)[0], block, config)[0]
     kind = rng.integers(3)
     if kind == 0:
         return up_to(rng, first.ky), first.kx, first.kc

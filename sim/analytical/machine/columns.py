@@ -4,6 +4,7 @@ the tiles of weights that it sums over."""
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
+from typing import NamedTuple
 
 from arch.config import AcceleratorConfig, ceil_div
 from arch.layers import ConvShape
@@ -70,40 +71,49 @@ def conv_groups(
     """
     inputs, outputs, cols = shape.group_inputs, shape.group_outputs, config.cols
     if outputs >= cols:
+        seen = inputs
         dealt = [
             (size, group * inputs, inputs)
             for group in range(shape.groups)
             for size in cut(outputs, cols)
         ]
     else:
-        together, first, dealt = cols // outputs, 0, []
+        together, first, dealt = min(shape.groups, cols // outputs), 0, []
+        seen = together * inputs
         for groups in cut(shape.groups, together):
             dealt.append((groups * outputs, first * inputs, groups * inputs))
             first += groups
+    blocks = _Blocks(shape, mapping.channel_block, seen, config.rows)
     return tuple(
-        ColumnGroup(
-            channels=channels,
-            blocks=tuple(_blocks(shape, first, count, mapping.channel_block, config.rows)),
-        )
+        ColumnGroup(channels=channels, blocks=tuple(blocks.of(first, count)))
         for channels, first, count in dealt
     )
 
 
-def _blocks(shape: ConvShape, first: int, count: int, size: int, rows: int) -> Iterator[Block]:
-    """The blocks of ``count`` input channels from ``first`` on, ``size`` of them on chip."""
-    if size >= shape.ifmap.channels:
-        yield _block(shape, 0, size, first, count, rows)
-        return
-    for channels in cut(count, size):
-        yield _block(shape, first, channels, 0, channels, rows)
-        first += channels
+class _Blocks(NamedTuple):
+    """How input channels are taken ``size`` at a time, where a group of columns sees ``seen``."""
 
+    shape: ConvShape
+    size: int
+    seen: int
+    rows: int
 
-def _block(
-    shape: ConvShape, first: int, on_chip: int, offset: int, channels: int, rows: int
-) -> Block:
-    (ky, kx), run = shape.window.kernel, channels
-    # Taps side by side in memory are one run.
-    if channels == on_chip and (kx == 1 or shape.window.dilation[1] == 1):
-        kx, run = 1, kx * run
-    return Block(first=first, channels=on_chip, offset=offset, ky=ky, kx=kx, kc=ceil_div(run, rows))
+    def of(self, first: int, count: int) -> Iterator[Block]:
+        """The blocks of ``count`` input channels from ``first`` on."""
+        total, size = self.shape.ifmap.channels, self.size
+        if size >= self.seen:
+            # All channels, or those of some whole groups.
+            start = 0 if size >= total else first // size * size
+            yield self._block(start, min(size, total - start), first - start, count)
+            return
+        for channels in cut(count, size):
+            yield self._block(first, channels, 0, channels)
+            first += channels
+
+    def _block(self, first: int, on_chip: int, offset: int, channels: int) -> Block:
+        (ky, kx), run = self.shape.window.kernel, channels
+        # Taps side by side in memory are one run, if no group of columns has others on chip.
+        if self.size <= self.seen and (kx == 1 or self.shape.window.dilation[1] == 1):
+            kx, run = 1, kx * run
+        kc = ceil_div(run, self.rows)
+        return Block(first=first, channels=on_chip, offset=offset, ky=ky, kx=kx, kc=kc)
