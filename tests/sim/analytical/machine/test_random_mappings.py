@@ -17,6 +17,7 @@ from sim.analytical.machine.counters import counters
 from sim.analytical.machine.tiling import Tiling
 from tests.support.machine_layers import Alone, compile_alone, network_of
 from tests.support.machines import CONFIGS
+from tests.support.random_fused import random_fused
 from tests.support.random_layers import COMPUTING_KINDS, random_layer
 from tests.support.random_mappings import random_mapping
 from tests.support.random_maps import SizeLimits, of_words
@@ -29,23 +30,28 @@ LIMITS = SizeLimits(max_height=12, max_width=12, max_channels=40, max_macs=300_0
 
 
 def draw(name: str, seed: int) -> Alone:
-    """The layer of ``seed`` alone under a random mapping on the machine ``name``.
+    """The layer of ``seed`` alone under a random mapping on the machine ``name``: every fourth a
+    convolution with others fused to it.
 
-    Raises ``CompileError`` if no mapping fits.
+    Raises ``CompileError`` if no mapping fits, ``LookupError`` if layers are not fused.
     """
     config, rng = CONFIGS[name], np.random.default_rng(seed)
-    layer, _ = random_layer(rng, of_words(LIMITS, config), COMPUTING_KINDS)
+    limits = of_words(LIMITS, config)
+    if seed % 4 == 3:
+        layers = random_fused(rng, limits)
+    else:
+        layers = (random_layer(rng, limits, COMPUTING_KINDS)[0],)
     return compile_alone(
-        network_of(layer), config, lambda fused: random_mapping(rng, fused, config)
+        network_of(*layers), config, lambda fused: random_mapping(rng, fused, config)
     )
 
 
 def check(name: str, seed: int) -> bool:
-    """The pair of ``seed`` must agree; False if the layer fits nowhere or is not covered."""
+    """The pair of ``seed`` must agree; False if there is none, or the layer is not covered."""
     try:
         alone = draw(name, seed)
         layer = alone.layer
-    except (CompileError, MappingError):
+    except (CompileError, LookupError, MappingError):
         return False
     found = counters(Tiling(layer, alone.mapping, CONFIGS[name]), map_sizes(alone.plan))
     expected = alone.counters
