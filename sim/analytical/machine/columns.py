@@ -33,12 +33,13 @@ class Block:
 
     def boxes(self, split: tuple[int, int, int]) -> Iterator[int]:
         """Tiles of weights of each execute command, in order."""
-        pieces = (cut(total, size) for total, size in zip(self._loops, split, strict=True))
+        pieces = (cut(total, size) for total, size in zip(self.loops, split, strict=True))
         ky, kx, kc = pieces
         return (prod(sizes) for sizes in ((y, x, c) for y in ky for x in kx for c in kc))
 
     @property
-    def _loops(self) -> tuple[int, int, int]:
+    def loops(self) -> tuple[int, int, int]:
+        """Iterations over kernel rows, kernel columns and chunks."""
         return self.ky, self.kx, self.kc
 
 

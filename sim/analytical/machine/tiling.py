@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
+from math import prod
 from typing import TypeVar
 
 from arch.config import AcceleratorConfig, ceil_div
@@ -11,15 +12,21 @@ from arch.mapping import Mapping, Order
 from arch.post_timing import post_constant_words
 from sim.analytical.machine.axis import Slide, Spans, slides
 from sim.analytical.machine.columns import Block, ColumnGroup, conv_groups, cut
+from sim.analytical.machine.fit import check_shape, check_slots, check_sums, check_weights
 from sim.analytical.machine.layer import MachineLayer
 
 _Each = TypeVar("_Each")
 
 
 class Tiling:
-    """What counts and cycles of a layer under a mapping are made of."""
+    """What counts and cycles of a layer under a mapping are made of.
+
+    Raises ``MappingError`` if the mapping does not fit the layer and the machine, or is not
+    covered.
+    """
 
     def __init__(self, layer: MachineLayer, mapping: Mapping, config: AcceleratorConfig) -> None:
+        check_shape(layer, mapping)
         self.layer = layer
         self.mapping = mapping
         self.config = config
@@ -36,6 +43,31 @@ class Tiling:
             )
         else:
             self.groups = conv_groups(layer.conv, mapping, config)
+        self._check()
+
+    def _check(self) -> None:
+        """Whether the largest tile fits every storage."""
+        layer, mapping, config = self.layer, self.mapping, self.config
+        ranges = (sum(group.channels for group in each) for each in self.ranges)
+        channels = inputs = max(ranges)
+        if layer.conv is not None:
+            check_sums(*self._largest(self.sums), config)
+            blocks = [block for group in self.groups for block in group.blocks]
+            inputs = max(block.channels for block in blocks)
+            for loops in {block.loops for block in blocks}:
+                check_weights(loops, mapping.split, config)
+        pixel = config.activation_bytes
+        outputs = prod(self._largest(self.outputs)) * channels * pixel
+        sources = prod(self._largest(self.sources)) * inputs * pixel
+        check_slots("inputs", mapping.inputs, sources, config)
+        check_slots("outputs", mapping.outputs, outputs, config)
+        if layer.operand is not None:
+            operands = channels * pixel if layer.broadcasts else outputs
+            check_slots("second operands", mapping.operands, operands, config)
+
+    def _largest(self, spans: tuple[Spans, Spans]) -> tuple[int, int]:
+        rows, columns = spans
+        return int(rows.size.max()), int(columns.size.max())
 
     @property
     def tiles(self) -> int:

@@ -74,15 +74,15 @@ def drawn(seed: int) -> Alone:
     """
     rng = np.random.default_rng(seed)
     config = CONFIGS[("tiny", "uneven16", "gemmini16", "small")[seed % 4]]
-    height, width = rng.choice([1, 7, 8, 16, 28], size=2).tolist()
+    height, width = rng.choice([1, 8, 16, 32], size=2).tolist()
     kernel = int(rng.choice([1, 1, 3]))
     shape = ConvShape(
-        ifmap=FeatureMap(height=height, width=width, channels=int(rng.choice([16, 32, 64]))),
-        out_channels=int(rng.choice([32, 64, 128])),
+        ifmap=FeatureMap(height=height, width=width, channels=int(rng.choice([16, 64]))),
+        out_channels=int(rng.choice([64, 128])),
         window=Window(kernel=(kernel, kernel), padding=(kernel // 2,) * 4),
     )
     network = network_of(conv(shape, config))
-    if rng.random() < 0.5:
+    if rng.random() < 0.7:
         return compile_alone(network, config)
     return compile_alone(network, config, lambda layer: random_mapping(rng, layer, config))
 
@@ -97,4 +97,4 @@ def test_round_sizes_repeat() -> None:
             continue
         except AssertionError as error:
             raise AssertionError(f"seed {seed}: {error}") from error
-    assert shorter >= 6
+    assert shorter >= 6, shorter
