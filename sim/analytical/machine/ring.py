@@ -106,6 +106,10 @@ class Ring:
         """Leave so many requests out."""
         self._next += requests
 
+    def place(self, slot: Slot) -> int:
+        """Where ``slot`` is among the slots; which does not matter if nothing is ever replaced."""
+        return 0 if self.fixed or slot not in self._slots else self._slots.index(slot)
+
     def used(self) -> Iterable[tuple[int, Sequence[int]]]:
         """Of each slot, the longest filled first: by which commands it was filled and read."""
         return ((slot.filled, slot.reads) for slot in self._slots)

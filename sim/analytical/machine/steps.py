@@ -200,7 +200,8 @@ class Steps:
             tuple(box.tiles for box in group.boxes),
             (step.first, step.last, group.part, group.channels),
             *(
-                tuple(ages) if not ring.fixed else ages.count(MISSING)
+                # In a ring that replaces nothing, it makes no difference which slot is used.
+                tuple(age == MISSING for age in ages) if ring.fixed else tuple(ages)
                 for ring, ages in zip(rings, (weights, inputs, operands, parameters), strict=True)
             ),
             *moved,

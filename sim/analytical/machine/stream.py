@@ -104,7 +104,10 @@ class Stream:
         ``Order.state``."""
         rings = self._weights, self._inputs, self._operands, self._parameters, self._outputs
         changing = [ring for ring in (*rings, self._halves) if not ring.fixed]
-        return self._order.state(changing, over)
+        # What the present range still uses.
+        pixels = self._inputs.place(self._pixels)
+        operand = 0 if self._operand is None else self._operands.place(self._operand)
+        return pixels, operand, self._order.state(changing, over)
 
     def _begin(self, step: Step) -> list[_MapLoad]:
         """Take the slots of a range; what has to be loaded before its first post command."""
