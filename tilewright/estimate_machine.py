@@ -183,5 +183,14 @@ def _search(plan: Plan, target: MachineTarget, goal: Goal, seconds: float | None
 
     mappings = all_mappings(plan.layers[0].shape, config)
     sizes = map_sizes(plan)
-    best = best_mapping(layer, mappings, config, sizes, goal, energy, seconds=seconds)
+    best = best_mapping(
+        layer,
+        mappings,
+        config,
+        sizes,
+        goal,
+        energy,
+        likely=choose_mapping(plan, 0),
+        seconds=seconds,
+    )
     return best.tiling, best.counters, best

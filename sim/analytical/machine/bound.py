@@ -1,19 +1,28 @@
 """A lower bound of a layer's cycles, far sooner told than the cycles."""
 
+from collections.abc import Mapping
 from itertools import product
 
-from arch.post_timing import post_cycles, post_interval
+from arch.post_timing import post_cycles
 from arch.timing import step_cycles
 from sim.analytical.machine.axis import Spans
-from sim.analytical.machine.counts import windows
+from sim.analytical.machine.counts import post_cycles_in_all
 from sim.analytical.machine.tiling import Tiling
 from sim.analytical.machine.transfers import Area
 
 
-def least_cycles(tiling: Tiling) -> int:
-    """No layer takes less: before the array or the post-processor begins, the first inputs and
-    weights have passed the bus; behind its last vector or window come the last outputs."""
-    return _first_loads(tiling) + max(_array(tiling), _post(tiling)) + _last_store(tiling)
+def least_cycles(tiling: Tiling, accesses: Mapping[str, int]) -> int:
+    """No layer with these ``accesses`` takes less.
+
+    Before the array or the post-processor begins, the first inputs and weights have passed the bus;
+    behind its last vector or window come the last outputs. The bus itself takes all beats one by
+    one.
+    """
+    config = tiling.config
+    work = max(_array(tiling), _post(tiling))
+    beats = max(accesses["memory_read_beats"], accesses["memory_write_beats"])
+    moved = config.memory_latency + beats * config.beat_interval
+    return max(_first_loads(tiling) + work + _last_store(tiling), moved)
 
 
 def _first_loads(tiling: Tiling) -> int:
@@ -50,11 +59,15 @@ def _array(tiling: Tiling) -> int:
 
 
 def _post(tiling: Tiling) -> int:
-    """From the post-processor's first window to its last."""
-    taken, commands = windows(tiling)
-    interval = post_interval(tiling.config, tiling.window_size)
-    # At least one of a command's windows may share its time with the next command's constants.
-    return (taken - commands) * interval
+    """From the array's first vector, or the post-processor's first command, to its last one's
+    end; it takes one after the other."""
+    first = 0
+    if tiling.layer.conv is not None:
+        rows, columns = tiling.sums
+        vectors = int(rows.size[0] * columns.size[0])
+        step = step_cycles(tiling.config, vectors)
+        first = (tiling.groups[0].tiles - 1) * step + vectors
+    return first + post_cycles_in_all(tiling)
 
 
 def _last_store(tiling: Tiling) -> int:

@@ -3,8 +3,7 @@
 from collections.abc import Mapping as MapSizes
 
 from arch.counters import COUNTER_NAMES
-from arch.post_timing import post_cycles, post_interval
-from sim.analytical.machine.counts import count, windows
+from sim.analytical.machine.counts import count, post_cycles_in_all
 from sim.analytical.machine.place import addresses_alone
 from sim.analytical.machine.steady import time_counters
 from sim.analytical.machine.tiling import Tiling
@@ -26,13 +25,9 @@ def counters(tiling: Tiling, maps: MapSizes[str, int]) -> dict[str, int]:
 def busy_cycles(tiling: Tiling, found: MapSizes[str, int]) -> dict[str, int]:
     """For how long the array, the busier direction of memory and the post-processor are at work, in
     a run with the counters ``found``."""
-    config, (taken, commands) = tiling.config, windows(tiling)
     beats = max(found["memory_read_beats"], found["memory_write_beats"])
-    size, constants = tiling.window_size, tiling.constant_words
-    interval = post_interval(config, size)
-    fixed = post_cycles(config, 1, size, constants) - interval
     return {
         "compute": found["array_busy"] + found["stall_weights"],
-        "memory": beats * config.beat_interval,
-        "drain": commands * fixed + taken * interval,
+        "memory": beats * tiling.config.beat_interval,
+        "drain": post_cycles_in_all(tiling),
     }

@@ -10,6 +10,7 @@ import numpy as np
 
 from arch.commands import COMMAND_BYTES
 from arch.config import AcceleratorConfig, ceil_div
+from arch.post_timing import post_cycles, post_interval
 from sim.analytical.machine.axis import Numbers, Spans
 from sim.analytical.machine.columns import Block
 from sim.analytical.machine.inputs import Channels, channel_ranges, input_fills
@@ -72,6 +73,13 @@ def windows(tiling: Tiling) -> tuple[int, int]:
         columns = (columns - number) * along_x.stride + number * along_x.kernel
     groups = len(tiling.groups)
     return int(rows * columns) * groups, tiling.tiles * groups
+
+
+def post_cycles_in_all(tiling: Tiling) -> int:
+    """Sum over all post commands of the cycles from the taking of each to its ``done``."""
+    config, (taken, commands) = tiling.config, windows(tiling)
+    one = post_cycles(config, 1, tiling.window_size, tiling.constant_words)
+    return commands * one + (taken - commands) * post_interval(config, tiling.window_size)
 
 
 def _post(tiling: Tiling) -> Accesses:

@@ -15,7 +15,7 @@ from sim.analytical.machine.counters import counters
 from sim.analytical.machine.counts import count
 from sim.analytical.machine.layer import MachineLayer
 from sim.analytical.machine.tiling import Tiling
-from sim.analytical.objective import Goal, Objective
+from sim.analytical.objective import Goal
 
 Energy = Callable[[Counts[str, int]], float]
 """Energy of a run by its counters."""
@@ -55,9 +55,11 @@ def best_mapping(
     goal: Goal,
     energy: Energy,
     *,
+    likely: Mapping | None = None,
     seconds: float | None = None,
 ) -> Best:
-    """The first of ``mappings`` of least ``goal``; for ``maps`` see ``counters``.
+    """The one of ``mappings`` of least ``goal``; ``likely`` is priced first. For ``maps`` see
+    ``counters``.
 
     Stops after ``seconds``, but not before one mapping is priced. Raises ``MappingError`` if there
     is none.
@@ -66,11 +68,13 @@ def best_mapping(
     bounded = []
     for number, mapping in enumerate(mappings):
         tiling = Tiling(layer, mapping, config)
-        spent = 0.0 if goal.objective is Objective.LATENCY else energy(count(tiling))
-        bounded.append((_value(goal, spent, least_cycles(tiling)), number, tiling))
-    bounded.sort(key=lambda each: each[:2])
+        accesses = count(tiling)
+        bound = _value(goal, energy(accesses), least_cycles(tiling, accesses))
+        # The likely one first, to have something that others must beat.
+        bounded.append((0.0 if mapping == likely else bound, bound, number, tiling))
+    bounded.sort(key=lambda each: each[:3])
     best: Best | None = None
-    for priced, (bound, _, tiling) in enumerate(bounded):
+    for priced, (_, bound, _, tiling) in enumerate(bounded):
         late = stop is not None and time.monotonic() > stop
         if best is not None and (bound >= best.value or late):
             return replace(best, bound=min(bound, best.value), priced=priced)
