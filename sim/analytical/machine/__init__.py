@@ -5,6 +5,8 @@ tiles, the array takes a group of output channels of a tile at a time, and tiles
 and parameters take turns in rings of slots.
 
 No command is made to count accesses (``counts``): they are sums over the two image axes, products
-of one axis's sums with the other's, times how often a ring of slots is filled. This shares no code
-with the compiler or the command-level simulator, and the tests compare them count for count.
+of one axis's sums with the other's, times how often a ring of slots is filled. Cycles (``steady``)
+come from the kinds of steps that a layer is made of, on the timing laws of the command-level
+simulator, which are the only code shared with it; none is shared with the compiler. The tests
+compare all counters.
 """
