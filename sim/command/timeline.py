@@ -153,7 +153,7 @@ class _Queue:
         return (
             self.timing.state(rel),
             tuple(waiting),
-            tuple(map(rel, self.taken[-self.depth :])),
+            tuple(rel(taken) for taken in self.taken[-self.depth :] if taken >= floor),
             self.dispatched - len(self.done),
             tuple(map(rel, self.done[self.over(floor) :])),
         )
