@@ -17,6 +17,7 @@ from onnx.reference import ReferenceEvaluator
 
 from arch.errors import ModelError
 from compiler.graph import ONNX_DOMAINS, Shape, constant_array
+from compiler.inference import infer
 from compiler.onnx_file import MAX_RANK
 
 Arrays = dict[str, NDArray[Any]]
@@ -63,9 +64,8 @@ def compute_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
 def _values(model: onnx.ModelProto) -> dict[str, TensorProto]:
     """Constants to put in place of the nodes that make them."""
     try:
-        # Without propagation of values, which Range and Tile of hostile sizes fill memory with.
-        graph = shape_inference.infer_shapes(model).graph
-    except (shape_inference.InferenceError, ValueError):
+        graph = infer(model, strict=False, check_type=False).graph
+    except (ModelError, shape_inference.InferenceError, ValueError):
         return {}  # left to the inference that follows, which is strict
     infos = {item.name: item for item in (*graph.input, *graph.value_info)}
     shapes = {name: shape for name, item in infos.items() if (shape := _fixed(item)) is not None}

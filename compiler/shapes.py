@@ -7,6 +7,7 @@ from onnx import TensorProto, shape_inference
 
 from arch.errors import InputError, ModelError
 from compiler.graph import ONNX_DOMAINS
+from compiler.inference import infer
 from compiler.input_shape import InputShape
 from compiler.names import printable
 from compiler.onnx_file import MAX_ELEMENTS, MAX_RANK, first_line
@@ -39,9 +40,6 @@ def fix_input(model: onnx.ModelProto, shape: InputShape | None = None) -> onnx.M
 def infer_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
     """A copy of a model from ``fix_input`` in which every tensor has a type and a fixed shape.
 
-    Values of shapes are not followed through the model: onnx would make one for each element of a
-    vector, however long.
-
     Raises ``ModelError`` for shapes that do not fit together, are not fixed or are beyond the caps.
     """
     bare = onnx.ModelProto()
@@ -58,7 +56,7 @@ def infer_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def _infer(model: onnx.ModelProto, *, check_type: bool) -> onnx.ModelProto:
     try:
-        return shape_inference.infer_shapes(model, check_type=check_type, strict_mode=True)
+        return infer(model, strict=True, check_type=check_type)
     except (shape_inference.InferenceError, ValueError) as error:
         raise ModelError(
             f"the model's shapes do not fit together ({first_line(error)}); export it again"

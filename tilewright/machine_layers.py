@@ -1,7 +1,5 @@
 """Layers of the compiler as the analytical model of generated machines takes them."""
 
-import numpy as np
-
 from arch.errors import MappingError
 from compiler.constants import block_numbers
 from compiler.plan import Plan
@@ -21,11 +19,10 @@ def machine_layer(plan: Plan, index: int = 0) -> MachineLayer:
             f"{layer.name}: a layer must run by itself to be priced, got {layer.kind} with a "
             "depthwise convolution in front or an input on chip; time the program instead"
         )
-    if isinstance(layer.pool, AveragePool) and np.any(block_numbers(layer.pool)):
-        raise MappingError(
-            f"{layer.name}: all windows of an average must count as many taps to be priced, got "
-            f"{', '.join(map(str, layer.pool.tap_counts))}; time the program instead"
-        )
+    blocks = None
+    if isinstance(layer.pool, AveragePool):
+        numbers = block_numbers(layer.pool)
+        blocks = tuple(map(tuple, numbers.tolist())) if numbers.any() else None
     shape = layer.shape
     packed = source.is_packed(layer.input.shape)
     return MachineLayer(
@@ -34,6 +31,7 @@ def machine_layer(plan: Plan, index: int = 0) -> MachineLayer:
         products=shape.conv is None and shape.depthwise is not None,
         operand=None if layer.other is None else layer.other.shape,
         table=layer.table is not None,
+        blocks=blocks,
         input_pitches=None if packed else (source.pixel_pitch, source.row_pitch),
     )
 

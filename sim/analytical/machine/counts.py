@@ -72,7 +72,7 @@ def windows(tiling: Tiling) -> tuple[int, int]:
         along_x, number = tiling.windows[1], len(tiling.outputs[1])
         columns = (columns - number) * along_x.stride + number * along_x.kernel
     groups = len(tiling.groups)
-    return int(rows * columns) * groups, tiling.tiles * groups
+    return int(rows * columns) * groups, sum(map(len, tiling.areas)) * groups
 
 
 def post_cycles_in_all(tiling: Tiling) -> int:
@@ -131,11 +131,21 @@ def _weights(tiling: Tiling) -> Accesses:
 
 def _parameters(tiling: Tiling) -> Accesses:
     """Loads of constants for the post-processor."""
+    ring, strip = Requests(tiling.parameter_slots), tiling.parameter_strip
     blocks = [tiling.block_of(group) for group in range(len(tiling.groups))]
-    ring, found = Requests(tiling.parameter_slots), Counter[int]()
-    for groups in tiling.passes(blocks):
-        asked = dict.fromkeys(block // tiling.parameter_strip for block in groups)
-        found.update(ring.fills_of_passes(list(asked), tiling.tiles))
+    if tiling.layer.blocks is None:
+        found = Counter[int]()
+        for groups in tiling.passes(blocks):
+            asked = dict.fromkeys(block // strip for block in groups)
+            found.update(ring.fills_of_passes(list(asked), tiling.tiles))
+    else:
+        # Tiles differ in what they ask for, each of their ranges asks for the same.
+        found = ring.fills_of(
+            (block or 0) // strip
+            for areas in tiling.areas
+            for _ in tiling.ranges
+            for _, block in areas
+        )
     moved = sum(tiling.blocks_of_strip(strip) * times for strip, times in found.items())
     return _loads("parameter_write", found.total(), moved * tiling.constant_words)
 

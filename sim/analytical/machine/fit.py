@@ -49,6 +49,8 @@ def check_slots(name: str, slots: Slots | None, size: int, config: AcceleratorCo
             f"slots of {name} must lie in the {config.activation_banks} banks of the activation "
             f"buffer, got banks {slots.first} to {slots.first + slots.banks - 1}"
         )
+    if slots.count < 1:
+        raise MappingError(f"{name} must have at least 1 slot, got {slots.count}")
     room = slots.banks * config.activation_bank_bytes // slots.count
     room = room // _SLOT_ALIGNMENT * _SLOT_ALIGNMENT
     _check_room(f"a tile of {name}", f"a slot of {name}", size, room, "bytes")

@@ -22,6 +22,9 @@ class MachineLayer:
     """The second operand of a sum or product: as large as the output, or one pixel."""
     table: bool = False
     """Outputs are looked up in a table."""
+    blocks: tuple[tuple[int, ...], ...] | None = None
+    """Of an average whose windows do not all count the same taps: which block of constants each
+    output pixel takes, row by row."""
     input_pitches: tuple[int, int] | None = None
     """Bytes in memory from pixel to pixel, and from row to row, of an input that is a part of a
     larger map; None if it lies there without gaps."""

@@ -64,9 +64,8 @@ class Walk:
             if worth[self._place] and self._looks_known():
                 over, times = self._timeline.state()
                 state = self._kinds[self._place], times, self._stream.state(over)
-                mark = self._mark()
-                former = seen.setdefault(state, mark)
-                if former is not mark and self._skip(former, mark):
+                former, seen[state] = seen.get(state), self._mark()
+                if former is not None and self._skip(former, seen[state]):
                     continue
             step = self._steps[self._place]
             self._timeline.give(list(self._stream.step(step)))

@@ -8,17 +8,12 @@ from functools import cache
 from itertools import product
 from typing import NamedTuple
 
-from sim.analytical.machine.axis import Spans
 from sim.analytical.machine.inputs import Channels, channel_ranges
 from sim.analytical.machine.place import Addresses
 from sim.analytical.machine.ring import MISSING, Requests
-from sim.analytical.machine.tiling import Tiling
+from sim.analytical.machine.tiling import Area, Tiling, spans_of
 from sim.analytical.machine.transfers import Rows, rectangle_rows
 from sim.command.bursts import burst_phase
-
-Span = tuple[int, int]
-"""(start, size) along an axis."""
-Area = tuple[Span, Span]
 
 _PIXEL: Area = ((0, 1), (0, 1))
 
@@ -40,13 +35,11 @@ class Box(NamedTuple):
 
 
 class Group(NamedTuple):
-    """A group of columns, and what holds the constants for its outputs: number of the strip, number
-    of the block in it."""
+    """A group of columns, and the block of constants for its outputs."""
 
     channels: int
     boxes: tuple[Box, ...]
-    strip: int
-    part: int
+    block: int
 
 
 class Range(NamedTuple):
@@ -57,11 +50,15 @@ class Range(NamedTuple):
 
 
 class Step(NamedTuple):
-    """One group of columns of one tile; the ``first`` and the ``last`` of its range."""
+    """The ``outputs`` of one group of columns of one tile; the ``first`` and the ``last`` of its
+    range. Their constants are in a strip, block number ``part`` of it."""
 
     tile: Tile
+    outputs: Area
     range: Range
     group: Group
+    strip: int
+    part: int
     first: bool
     last: bool
 
@@ -126,10 +123,8 @@ class Steps:
             if tiling.pixels_outer
             else ((tile, each) for each, tile in product(ranges, tiles))
         )
-        self.all = [step for tile, each in works for step in _of_range(tile, each)]
-        self._shapes = {
-            tile: tuple(size for area in tile[:2] for _, size in area) for tile in tiles
-        }
+        self._areas = dict(zip(tiles, tiling.areas, strict=True))
+        self.all = [step for tile, each in works for step in self._of_range(tile, each)]
         for step in self.all:
             self._ask(step)
 
@@ -144,6 +139,14 @@ class Steps:
         operands = int(step.first and self._tiling.layer.operand is not None)
         return boxes, inputs, operands, 1
 
+    def _of_range(self, tile: Tile, each: Range) -> Iterator[Step]:
+        works = list(product(self._areas[tile], each.groups))
+        for index, ((outputs, block), group) in enumerate(works):
+            number = group.block if block is None else block
+            strip, part = divmod(number, self._tiling.parameter_strip)
+            ends = index == 0, index == len(works) - 1
+            yield Step(tile, outputs, each, group, strip, part, *ends)
+
     def _ask(self, step: Step) -> None:
         tile, each, group = step.tile, step.range, step.group
         for box in group.boxes:
@@ -154,7 +157,7 @@ class Steps:
                 self.inputs.ask((tile.source, each.channels))
             if self._tiling.layer.operand is not None:
                 self.operands.ask((self.operand_area(tile), each.channels))
-        self.parameters.ask(group.strip)
+        self.parameters.ask(step.strip)
 
     def kinds(self) -> list[int]:
         """A number for each step: equal for steps of the same kind."""
@@ -192,13 +195,13 @@ class Steps:
         if MISSING in operands:
             moved.append(phases(rows("operand", self.operand_area(tile), each.channels)))
         if MISSING in parameters:
-            moved.append(phases((self.places.strip(group.strip),)))
+            moved.append(phases((self.places.strip(step.strip),)))
         if step.last:
             moved.append(phases(rows("output", tile.outputs, each.channels)))
         return (
-            self._shapes[tile],
+            tuple(size for area in (step.outputs, tile.sums) for _, size in area),
             tuple(box.tiles for box in group.boxes),
-            (step.first, step.last, group.part, group.channels),
+            (step.first, step.last, step.part, group.channels),
             *(
                 # In a ring that replaces nothing, it makes no difference which slot is used.
                 tuple(age == MISSING for age in ages) if ring.fixed else tuple(ages)
@@ -208,24 +211,14 @@ class Steps:
         )
 
 
-def _of_range(tile: Tile, each: Range) -> Iterator[Step]:
-    last = len(each.groups) - 1
-    for index, group in enumerate(each.groups):
-        yield Step(tile, each, group, index == 0, index == last)
-
-
 def _tiles(tiling: Tiling) -> Iterator[Tile]:
     rows, columns = (
-        [_spans(each[axis]) for each in (tiling.outputs, tiling.sums, tiling.sources)]
+        [spans_of(each[axis]) for each in (tiling.outputs, tiling.sums, tiling.sources)]
         for axis in (0, 1)
     )
     for y in zip(*rows, strict=True):
         for x in zip(*columns, strict=True):
             yield Tile(*zip(y, x, strict=True))
-
-
-def _spans(spans: Spans) -> list[Span]:
-    return list(zip(spans.start.tolist(), spans.size.tolist(), strict=True))
 
 
 def _ranges(tiling: Tiling, addresses: Addresses) -> Iterator[Range]:
@@ -246,5 +239,4 @@ def _groups(tiling: Tiling, addresses: Addresses) -> Iterator[Group]:
                 size = tiles * tiling.config.weight_tile_bytes
                 boxes.append(Box(tiles, Rows(address, 0, size, 1), channels))
                 address += size
-        strip, part = divmod(tiling.block_of(index), tiling.parameter_strip)
-        yield Group(group.channels, tuple(boxes), strip, part)
+        yield Group(group.channels, tuple(boxes), tiling.block_of(index))

@@ -24,8 +24,8 @@ from sim.analytical.machine.patterns import (
     store_pattern,
 )
 from sim.analytical.machine.ring import Ring, Slot
-from sim.analytical.machine.steps import Area, Step, Steps
-from sim.analytical.machine.tiling import Tiling
+from sim.analytical.machine.steps import Step, Steps
+from sim.analytical.machine.tiling import Area, Tiling
 from sim.analytical.machine.transfers import Rows
 
 
@@ -84,8 +84,8 @@ class Stream:
         kept = max(0, len(loads) - 2 * self._config.command_queue_depth) if missing else 0
         yield from self._loads(loads[:kept])
         if missing:
-            strip = step.group.strip
-            rows, number = self._places.strip(strip), self._tiling.blocks_of_strip(strip)
+            rows = self._places.strip(step.strip)
+            number = self._tiling.blocks_of_strip(step.strip)
             yield self._load(LoadTarget.PARAMETER, rows, parameters, Engine.POST, number)
         yield from self._loads(loads[kept:])
         yield self._post(step, source, parameters)
@@ -150,8 +150,8 @@ class Stream:
 
     def _post(self, step: Step, source: Slot, parameters: Slot) -> Command:
         """The outputs of one group of columns."""
-        (_, height), (_, width) = step.tile.outputs
-        operand, part = self._operand, step.group.part
+        (_, height), (_, width) = step.outputs
+        operand = self._operand
         conflicts = [(self._source, source.filled), (Engine.LOAD, parameters.filled)]
         if self._layer.table:
             conflicts.append((Engine.LOAD, self._table.filled))
@@ -163,7 +163,7 @@ class Stream:
         if pattern is None:
             pattern = self._posts[size] = post_pattern(self._layer, *size)
         command, done = self._command(pattern, (0, 0, 0, 0), conflicts)
-        source.reads[0] = parameters.reads[part] = self._out.filled = done
+        source.reads[0] = parameters.reads[step.part] = self._out.filled = done
         if operand is not None:
             operand.reads[0] = done
         return command

@@ -1,21 +1,29 @@
 """A layer cut into the tiles of its mapping: spans along both axes, groups of columns, slots."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
+from itertools import pairwise, product
 from math import prod
 from typing import TypeVar
+
+import numpy as np
 
 from arch.config import AcceleratorConfig, ceil_div
 from arch.layers import FeatureMap
 from arch.mapping import Mapping, Order
 from arch.post_timing import post_constant_words
-from sim.analytical.machine.axis import Slide, Spans, slides
+from sim.analytical.machine.axis import Numbers, Slide, Spans, slides
 from sim.analytical.machine.columns import Block, ColumnGroup, conv_groups, cut
 from sim.analytical.machine.fit import check_shape, check_slots, check_sums, check_weights
 from sim.analytical.machine.layer import MachineLayer
 
 _Each = TypeVar("_Each")
+
+Span = tuple[int, int]
+"""(start, size) along an axis."""
+Area = tuple[Span, Span]
+"""Rows and columns of a rectangle."""
 
 
 class Tiling:
@@ -68,6 +76,17 @@ class Tiling:
     def _largest(self, spans: tuple[Spans, Spans]) -> tuple[int, int]:
         rows, columns = spans
         return int(rows.size.max()), int(columns.size.max())
+
+    @cached_property
+    def areas(self) -> list[list[tuple[Area, int | None]]]:
+        """For each tile, the rectangles of its outputs that take the same constants, and the block
+        of these, None if that depends on the group of columns alone."""
+        rows, columns = self.outputs
+        tiles = product(spans_of(rows), spans_of(columns))
+        blocks = self.layer.blocks
+        if blocks is None:
+            return [[(tile, None)] for tile in tiles]
+        return [list(_uniform(tile, np.array(blocks))) for tile in tiles]
 
     @property
     def tiles(self) -> int:
@@ -129,6 +148,8 @@ class Tiling:
     @property
     def parameter_blocks(self) -> int:
         """Blocks of constants that are different."""
+        if self.layer.blocks is not None:
+            return max(map(max, self.layer.blocks)) + 1
         alike = self.layer.conv is None and not self.layer.products
         return 1 if alike else len(self.groups)
 
@@ -153,7 +174,8 @@ class Tiling:
 
     def block_of(self, group: int) -> int:
         """The block of constants of group of columns number ``group``."""
-        return group if self.parameter_blocks > 1 else 0
+        alike = self.layer.conv is None and not self.layer.products
+        return 0 if alike else group
 
     @cached_property
     def boxes(self) -> tuple[tuple[int, ...], ...]:
@@ -187,6 +209,28 @@ class Tiling:
     def walk(self, block: Block) -> Slide:
         """How the convolution's taps slide along columns, those that are one run taken as one."""
         return replace(self.taps[1], kernel=block.kx)
+
+
+def spans_of(spans: Spans) -> list[Span]:
+    """The spans one by one."""
+    return list(zip(spans.start.tolist(), spans.size.tolist(), strict=True))
+
+
+def _uniform(tile: Area, blocks: Numbers) -> Iterator[tuple[Area, int]]:
+    """``tile`` cut into rectangles of outputs with the same of the ``blocks`` [row, column]."""
+    (y, height), (x, width) = tile
+    own = blocks[y : y + height, x : x + width]
+    for row, rows in _runs(own):
+        for column, columns in _runs(own.T):
+            area = (y + row, rows), (x + column, columns)
+            yield area, int(own[row, column])
+
+
+def _runs(numbers: Numbers) -> Iterator[Span]:
+    """(start, size) of runs of equal rows."""
+    changes = np.flatnonzero((numbers[1:] != numbers[:-1]).any(axis=1)) + 1
+    for start, stop in pairwise([0, *changes.tolist(), len(numbers)]):
+        yield start, stop - start
 
 
 def _seen(windows: tuple[Slide, Slide], outputs: tuple[Spans, Spans]) -> tuple[Spans, Spans]:

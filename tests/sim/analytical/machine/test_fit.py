@@ -59,6 +59,10 @@ def test_one_that_fits() -> None:
             "slots of outputs must lie in the 4 banks of the activation buffer, got banks 3 to 4",
         ),
         (
+            {"inputs": Slots(first=0, banks=1, count=0)},
+            "inputs must have at least 1 slot, got 0",
+        ),
+        (
             {"inputs": None},
             "inputs must have slots in the activation buffer, got none; a layer is priced by "
             "itself, with nothing on chip",
