@@ -107,7 +107,9 @@ class _Areas:
     post: int
     """Cycles of the largest tile's post command, for one group of columns."""
     posted: int
-    """Of all tiles' together."""
+    """Of all tiles' together, less what they overlap."""
+    drained: int
+    """From the last vectors of all tiles to the next ones in the same half of the accumulators."""
     pixels: int
     """Of the inputs."""
     rows: int
@@ -235,10 +237,12 @@ class Work:
             if self.depthwise is not None:
                 ahead += count * self.depthwise.post_cycles(y.outputs, x.outputs)
                 loaded_ahead += count * self.depthwise.load_cycles(y.outputs, x.outputs)
+        turn = execute_done_latency(config) + _TURN_GAP - drain_to_done(config)
         return _Areas(
             tiles=tiles,
             streamed=streamed,
-            posted=posted,
+            posted=posted - tiles * post_overlap(config),
+            drained=posted + tiles * turn,
             post=self._post(height, width),
             pixels=pixels * self._parts,
             rows=rows,
@@ -298,19 +302,8 @@ class Work:
         areas = self._areas(tile.height, tile.width)
         steps = areas.tiles * ceil_div(len(self.sizes), tile.groups) * self._parts
         started = areas.tiles * _LOAD_CYCLES + steps * _COMMAND_CYCLES
-        return max(self._weights * areas.streamed, self._post_cycles(areas)) + started
-
-    def _post_cycles(self, areas: _Areas) -> int:
-        """Cycles of all post commands, less what they overlap."""
-        overlap = areas.tiles * post_overlap(self._config)
-        return len(self.sizes) * self._parts * (areas.posted - overlap)
-
-    def _turn_cycles(self, areas: _Areas) -> int:
-        """Rough cycles in which one or the other half of the accumulators is not being filled: each
-        is filled, then drained, then filled again."""
-        config = self._config
-        turn = execute_done_latency(config) + _TURN_GAP - drain_to_done(config)
-        return len(self.sizes) * self._parts * (areas.posted + areas.tiles * turn)
+        posts = len(self.sizes) * self._parts * areas.posted
+        return max(self._weights * areas.streamed, posts) + started
 
     def cycles(self, tile: Tile, counts: Counts) -> float:
         """Rough cycles of the layer."""
@@ -324,9 +317,11 @@ class Work:
         if self.room.output_in_memory:
             store, alone = self._store_cycles(tile, groups)
         execute = self._weights * areas.streamed
-        hidden = max(execute, load, store, self._post_cycles(areas) + areas.ahead)
+        posts = columns * self._parts
+        hidden = max(execute, load, store, posts * areas.posted + areas.ahead)
         if execute:
-            hidden = max(hidden, (execute + self._turn_cycles(areas)) / 2)
+            # A half of the accumulators is filled, then drained, then filled again.
+            hidden = max(hidden, (execute + posts * areas.drained) / 2)
         # What nothing hides: the first loads, or all where a tile has to go before the next comes;
         # a first tile made ahead, the last one's post commands and stores.
         exposed = min(loads.weights, self._box_cycles)
