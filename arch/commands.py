@@ -7,6 +7,9 @@ counts the commands it has completed, and a command starts once the counts of th
 reached its ``wait_*`` fields. Counts are 16 bits wide and compared modulo 2^16: a count has been
 reached if (count - wait) mod 2^16 < 2^15. A wait may only name commands that precede it in the
 program, so no program can deadlock; the decoder refuses one that does not keep to this.
+
+Execute commands have one more wait, on the post commands that have read the last of what they read:
+the accumulators are free to be filled again long before the results are written.
 """
 
 from collections.abc import Callable, Mapping
@@ -37,6 +40,14 @@ class Engine(IntEnum):
     EXECUTE = 2
     POST = 3
     STORE = 4
+
+
+COUNTS: dict[str, Engine] = {
+    **{engine.name.lower(): engine for engine in Engine},
+    "drain": Engine.POST,
+}
+"""What is counted, and of which engine's commands: those completed, by the engine's name; and the
+post commands that read nothing more of their source."""
 
 
 class LoadTarget(IntEnum):
@@ -216,6 +227,11 @@ EXECUTE = CommandFormat(
     "another in the weight buffer, each `rows` x `cols` weights, row by row.",
     fields=(
         *_header(),
+        Field(
+            name="wait_drain",
+            bits=COUNT_BITS,
+            doc="starts once this many post commands have read the last of their source",
+        ),
         *_origin(),
         *(
             field
@@ -357,16 +373,18 @@ for _format in FORMATS.values():
         raise AssertionError(f"{_format.engine.name} needs {_format.bits} of {COMMAND_BITS} bits")
 
 
-WAITS = tuple(f"wait_{engine.name.lower()}" for engine in Engine)
-"""The fields by which a command waits, in the order of the engines."""
+def _fields(engine: Engine) -> tuple[str, ...]:
+    return tuple(field.name for field in FORMATS[engine].fields)
 
 
-def _address_fields(format_: CommandFormat) -> tuple[str, ...]:
-    return tuple(field.name for field in format_.fields if field.name.endswith("address"))
+WAITS: dict[Engine, tuple[str, ...]] = {
+    engine: tuple(name for name in _fields(engine) if name.startswith("wait_")) for engine in Engine
+}
+"""Of each engine's commands, the fields by which they wait, in the order of ``COUNTS``."""
 
 
 ADDRESSES: dict[Engine, tuple[str, ...]] = {
-    engine: _address_fields(format_) for engine, format_ in FORMATS.items()
+    engine: tuple(name for name in _fields(engine) if name.endswith("address")) for engine in Engine
 }
 """Of each engine's commands, the fields that say where they work."""
 
@@ -404,7 +422,7 @@ class Command:
         if odd:
             raise CompileError(f"{engine.name} command: missing or unknown fields {odd}")
         addresses = tuple(fields.pop(name) for name in ADDRESSES[engine])
-        waits = tuple(fields.pop(name) for name in WAITS)
+        waits = tuple(fields.pop(name) for name in WAITS[engine])
         return cls(Pattern(engine, fields), addresses, waits)
 
     @property
@@ -416,7 +434,7 @@ class Command:
     def values(self) -> dict[str, int]:
         """All of its fields but the opcode."""
         addresses = zip(ADDRESSES[self.engine], self.addresses, strict=True)
-        waits = zip(WAITS, self.waits, strict=True)
+        waits = zip(WAITS[self.engine], self.waits, strict=True)
         return {**dict(waits), **self.pattern.fields, **dict(addresses)}
 
     def __getitem__(self, field: str) -> int:

@@ -9,12 +9,17 @@ A post command is taken in cycle p. Its events follow at fixed distances:
 - the second operand of group g of window j's output is requested in
   p + ``post_first_operand`` + j * P + g;
 - group g of window j's output is written in p + ``post_first_write`` + j * P + g;
-- ``done`` is high in p + ``post_cycles``, and the next command is taken in the cycle after it at
-  the earliest.
+- ``done`` is high in p + ``post_cycles``; the last position was requested ``drain_to_done`` cycles
+  before;
+- the next command is taken ``post_overlap`` cycles before ``done`` at the earliest: its constants
+  are read while the last results are on their way.
+
+The array and the post-processor hand the halves of the accumulators to each other with as little
+delay: an execute command's ``done`` comes ``execute_done_latency`` cycles after its last vector.
 """
 
 from arch.config import AcceleratorConfig
-from arch.timing import BUFFER_READ_LATENCY
+from arch.timing import BUFFER_READ_LATENCY, execute_latency
 
 REQUANTISE_LATENCY = 13
 """From an accumulator and its multiplier to the requantised value."""
@@ -94,3 +99,25 @@ def post_cycles(config: AcceleratorConfig, windows: int, window: int, constants:
     """
     last_window = (windows - 1) * post_interval(config, window)
     return post_first_write(config, window, constants) + last_window + post_groups(config)
+
+
+def drain_to_done(config: AcceleratorConfig) -> int:
+    """From a command's last position to its ``done``. From the cycle after the former on, nothing
+    more of its source is read."""
+    return position_to_write(config) + post_groups(config)
+
+
+def post_overlap(config: AcceleratorConfig) -> int:
+    """How long before a command's ``done`` the next one may be taken.
+
+    So long that the next one's first position is requested in the cycle after ``done``, if it has
+    the fewest constants: it then sees all that the former one has written. But not before the
+    former one's last second operand was requested: constants that come behind that are not its own.
+    """
+    return min(post_first_position(config.parameter_block_words) - 1, operand_to_write(config))
+
+
+def execute_done_latency(config: AcceleratorConfig) -> int:
+    """From an execute command's last vector to its ``done``, at least 1: a post command that is
+    taken in the cycle after ``done`` requests its first position when all sums are in."""
+    return max(1, execute_latency(config) - post_first_position(config.parameter_block_words) - 1)

@@ -8,7 +8,7 @@ from arch.counters import COUNTERS
 IDENTITY = 0x54_49_4C_45
 """Value of the `identity` register: "TILE"."""
 
-INTERFACE_VERSION = 3
+INTERFACE_VERSION = 4
 """Value of the `version` register: changes with the commands or registers."""
 
 ADDRESS_BITS = 8

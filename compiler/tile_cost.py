@@ -1,6 +1,7 @@
 """What a tiling costs, roughly: the cycles of the busiest of array, memory and post-processor, and
 what nothing hides."""
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import chain, product
@@ -10,22 +11,39 @@ from typing import NamedTuple
 from arch.config import AcceleratorConfig, ceil_div
 from arch.layers import ConvShape
 from arch.mapping import Order
-from arch.post_timing import post_constant_words, post_cycles
-from arch.timing import execute_latency, step_cycles
+from arch.post_timing import (
+    drain_to_done,
+    execute_done_latency,
+    post_constant_words,
+    post_cycles,
+    post_overlap,
+)
+from arch.timing import step_cycles
 from compiler.depthwise_cost import DepthwiseWork
 from compiler.fusion import LayerShape, Operand
-from compiler.geometry import Columns, column_groups, halo_size, reductions, spans
+from compiler.geometry import Columns, Span2D, column_groups, halo, halo_size, reductions, spans
 from compiler.post_walk import kernel_columns
 from compiler.weight_boxes import count_boxes, split_weights
 
-_COMMAND_CYCLES = 24
-"""Rough start-up cost of a command, which keeps tiles from becoming needlessly small."""
+_LOAD_CYCLES = 24
+"""Rough cycles of a load of inputs that nothing hides; these keep tiles from becoming needlessly
+small."""
+
+_COMMAND_CYCLES = 4
+"""Likewise of the other commands of a tile and some groups of columns."""
 
 _ROW_CYCLES = 4
 """Rough cost of a row that is not contiguous with the one before in memory: a burst of its own."""
 
-_POST_GAP = 3
-"""Rough cycles between two post commands."""
+_BURST_CYCLES = 2
+"""A burst begins so many cycles after the one before, at the earliest."""
+
+_BURST_LATENCY = 6
+"""Rough cycles of a burst beyond the memory's latency."""
+
+_TURN_GAP = 3
+"""Rough cycles that commands take to be taken while a half of the accumulators goes from the array
+to the post-processor and back."""
 
 _HIDDEN_TRAFFIC = 32
 """So many cycles of the memory count as one, even if they hide behind the array: they hold up the
@@ -71,6 +89,14 @@ class Counts(NamedTuple):
     outputs: int
 
 
+class _Piece(NamedTuple):
+    """One dimension of a tile: pixels of its outputs, of the sums behind them, and of its input."""
+
+    outputs: int
+    sums: int
+    source: int
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Areas:
     """What a map cut into tiles sums up to."""
@@ -81,7 +107,9 @@ class _Areas:
     post: int
     """Cycles of the largest tile's post command, for one group of columns."""
     posted: int
-    """Of all tiles' together."""
+    """Of all tiles' together, less what they overlap."""
+    drained: int
+    """From the last vectors of all tiles to the next ones in the same half of the accumulators."""
     pixels: int
     """Of the inputs."""
     rows: int
@@ -134,6 +162,7 @@ class Work:
             self._count_weights(shape.conv, groups)
         self._halos = cache(self._find_halos)
         self._areas = cache(self._find_areas)
+        self._pieces = cache(self._find_pieces)
         window = shape.window.window
         # A depthwise convolution alone: windows are columns of the kernel.
         self._by_columns = shape.conv is None and shape.depthwise is not None
@@ -195,29 +224,46 @@ class Work:
 
     def _find_areas(self, height: int, width: int) -> "_Areas":
         """The whole map in tiles of ``height`` x ``width``, those at its edges smaller."""
-        ofmap, config = self.shape.window.ofmap, self._config
+        config = self._config
         tiles = streamed = posted = pixels = rows = 0
         ahead = loaded_ahead = 0.0
-        for (y, ny), (x, nx) in product(_cuts(ofmap.height, height), _cuts(ofmap.width, width)):
-            count, (sums, source) = ny * nx, self._halos(y, x)
+        for (y, ny), (x, nx) in product(self._pieces(0, height), self._pieces(1, width)):
+            count = ny * nx
             tiles += count
-            streamed += count * step_cycles(config, sums[0] * sums[1])
-            posted += count * (self._post(y, x) + _POST_GAP)
-            pixels += count * source[0] * source[1]
-            rows += count * source[0]
+            streamed += count * step_cycles(config, y.sums * x.sums)
+            posted += count * self._post(y.outputs, x.outputs)
+            pixels += count * y.source * x.source
+            rows += count * y.source
             if self.depthwise is not None:
-                ahead += count * self.depthwise.post_cycles(y, x)
-                loaded_ahead += count * self.depthwise.load_cycles(y, x)
+                ahead += count * self.depthwise.post_cycles(y.outputs, x.outputs)
+                loaded_ahead += count * self.depthwise.load_cycles(y.outputs, x.outputs)
+        turn = execute_done_latency(config) + _TURN_GAP - drain_to_done(config)
         return _Areas(
             tiles=tiles,
             streamed=streamed,
-            posted=posted,
+            posted=posted - tiles * post_overlap(config),
+            drained=posted + tiles * turn,
             post=self._post(height, width),
             pixels=pixels * self._parts,
             rows=rows,
             ahead=ahead,
             loaded_ahead=loaded_ahead,
         )
+
+    def _find_pieces(self, axis: int, size: int) -> list[tuple[_Piece, int]]:
+        """What the height (0) or width (1) is cut into, by tiles of ``size``, and how many there
+        are of each."""
+        window, conv = self.shape.window, self.shape.conv
+        found: Counter[_Piece] = Counter()
+        for start, count in spans((window.ofmap.height, window.ofmap.width)[axis], size):
+            out = Span2D(y=start, x=0, height=count, width=1)
+            if axis:
+                out = Span2D(y=0, x=start, height=1, width=count)
+            sums = halo(self._window, window.ifmap, out)
+            source = sums if conv is None else halo(conv.window, conv.ifmap, sums)
+            extents = [(each.height, each.width)[axis] for each in (out, sums, source)]
+            found[_Piece(*extents)] += 1
+        return list(found.items())
 
     def _post(self, height: int, width: int) -> int:
         """Cycles of a post command for a tile of ``height`` x ``width``."""
@@ -255,8 +301,9 @@ class Work:
         """No more than ``cycles``, and sooner told."""
         areas = self._areas(tile.height, tile.width)
         steps = areas.tiles * ceil_div(len(self.sizes), tile.groups) * self._parts
+        started = areas.tiles * _LOAD_CYCLES + steps * _COMMAND_CYCLES
         posts = len(self.sizes) * self._parts * areas.posted
-        return max(self._weights * areas.streamed, posts) + steps * _COMMAND_CYCLES
+        return max(self._weights * areas.streamed, posts) + started
 
     def cycles(self, tile: Tile, counts: Counts) -> float:
         """Rough cycles of the layer."""
@@ -266,22 +313,24 @@ class Work:
         steps = areas.tiles * groups * self._parts
         loads = self._loads(tile, areas, groups, counts)
         load = loads.weights + loads.inputs
-        store = self._store_cycles(tile, groups) if self.room.output_in_memory else 0.0
+        store = alone = 0.0
+        if self.room.output_in_memory:
+            store, alone = self._store_cycles(tile, groups)
         execute = self._weights * areas.streamed
-        posts = columns * self._parts * areas.posted
-        hidden = max(execute, load, store, posts + areas.ahead)
+        posts = columns * self._parts
+        hidden = max(execute, load, store, posts * areas.posted + areas.ahead)
         if execute:
             # A half of the accumulators is filled, then drained, then filled again.
-            waits = columns * areas.tiles * execute_latency(self._config)
-            hidden = max(hidden, (execute + waits + posts) / 2)
+            hidden = max(hidden, (execute + posts * areas.drained) / 2)
         # What nothing hides: the first loads, or all where a tile has to go before the next comes;
         # a first tile made ahead, the last one's post commands and stores.
         exposed = min(loads.weights, self._box_cycles)
         exposed += loads.inputs / (1 if counts.inputs == 1 else loads.count)
         exposed += areas.ahead / areas.tiles + areas.post
-        exposed += store / (1 if counts.outputs == 1 else areas.tiles * groups)
+        exposed += store if counts.outputs == 1 else alone / (areas.tiles * groups)
         traffic = (load + store) / _HIDDEN_TRAFFIC
-        return hidden + exposed + traffic + steps * _COMMAND_CYCLES
+        started = min(loads.count, steps) * _LOAD_CYCLES + steps * _COMMAND_CYCLES
+        return hidden + exposed + traffic + started
 
     def _loads(self, tile: Tile, areas: "_Areas", groups: int, counts: Counts) -> "_Loads":
         """What the memory's read side does."""
@@ -309,7 +358,7 @@ class Work:
                     cycles += pixels * times * _ROW_CYCLES
                 count = tiles * times
                 if self.source(tile)[1] < conv.ifmap.width:
-                    cycles += areas.rows * _ROW_CYCLES
+                    cycles += areas.rows * times * _ROW_CYCLES
         elif room.input_pitch is None:
             cycles += pixels * self.shape.window.ifmap.channels / elements
             cycles += pixels * groups * _ROW_CYCLES if groups > 1 else 0
@@ -319,19 +368,21 @@ class Work:
             cycles += ofmap.height * ofmap.width * groups * _ROW_CYCLES if groups > 1 else 0
         return _Loads(weights=weights, inputs=cycles, count=count)
 
-    def _store_cycles(self, tile: Tile, groups: int) -> float:
-        """Cycles of the memory's write side."""
-        ofmap = self.shape.window.ofmap
-        config = self._config
-        cycles = ofmap.elements * config.activation_bytes / config.memory_bytes_per_cycle
-        if tile.width < ofmap.width:
-            cycles += ofmap.height * ceil_div(ofmap.width, tile.width) * _ROW_CYCLES
+    def _store_cycles(self, tile: Tile, groups: int) -> tuple[float, float]:
+        """Cycles of the memory's write side: beside other traffic, and with nothing beside it."""
+        ofmap, config = self.shape.window.ofmap, self._config
+        size = ofmap.elements * config.activation_bytes
+        rows = 0
         if groups > 1:
-            cycles += ofmap.height * ofmap.width * groups * _ROW_CYCLES
-        return cycles
+            rows = ofmap.height * ofmap.width * groups
+        elif tile.width < ofmap.width:
+            rows = ofmap.height * ceil_div(ofmap.width, tile.width)
+        beside = size / config.memory_bytes_per_cycle + rows * _ROW_CYCLES
+        return beside, max(size / config.memory_bytes_per_cycle, rows * _burst_cycles(config))
 
 
-def _cuts(total: int, size: int) -> list[tuple[int, int]]:
-    """The sizes of consecutive pieces of at most ``size``, and how many there are of each."""
-    whole, rest = divmod(total, size)
-    return [(size, whole), (rest, 1)] if rest else [(size, whole)]
+def _burst_cycles(config: AcceleratorConfig) -> float:
+    """Rough cycles from one burst of a beat to the next: of the last ``outstanding_bursts``, each
+    must have been answered."""
+    waiting = (config.memory_latency + _BURST_LATENCY) / config.outstanding_bursts
+    return max(_BURST_CYCLES, waiting)

@@ -261,8 +261,9 @@ def _tiles(work: Work, config: AcceleratorConfig) -> Iterator[Tile]:
             if not _fits(work, height, width, config):
                 continue
             for groups, channels in shares:
-                # Without whole pixels, a store or load row by row needs the tile's full width.
-                if groups < len(sizes) and width < ofmap.width and _moves_pixels(work):
+                # Without whole pixels, a store or load of rows needs the tile's full width.
+                in_rows = ofmap.height > 1 and width < ofmap.width
+                if groups < len(sizes) and in_rows and _moves_pixels(work):
                     continue
                 for order in orders:
                     yield Tile(

@@ -3,15 +3,14 @@
 Two commands of different engines that touch the same bytes, at least one of them writing, must run
 in program order; so must two that read (or two that write) through the same port of a bank. The
 later one then waits for the earlier one's engine to have completed it. Commands of one engine run
-in order anyway.
+in order anyway. Sums may be replaced as soon as a post command has read them all.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from arch.commands import COUNT_BITS, Command, Engine, Pattern
+from arch.commands import COUNT_BITS, COUNTS, WAITS, Command, Engine, Pattern
 from arch.config import AcceleratorConfig
 
 _PAGE = 1 << 14
@@ -53,9 +52,22 @@ _Access = tuple[int, int, bool]
 that overlap must be ordered if one of them is."""
 
 _Clock = list[int]
-"""Numbers of commands by engine; those of each engine count from 1."""
+"""Numbers of commands by what is counted (``_CLOCK``), each from 1."""
 
-_ENGINES = range(max(Engine) + 1)
+_CLOCK = {name: number for number, name in enumerate(COUNTS, 1)}
+"""Where a clock has a count: that of an engine's commands under the engine's number."""
+_DRAIN = _CLOCK["drain"]
+_PLACES = range(max(_CLOCK.values()) + 1)
+_WAIT_PLACES = {
+    int(engine): tuple(_CLOCK[wait.removeprefix("wait_")] for wait in waits)
+    for engine, waits in WAITS.items()
+}
+"""Where a clock has what an engine's commands wait for, in the order of their waits."""
+_OWN_PLACES = {
+    int(engine): tuple(_CLOCK[name] for name, counted in COUNTS.items() if counted is engine)
+    for engine in Engine
+}
+"""Where a clock counts an engine's own commands."""
 
 
 def add_waits(steps: Iterable[Step], config: AcceleratorConfig) -> list[Command]:
@@ -65,10 +77,10 @@ def add_waits(steps: Iterable[Step], config: AcceleratorConfig) -> list[Command]
 
 
 class _User:
-    """What one engine does with one storage, and when."""
+    """What one engine does with one storage, and when; ``count`` counts its commands."""
 
-    def __init__(self, engine: int) -> None:
-        self.engine = engine
+    def __init__(self, count: int) -> None:
+        self.count = count
         self.newest = 0
         """The last command that touched it."""
         self._access: _Access = 0, 0, False
@@ -104,9 +116,10 @@ class _User:
 
 
 class _Storage:
-    """Who touched one storage when."""
+    """Who touched one storage when; ``drained``: it is the accumulators."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, drained: bool) -> None:
+        self._drained = drained
         self.users: list[_User] = []
         """The engines that have, in the order of their numbers."""
         self.by_engine: dict[int, _User] = {}
@@ -114,7 +127,8 @@ class _Storage:
 
     def user(self, engine: int) -> _User:
         """A new user."""
-        user = self.by_engine[engine] = _User(engine)
+        count = _DRAIN if self._drained and engine == Engine.POST else engine
+        user = self.by_engine[engine] = _User(count)
         self.users = [self.by_engine[each] for each in sorted(self.by_engine)]
         return user
 
@@ -131,23 +145,21 @@ class _Order:
 
     def __init__(self, config: AcceleratorConfig) -> None:
         self._bank_bytes = config.activation_bank_bytes
-        self._issued: _Clock = [0 for _ in _ENGINES]
-        self._waits: list[_Clock] = [[0 for _ in _ENGINES] for _ in _ENGINES]
-        self._known: list[_Clock] = [[0 for _ in _ENGINES] for _ in _ENGINES]
+        self._issued: _Clock = [0 for _ in _PLACES]
+        self._waits: list[_Clock] = [[0 for _ in _PLACES] for _ in _PLACES]
+        self._known: list[_Clock] = [[0 for _ in _PLACES] for _ in _PLACES]
         # Of each command of each engine: what is known once it is done.
-        self._after: list[list[_Clock]] = [[[0 for _ in _ENGINES]] for _ in _ENGINES]
-        self._storages: defaultdict[str | int, _Storage] = defaultdict(_Storage)
+        self._after: list[list[_Clock]] = [[[0 for _ in _PLACES]] for _ in _PLACES]
+        self._storages: dict[str | int, _Storage] = {}
         # What reading and writing a region touches: tiles come back to the same slots.
         self._reading: dict[Region, list[_Touch]] = {}
         self._writing: dict[Region, list[_Touch]] = {}
 
-    def waits(self, step: Step) -> tuple[int, int, int, int]:
+    def waits(self, step: Step) -> tuple[int, ...]:
         """The waits of ``step``, which is the program's next."""
         own = int(step.pattern.engine)
-        number = self._issued[own] = self._issued[own] + 1
+        number = self._issue(own)
         known, waits = self._known[own], self._waits[own]
-        # Commands of one engine need no order, so that its own pass for known.
-        known[own] = number
         touched: list[_Touch] = []
         for region in step.reads:
             touched += self._reading.get(region) or self._touches(region, False)
@@ -155,7 +167,7 @@ class _Order:
             touched += self._writing.get(region) or self._touches(region, True)
         for storage, access in touched:
             for user in storage.users:
-                other = user.engine
+                other = user.count
                 if user.newest > known[other]:
                     last = user.last_conflict(access, known[other])
                     if last:
@@ -164,19 +176,42 @@ class _Order:
         for storage, access in touched:
             user = storage.by_engine.get(own) or storage.user(own)
             user.add(access, number)
-        self._after[own].append(known.copy())
-        for engine, issued in enumerate(self._issued):
-            if waits[engine] < issued - _HORIZON:
-                waits[engine] = issued - _HORIZON
+        self._note_known(own)
+        for place, issued in enumerate(self._issued):
+            if waits[place] < issued - _HORIZON:
+                waits[place] = issued - _HORIZON
         waits[own] = number - 1
-        _, load, execute, post, store = waits
-        return load % _COUNTS, execute % _COUNTS, post % _COUNTS, store % _COUNTS
+        return tuple([waits[place] % _COUNTS for place in _WAIT_PLACES[own]])
+
+    def _issue(self, own: int) -> int:
+        """The number of the next command of engine ``own``."""
+        number = self._issued[own] + 1
+        for place in _OWN_PLACES[own]:
+            # Commands of one engine need no order, so that its own pass for known.
+            self._issued[place] = self._known[own][place] = number
+        return number
+
+    def _note_known(self, own: int) -> None:
+        """Of the newest command of engine ``own``: what is known once it is counted."""
+        known = self._known[own]
+        self._after[own].append(known.copy())
+        if own == Engine.POST:
+            # It drains from when the one before it is done.
+            drained = known.copy()
+            drained[own] -= 1
+            self._after[_DRAIN].append(drained)
 
     def _touches(self, region: Region, writes: bool) -> list[_Touch]:
         """What reading or writing ``region`` touches."""
         accesses = self._accesses(region, writes)
-        found = [(self._storages[name], access) for name, access in accesses]
+        found = [(self._storage(name), access) for name, access in accesses]
         (self._writing if writes else self._reading)[region] = found
+        return found
+
+    def _storage(self, name: str | int) -> _Storage:
+        found = self._storages.get(name)
+        if found is None:
+            found = self._storages[name] = _Storage(drained=name == "accumulator")
         return found
 
     def _accesses(self, region: Region, writes: bool) -> Iterator[tuple[str | int, _Access]]:

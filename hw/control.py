@@ -6,8 +6,8 @@ from amaranth.lib.wiring import In, Out
 
 from arch.commands import Engine
 from arch.registers import Status
-from hw.interfaces import counts_layout
-from hw.queue import engine_flags
+from hw.interfaces import counts_layout, dispatched_layout
+from hw.queue import count_flags, engine_flags
 
 ERRORS = {
     "illegal_command": Status.ILLEGAL_COMMAND,
@@ -26,10 +26,10 @@ class RunControl(wiring.Component):
     same cycle. The next cycle, called cycle 0, is the first with ``busy``, and every count is 0
     then. The run ends in one of two ways:
 
-    - All is done: with ``fetched``, and as many commands completed as dispatched for every engine,
-      in cycle e, ``busy`` is 0 from e + 1 on. So if the last ``completed`` comes in cycle d, counts
-      show it in d + 1, and ``busy`` is 1 for the last time in d + 1: the run took d + 2 cycles. The
-      run of an empty program takes 1 cycle.
+    - All is done: with ``fetched``, not ``settling``, and as many commands completed as dispatched
+      for every engine, in cycle e, ``busy`` is 0 from e + 1 on. So if the last completion comes in
+      cycle d and nothing settles after it, counts show it in d + 1, and ``busy`` is 1 for the last
+      time in d + 1: the run took d + 2 cycles. The run of an empty program takes 1 cycle.
     - An error (or ``abort_request``) in cycle e: ``abort`` is 1 from e + 1 on. With ``quiet`` 1 for
       the first time in cycle g >= e + 1, ``clear`` is 1 in g + 1 alone, and ``busy`` and ``abort``
       are 0 from g + 2 on. The first error gives the code. In the cycle in which all is done, an
@@ -45,10 +45,12 @@ class RunControl(wiring.Component):
         illegal_command, read_error, write_error, bank_conflict: errors in this cycle.
         fetched: every command of the program has been dispatched.
         quiet: nothing is outstanding on the memory bus, nor will be while ``abort`` is 1.
+        settling: what completed commands have done is not in its place yet.
         dispatch: a command is dispatched to this engine in this cycle.
-        completed: this engine completes a command in this cycle.
-        dispatched, counts: commands dispatched to, and completed by, each engine in this run,
-            modulo 2^16; new in the cycle after ``dispatch`` or ``completed``.
+        counted: this count rises by one: of each engine, a command is completed.
+        dispatched: commands dispatched to each engine in this run, modulo 2^16; new in the cycle
+            after ``dispatch``.
+        counts: ``counted`` in this run likewise.
         next_counts: ``counts`` of the next cycle, unless a run starts.
         restart: a run starts: fetch takes the program, counters go to 0.
         abort: start no bursts, dispatch no commands.
@@ -67,9 +69,10 @@ class RunControl(wiring.Component):
                 **{name: In(1) for name in ERRORS},
                 "fetched": In(1),
                 "quiet": In(1),
+                "settling": In(1),
                 "dispatch": In(engine_flags),
-                "completed": In(engine_flags),
-                "dispatched": Out(counts_layout),
+                "counted": In(count_flags),
+                "dispatched": Out(dispatched_layout),
                 "counts": Out(counts_layout),
                 "next_counts": Out(counts_layout),
                 "restart": Out(1),
@@ -86,11 +89,13 @@ class RunControl(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """The hardware."""
         m = Module()
-        next_dispatched = Signal(counts_layout)
+        next_dispatched = Signal(dispatched_layout)
         self._count(m, self.dispatch, self.dispatched, next_dispatched)
-        self._count(m, self.completed, self.counts, self.next_counts)
+        self._count(m, self.counted, self.counts, self.next_counts)
+        names = [engine.name.lower() for engine in Engine]
+        completed = Cat(self.counts[name] == self.dispatched[name] for name in names).all()
         finished = Signal()
-        m.d.comb += finished.eq(self.fetched & (self.counts == self.dispatched))
+        m.d.comb += finished.eq(self.fetched & completed & ~self.settling)
         ending = Signal()
         self._run(m, finished, ending)
 
@@ -133,7 +138,6 @@ class RunControl(wiring.Component):
 
     def _count(self, m: Module, pulses: data.View, counts: data.View, following: data.View) -> None:
         """Count ``pulses``; ``following``: ``counts`` of the next cycle of a run."""
-        for engine in Engine:
-            name = engine.name.lower()
+        for name, _ in counts.shape():
             m.d.comb += following[name].eq(counts[name] + pulses[name])
             m.d.sync += counts[name].eq(Mux(self.restart, 0, following[name]))

@@ -8,10 +8,12 @@ from amaranth.lib.wiring import In, Out
 
 from arch.commands import (
     COMMAND_BITS,
+    COUNTS,
     EXECUTE_LOOPS,
     FORMATS,
     OPCODE_BITS,
     POST_LOOPS,
+    WAITS,
     CommandFormat,
     Engine,
     LoadTarget,
@@ -21,7 +23,7 @@ from arch.commands import (
     walk_fields,
 )
 from arch.config import TABLES, AcceleratorConfig
-from hw.interfaces import command_layout, command_stream, counts_layout
+from hw.interfaces import command_layout, command_stream, dispatched_layout
 from hw.queue import behind, engine_flags
 
 
@@ -74,7 +76,7 @@ class CommandDecoder(wiring.Component):
             {
                 "commands": In(stream.Signature(COMMAND_BITS)),
                 **{engine.name.lower(): Out(command_stream(engine)) for engine in Engine},
-                "dispatched": In(counts_layout),
+                "dispatched": In(dispatched_layout),
                 "abort": In(1),
                 "dispatch": Out(engine_flags),
                 "illegal": Out(1),
@@ -117,9 +119,9 @@ class CommandDecoder(wiring.Component):
                 above = command[field.name][used - 1 :]
                 yield above.any() & ~above.all()
         yield from self._broken_elements(engine, command)
-        for other in Engine:
-            name = other.name.lower()
-            yield behind(self.dispatched[name], command[f"wait_{name}"])
+        for wait in WAITS[engine]:
+            counted = COUNTS[wait.removeprefix("wait_")]
+            yield behind(self.dispatched[counted.name.lower()], command[wait])
         if engine in (Engine.LOAD, Engine.STORE):
             yield command.row_bytes == 0
         if engine is Engine.LOAD:

@@ -6,7 +6,8 @@ from amaranth.lib.wiring import In, Out
 
 from arch.commands import Engine
 from arch.config import AcceleratorConfig
-from arch.timing import ACCUMULATE_LATENCY, BUFFER_READ_LATENCY, array_latency
+from arch.post_timing import execute_done_latency
+from arch.timing import BUFFER_READ_LATENCY, array_latency, execute_latency
 from hw.accumulators import Accumulators
 from hw.delay import delayed
 from hw.interfaces import activation_port, command_layout, command_stream, weight_port
@@ -31,8 +32,9 @@ class ExecuteEngine(wiring.Component):
         T_k = max(T_0 + k * rows, t_(k-1) + 1)
 
     Vector m of step k is issued, and requested from the activation buffer unless all of it is
-    padding, in cycle t_k + m. ``done`` comes in cycle t_(K-1) + M - 1 + BUFFER_READ_LATENCY +
-    array_latency + ACCUMULATE_LATENCY: a drain request in that cycle sees every sum.
+    padding, in cycle t_k + m. A drain request ``execute_latency`` cycles after the last vector, or
+    later, sees every sum. ``done`` comes ``execute_done_latency`` cycles after it: nothing more is
+    read from the buffers, and a post command that is taken in the next cycle drains in time.
 
     No accumulator entry may be added to within ACCUMULATE_LATENCY cycles of its last psums. Steps
     of one command keep to this if M is at most accumulator_half_entries, and so do commands in a
@@ -47,7 +49,8 @@ class ExecuteEngine(wiring.Component):
         weight: read port of the weight buffer.
         drain: the post-processor's read port of the accumulators.
         conflict: an entry's half was drained and added to at once; what was read is arbitrary.
-        done: pulse: all sums of a command are in.
+        done: pulse: a command is done, see above.
+        settling: it is, and some of its sums are not in.
         vector_issued: event: a vector was issued, padding or not.
         activation_read, weight_read, accumulator_read, accumulator_write: events: accesses.
         stepping: a command is streamed, but no vector was issued in this cycle.
@@ -68,6 +71,7 @@ class ExecuteEngine(wiring.Component):
                 "drain": In(DrainPort(config)),
                 "conflict": Out(1),
                 "done": Out(1),
+                "settling": Out(1),
                 **{event: Out(1) for event in events},
             }
         )
@@ -157,18 +161,21 @@ class ExecuteEngine(wiring.Component):
         along = Signal(layout.size, reset_less=True)
         m.d.comb += along.eq(Cat(streamer.entry, streamer.overwrite))
         arrived = data.View(layout, delayed(m, along, stages=stages))
+        ended = execute_done_latency(self.config)
+        finals = _line(m, streamer.final, execute_latency(self.config), "finals")
         m.d.comb += [
-            accumulators.valid.eq(_late(m, streamer.issue, stages, "issued")),
+            accumulators.valid.eq(_line(m, streamer.issue, stages, "issued")[-1]),
             accumulators.address.eq(arrived.entry),
             accumulators.first.eq(arrived.overwrite),
             accumulators.psums.eq(array.psums),
-            self.done.eq(_late(m, streamer.final, stages + ACCUMULATE_LATENCY, "finals")),
+            self.done.eq(finals[ended - 1]),
+            self.settling.eq(finals[ended:].any()),
             self.conflict.eq(accumulators.conflict),
         ]
 
 
-def _late(m: Module, bit: Value, stages: int, name: str) -> Value:
-    """``bit`` as it was ``stages`` cycles ago, from one shift register."""
+def _line(m: Module, bit: Value, stages: int, name: str) -> Value:
+    """A shift register: ``bit`` as it was 1 to ``stages`` cycles ago."""
     line = Signal(stages, name=name)
     m.d.sync += line.eq(Cat(bit, line))
-    return line[-1]
+    return line

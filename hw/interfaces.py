@@ -4,7 +4,7 @@ from amaranth.hdl import signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from arch.commands import COUNT_BITS, FORMATS, Engine
+from arch.commands import COUNT_BITS, COUNTS, FORMATS, Engine
 from arch.config import AcceleratorConfig
 
 AXI_ADDRESS_BITS = 32
@@ -26,8 +26,11 @@ def command_stream(engine: Engine) -> stream.Signature:
     return stream.Signature(command_layout(engine))
 
 
-counts_layout = data.StructLayout({engine.name.lower(): COUNT_BITS for engine in Engine})
-"""How many commands each engine has completed, modulo 2^16."""
+dispatched_layout = data.StructLayout({engine.name.lower(): COUNT_BITS for engine in Engine})
+"""How many commands have been dispatched to each engine, modulo 2^16."""
+
+counts_layout = data.StructLayout(dict.fromkeys(COUNTS, COUNT_BITS))
+"""What commands wait for, modulo 2^16."""
 
 
 class ReadPort(wiring.Signature):

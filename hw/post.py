@@ -10,6 +10,7 @@ from arch.post_timing import (
     operand_to_write,
     position_to_write,
     post_groups,
+    post_overlap,
     product_latency,
 )
 from arch.timing import BUFFER_READ_LATENCY
@@ -56,13 +57,13 @@ class PostEngine(wiring.Component):
     """Combines each window of source positions, adds the bias, requantises and clamps, combines
     the result with a second operand, looks it up in a table, and writes it.
 
-    One command at a time, and never stalls: every event has its cycle, as arch/post_timing.py
-    states. A command taken in cycle p reads its constants from p + 1 on, then issues a position a
-    cycle, window after window, each taking the larger of its positions and the groups of columns of
-    its output. Positions that are padding take their cycle, but are not requested. What the
-    last output was made of stays in the pool unit, for a next command that continues its window.
-    With ``depthwise_kernel`` positions may be multiplied by weights on their way there, and each
-    window of a row then goes on from the one before.
+    Never stalls: every event has its cycle, as arch/post_timing.py states. A command taken in cycle
+    p reads its constants from p + 1 on, then issues a position a cycle, window after window, each
+    taking the larger of its positions and the groups of columns of its output. Meanwhile the last
+    results of the command before may still be on their way. Positions that are padding take their
+    cycle, but are not requested. What the last output was made of stays in the pool unit, for a
+    next command that continues its window. With ``depthwise_kernel`` positions may be multiplied by
+    weights on their way there, and each window of a row then goes on from the one before.
 
     Members:
         commands: Post commands whose waits are over.
@@ -72,7 +73,8 @@ class PostEngine(wiring.Component):
         operand: Read port of ``requantiser_lanes`` elements of the activation buffer.
         write: Write port of as many.
         tables: Write port of the tables; aligned words of ``bus_bytes``.
-        idle: No command is held.
+        idle: A command is taken in this cycle if there is one.
+        drained: Pulse: from the next cycle on, nothing more of the command's source is read.
         done: Pulse: from the next cycle on, read requests see all bytes of the command.
         position: Event, one a cycle: a position was issued, padding or not.
         table_read: Event, one a cycle: a group was written that was looked up in a table.
@@ -92,6 +94,7 @@ class PostEngine(wiring.Component):
                 "write": Out(activation_write_port(config, lanes)),
                 "tables": In(table_port(config)),
                 "idle": Out(1),
+                "drained": Out(1),
                 "done": Out(1),
                 "position": Out(1),
                 "table_read": Out(1),
@@ -112,8 +115,11 @@ class PostEngine(wiring.Component):
             depth=max(config.depthwise_kernel, 1),
         )
         m.submodules.lanes = lanes = ResultLanes(config=config)
-        command = Signal(command_layout(Engine.POST))
-        issue, window_end = Signal(), Signal()
+        # The command that issues positions, and the one whose results come out.
+        command, results = (
+            Signal(command_layout(Engine.POST), name=name) for name in ("command", "results")
+        )
+        issue, window_end, columns_end = Signal(), Signal(), Signal()
         # What the word that is requested in this cycle belongs to; without either, the columns.
         for_operand, for_products = Signal(), Signal()
 
@@ -123,9 +129,12 @@ class PostEngine(wiring.Component):
             command,
             issue=issue,
             window_end=window_end,
+            columns_end=columns_end,
             for_operand=for_operand,
             for_products=for_products,
         )
+        with m.If(columns_end):
+            m.d.sync += results.eq(command)
         self._request(m, positions, command, issue=issue)
         row_end = window_end & positions.last[1]
         output_end = self._choose_outputs(m, command, window_end=window_end, row_end=row_end)
@@ -148,10 +157,19 @@ class PostEngine(wiring.Component):
             )
         take = delayed(m, output_end, stages=pooling + _POOL_LATENCY)
         columns_word = self.parameter.valid & ~for_operand & ~for_products
-        self._feed(m, pool, lanes, take=take, columns_word=columns_word, operand_word=for_operand)
-        m.d.comb += lanes.command.eq(command)
+        self._feed(
+            m,
+            pool,
+            lanes,
+            take=take,
+            columns_word=columns_word,
+            columns_end=columns_end,
+            operand_word=for_operand,
+        )
+        m.d.comb += lanes.command.eq(results)
         wiring.connect(m, wiring.flipped(self.tables), lanes.tables)
-        self._walk_groups(m, command, lanes, output_end=output_end, row_end=row_end)
+        begin = delayed(m, columns_end, stages=1)
+        self._walk_groups(m, results, lanes, begin=begin, output_end=output_end, row_end=row_end)
         return m
 
     def _sequence(
@@ -162,11 +180,14 @@ class PostEngine(wiring.Component):
         *,
         issue: Signal,
         window_end: Signal,
+        columns_end: Signal,
         for_operand: Signal,
         for_products: Signal,
     ) -> None:
         """The life of a command; drives ``issue`` (a position goes out), ``window_end`` (the last
-        one of its window), ``for_operand`` and ``for_products``."""
+        one of its window), ``columns_end`` (the last word of the columns' parameters is requested:
+        the command before is done, but for its last write), ``for_operand`` and ``for_products``.
+        """
         config = self._config
         groups = post_groups(config)
         word = Signal(config.parameter_address_bits)
@@ -183,8 +204,16 @@ class PostEngine(wiring.Component):
         slots_over = slot == groups - 1
         # The window is over, its slots are not.
         waiting = Signal()
-        after_last = position_to_write(config) + groups
-        tail = Signal(range(after_last + 1))
+        # From the cycle after the last position's issue to the end of TAIL, and from there to
+        # ``done``, while the next command may have been taken.
+        overlap = post_overlap(config)
+        after_last = position_to_write(config) + groups - 1 - overlap
+        tail, rest = Signal(range(after_last + 1)), Signal(range(overlap + 2))
+        last_position = issue & positions.last.all()
+        m.d.sync += self.drained.eq(last_position)
+        m.d.comb += self.done.eq(rest == 1)
+        with m.If(rest != 0):
+            m.d.sync += rest.eq(rest - 1)
 
         positions.describe(m, self.commands.payload)
         with m.FSM():
@@ -205,6 +234,7 @@ class PostEngine(wiring.Component):
                 m.d.comb += self.parameter.valid.eq(1)
                 m.d.sync += [word.eq(word + 1), words_left.eq(words_left - 1)]
                 with m.If(words_left == 0):
+                    m.d.comb += columns_end.eq(1)
                     m.next = "POSITIONS"
                     with m.If(command.operand != PostOperand.NONE):
                         m.d.sync += words_left.eq(config.operand_block_words - 1)
@@ -235,13 +265,13 @@ class PostEngine(wiring.Component):
                     m.d.sync += [slot.eq(slot + 1), waiting.eq(waiting | window_end)]
                 with m.Elif(waiting):
                     m.d.sync += [slot.eq(0), waiting.eq(0)]
-                with m.If(issue & positions.last.all()):
+                with m.If(last_position):
                     m.d.sync += [slot.eq(0), waiting.eq(0), tail.eq(after_last)]
                     m.next = "TAIL"
             with m.State("TAIL"):
                 m.d.sync += tail.eq(tail - 1)
                 with m.If(tail == 0):
-                    m.d.comb += self.done.eq(1)
+                    m.d.sync += rest.eq(overlap + 1)
                     m.next = "IDLE"
         m.d.comb += [
             self.parameter.address.eq(Cat(Const(0, config.bus_bytes.bit_length() - 1), word)),
@@ -335,6 +365,7 @@ class PostEngine(wiring.Component):
         *,
         take: Value,
         columns_word: Value,
+        columns_end: Value,
         operand_word: Value,
     ) -> None:
         """Pooled columns and their constants into the lanes, a group a cycle from the second cycle
@@ -354,7 +385,7 @@ class PostEngine(wiring.Component):
             parameters.load.eq(delayed(m, columns_word, stages=BUFFER_READ_LATENCY)),
             parameters.word.eq(self.parameter.data),
             parameters.rotate.eq(groups_left != 0),
-            operand.clear.eq(self.idle),
+            operand.clear.eq(columns_end),
             operand.load.eq(delayed(m, operand_word, stages=BUFFER_READ_LATENCY)),
             operand.word.eq(self.parameter.data),
             lanes.constants.eq(operand.constants),
@@ -371,10 +402,12 @@ class PostEngine(wiring.Component):
         command: data.View,
         lanes: ResultLanes,
         *,
+        begin: Value,
         output_end: Value,
         row_end: Value,
     ) -> None:
-        """Requests of second operands, and writes of results."""
+        """Requests of second operands, and writes of results, of the command that is there in the
+        cycle of ``begin``."""
         m.submodules.operand_walker = operand = GroupWalker(config=self._config)
         m.submodules.writer = writer = GroupWalker(config=self._config)
         to_write = operand_to_write(self._config)
@@ -387,7 +420,7 @@ class PostEngine(wiring.Component):
                 walker.to_row.eq(command[f"{prefix}_py"]),
                 walker.to_column.eq(command[f"{prefix}_px"]),
                 walker.channels.eq(command.channels),
-                walker.load.eq(self.parameter.valid),
+                walker.load.eq(begin),
                 Cat(walker.start, walker.row_end).eq(start),
             ]
         m.d.comb += [

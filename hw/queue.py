@@ -1,15 +1,18 @@
 """The commands that wait at one engine, and the gate that holds them until it is their turn."""
 
-from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from arch.commands import COUNT_BITS, Engine
+from arch.commands import COUNT_BITS, COUNTS, WAITS, Engine
 from hw.interfaces import command_layout, command_stream, counts_layout
 
 engine_flags = data.StructLayout({engine.name.lower(): 1 for engine in Engine})
 """One bit for each engine."""
+
+count_flags = data.StructLayout(dict.fromkeys(COUNTS, 1))
+"""One bit for each count."""
 
 
 def behind(count: Value, wait: Value) -> Value:
@@ -35,7 +38,7 @@ class EngineQueue(wiring.Component):
     Members:
         i: commands from the decoder.
         o: commands to the engine.
-        next_counts: how many commands each engine will have completed in the next cycle.
+        next_counts: the counts of the next cycle.
         waits_for: the engines for which the first command waits; all 0 if there is no command.
     """
 
@@ -69,13 +72,18 @@ class EngineQueue(wiring.Component):
         moves_up = popped | ~some
         with m.If(moves_up):
             m.d.sync += first.eq(second)
-        for other in Engine:
-            if other is not self.engine:
-                name = other.name.lower()
-                count, waits = self.next_counts[name], Signal(name=f"waits_{name}")
-                stays, comes = (behind(count, each[f"wait_{name}"]) for each in (first, second))
+        unmet: dict[Engine, list[Value]] = {}
+        for wait in WAITS[self.engine]:
+            name = wait.removeprefix("wait_")
+            if COUNTS[name] is not self.engine:
+                waits = Signal(name=f"waits_{name}")
+                stays, comes = (
+                    behind(self.next_counts[name], each[wait]) for each in (first, second)
+                )
                 m.d.sync += waits.eq(Mux(moves_up, comes, stays))
-                m.d.comb += self.waits_for[name].eq(waits & some)
+                unmet.setdefault(COUNTS[name], []).append(waits)
+        for other, bits in unmet.items():
+            m.d.comb += self.waits_for[other.name.lower()].eq(Cat(bits).any() & some)
         m.d.comb += [
             self.o.payload.eq(first),
             self.o.valid.eq(some & ~self.waits_for.as_value().any()),

@@ -163,9 +163,13 @@ class Accelerator(wiring.Component):
         ):
             m.submodules[engine.name.lower()] = reset(unit)
             wiring.connect(m, self._queues[engine].o, unit.commands)
-            m.d.comb += self._run.completed[engine.name.lower()].eq(unit.done)
+            m.d.comb += self._run.counted[engine.name.lower()].eq(unit.done)
         for unit in (self._fetch, self._decoder, self._load, self._store):
             m.d.comb += unit.abort.eq(self._run.abort)
+        m.d.comb += [
+            self._run.counted.drain.eq(self._post.drained),
+            self._run.settling.eq(self._execute.settling),
+        ]
         wiring.connect(m, self._post.drain, self._execute.drain)
 
     def _buffers(self, m: Module) -> None:

@@ -8,9 +8,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from arch.commands import COUNT_BITS, Command, Engine
+from arch.commands import COUNT_BITS, COUNTS, WAITS, Command, Engine
 from arch.config import AcceleratorConfig
-from arch.timing import ACCUMULATE_LATENCY, BUFFER_READ_LATENCY, array_latency, step_cycles
+from arch.post_timing import drain_to_done, execute_done_latency
+from arch.timing import step_cycles
 from compiler.fusion import FusedLayer
 from compiler.geometry import column_groups
 from compiler.program import Program
@@ -25,15 +26,16 @@ _CAUSES = 3
 """So many are named at most."""
 
 _WAITS = {
-    Engine.EXECUTE: (Engine.LOAD, Engine.POST, Engine.STORE),
-    Engine.POST: (Engine.LOAD, Engine.EXECUTE, Engine.STORE),
+    Engine.EXECUTE: ("load", "post", "drain", "store"),
+    Engine.POST: ("load", "execute", "store"),
 }
-"""The engines whose commands a layer's work waits for, in the order of the machine's counters."""
+"""The counts that a layer's work waits for, in the order of the machine's counters."""
 _WAIT_NAMES = {
-    Engine.LOAD: "load",
-    Engine.EXECUTE: "array",
-    Engine.POST: "post",
-    Engine.STORE: "store",
+    "load": "load",
+    "execute": "array",
+    "post": "post",
+    "drain": "post",
+    "store": "store",
 }
 
 
@@ -68,7 +70,8 @@ def layer_works(
     """
     config = program.config
     works = [{engine: Work() for engine in _WAITS} for _ in program.layers]
-    dones: dict[Engine, list[int]] = {engine: [] for engine in Engine}
+    counted: dict[str, list[int]] = {name: [] for name in COUNTS}
+    before = {"drain": drain_to_done(config)}
     first = [1, *(end + 1 for end in ends)]
     arrayless = [placed.layer.conv is None for placed in program.layers]
     times = zip(timeline.starts, timeline.dones, timeline.accesses, strict=True)
@@ -77,50 +80,51 @@ def layer_works(
         engine = command.pattern.engine
         if engine in _WAITS:
             work = works[step.layer][engine]
-            start, stop, busy = _stream(engine, taken, done, counts, config)
+            if engine is Engine.EXECUTE:
+                start, stop, busy = _stream(done, counts, config)
+            else:
+                # What overlaps with the command before counts once.
+                start, stop = max(taken, work.stop), done + 1
+                busy = stop - start
             idle_from = work.stop if work.any else first[step.layer]
             # What the post-processor waits for beside an array is the array's to tell.
             told = engine is Engine.EXECUTE or arrayless[step.layer]
             if told and start > idle_from:
-                for cause, cycles in _causes(command, dones, idle_from, start):
+                for cause, cycles in _causes(command, counted, idle_from, start):
                     work.waits[cause] += cycles
             if not work.any:
                 work.start = start
             work.stop = stop
             work.busy += busy
             work.gaps += stop - start - busy
-        dones[engine].append(done)
+        for name, of in COUNTS.items():
+            if of is engine:
+                counted[name].append(done - before.get(name, 0))
     return works
 
 
-def _stream(
-    engine: Engine, taken: int, done: int, counts: Accesses, config: AcceleratorConfig
-) -> tuple[int, int, int]:
-    """First cycle of a command's work, the one after its last, and how many of them have some.
-
-    An execute command's are those of its vectors (``hw/execute.py``).
-    """
-    if engine is not Engine.EXECUTE:
-        return taken, done + 1, done + 1 - taken
+def _stream(done: int, counts: Accesses, config: AcceleratorConfig) -> tuple[int, int, int]:
+    """First cycle of an execute command's stream of vectors (``hw/execute.py``), the one after its
+    last, and how many of them have one."""
     tiles = counts["weight_read"] // config.rows
     vectors = counts["array_busy"] // tiles
     step = step_cycles(config, vectors)
-    latency = BUFFER_READ_LATENCY + array_latency(config) + ACCUMULATE_LATENCY
-    last = done - latency - (vectors - 1)
+    last = done - execute_done_latency(config) - (vectors - 1)
     return last - (tiles - 1) * step, last + step, tiles * vectors
 
 
 def _causes(
-    command: Command, dones: dict[Engine, list[int]], start: int, stop: int
+    command: Command, counted: dict[str, list[int]], start: int, stop: int
 ) -> Iterator[tuple[str, int]]:
     """What ``command`` waited for in the cycles ``start`` ... ``stop`` - 1 before its work."""
-    waits = dict(zip(Engine, command.waits, strict=True))
-    for engine in _WAITS[command.pattern.engine]:
-        done = dones[engine]
-        count = len(done) - (len(done) - waits[engine]) % _COUNTS
-        met = min(done[count - 1] + 1, stop) if count > 0 else 0
+    engine = command.pattern.engine
+    waits = dict(zip(WAITS[engine], command.waits, strict=True))
+    for name in _WAITS[engine]:
+        times = counted[name]
+        count = len(times) - (len(times) - waits[f"wait_{name}"]) % _COUNTS
+        met = min(times[count - 1] + 1, stop) if count > 0 else 0
         if met > start:
-            yield _WAIT_NAMES[engine], met - start
+            yield _WAIT_NAMES[name], met - start
             start = met
     yield "idle", stop - start
 

@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 
 from arch.commands import EXECUTE_LOOPS, POST_LOOPS, Command, Engine, Pattern
 from arch.config import AcceleratorConfig
-from arch.post_timing import post_cycles
+from arch.post_timing import execute_done_latency, post_cycles, post_overlap
 from arch.timing import (
     BUFFER_READ_LATENCY,
     BUFFER_WRITE_LATENCY,
@@ -147,8 +147,11 @@ class ExecuteTiming:
         self._rows = config.rows
         self._counts = AccessCounts(config)
         self._streams: dict[Pattern, _Stream] = {}
+        self._done_latency = execute_done_latency(config)
         self._latency = execute_latency(config)
         self.ready: int | None = 0
+        self.settled = -1
+        """Cycle in which all sums are in."""
         self._stalls: Counter[str] = Counter()
         # Of the command before: cycle of the last step's first vector, and where that step ends.
         self._last_step = -1
@@ -171,7 +174,9 @@ class ExecuteTiming:
         self._holds = [*self._holds[-2:], (max(time + 1, self._step_end), last + step)]
         self._last_step, self._step_end = last, last + step
         self._held += self._step_end - loaded - 1
-        return last + vectors - 1 + self._latency, accesses
+        last_vector = last + vectors - 1
+        self.settled = last_vector + self._latency
+        return last_vector + self._done_latency, accesses
 
     def state(self, rel: Relative) -> tuple[object, ...]:
         """All that its times to come depend on."""
@@ -218,11 +223,12 @@ _STALLS = {int(engine): f"stall_{engine.name.lower()}" for engine in Engine}
 
 
 class PostTiming:
-    """The post-processor (``hw/post.py``): one command after the other."""
+    """The post-processor (``hw/post.py``): one command after the other, with some overlap."""
 
     def __init__(self, config: AcceleratorConfig) -> None:
         self._config = config
         self._counts = AccessCounts(config)
+        self._overlap = post_overlap(config)
         self.ready: int | None = 0
         self._work: dict[Pattern, tuple[int, Accesses]] = {}
 
@@ -231,7 +237,7 @@ class PostTiming:
         pattern = command.pattern
         cycles, accesses = self._work.get(pattern) or self._cycles(pattern)
         done = time + cycles
-        self.ready = done + 1
+        self.ready = done - self._overlap
         return done, accesses
 
     def state(self, rel: Relative) -> tuple[object, ...]:

@@ -74,7 +74,7 @@ class StepwiseTimeline(TimelineSimulator):
         while self._grant(self.total):
             self._work_out(self._given)
         found = self.progress()
-        found["cycles"] = max(queue.done[-1] + 2 for queue in self._queues.values() if queue.done)
+        found["cycles"] = self._cycles()
         return found
 
     def sketch(self) -> tuple[int, ...]:

@@ -9,13 +9,14 @@ granted.
 
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from arch.commands import COMMAND_BYTES, COUNT_BITS, Command, Engine
+from arch.commands import COMMAND_BYTES, COUNT_BITS, COUNTS, WAITS, Command, Engine
 from arch.config import AcceleratorConfig
 from arch.counters import COUNTER_NAMES
 from arch.errors import RunError
+from arch.post_timing import drain_to_done
 from arch.timing import FETCH_AHEAD
 from sim.command.accesses import Accesses, sum_accesses
 from sim.command.engines import (
@@ -33,8 +34,8 @@ _COUNTS = 1 << COUNT_BITS
 Phase = Callable[[Command], object]
 """Says what the duration of a command depends on."""
 
-_Waits = list[tuple["_Queue", int]]
-"""Engines, and how many commands each must have completed."""
+_Waits = list[tuple["_Count", int]]
+"""Counts, and what they must have reached."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +54,18 @@ class Timeline:
     counters: dict[str, int]
 
 
+@dataclass(eq=False, slots=True)
+class _Count:
+    """A count that a queue's commands wait for, number ``place`` of their waits: of the commands of
+    ``queue``, each counted ``before`` its ``done`` by so many cycles."""
+
+    place: int
+    queue: "_Queue"
+    before: int
+    waited: int = 0
+    """What the newest command waits for, at least."""
+
+
 class _Queue:
     """Commands dispatched to one engine, and when it took them."""
 
@@ -66,16 +79,18 @@ class _Queue:
         self.taken: list[int] = []
         self.done: list[int] = []
         """Cycles in which its commands were done."""
-        self.others: list[_Queue] = []
-        self.waited: dict[_Queue, int] = {}
-        """How many commands of each other engine the newest command waits for, at least."""
+        self.counts: list[_Count] = []
+        """Of other engines, those of one side by side."""
         self.followers: list[_Queue] = []
         """Queues whose first command waits for this engine."""
 
-    def meet(self, others: Iterable["_Queue"]) -> None:
-        """Learn of the other engines."""
-        self.others = [other for other in others if other is not self]
-        self.waited = dict.fromkeys(self.others, 0)
+    def meet(self, queues: Mapping[Engine, "_Queue"], before: Mapping[str, int]) -> None:
+        """Learn of the other engines; ``before``: how long before ``done`` some counts rise."""
+        for place, wait in enumerate(WAITS[self.engine]):
+            name = wait.removeprefix("wait_")
+            if COUNTS[name] is not self.engine:
+                self.counts.append(_Count(place, queues[COUNTS[name]], before.get(name, 0)))
+        self.counts.sort(key=lambda count: count.queue.engine)
 
     def push(self, index: int, command: Command, time: int) -> None:
         """Queue ``command``, number ``index`` of the program, in cycle ``time``.
@@ -84,15 +99,16 @@ class _Queue:
         before it in the queue waits for as well is met before its turn.
         """
         waits: _Waits = []
-        counts = command.waits
-        for other in self.others:
-            behind = (other.dispatched - counts[other.engine - 1]) % _COUNTS
-            number = other.dispatched - behind
+        asked = command.waits
+        for count in self.counts:
+            dispatched = count.queue.dispatched
+            behind = (dispatched - asked[count.place]) % _COUNTS
+            number = dispatched - behind
             if behind >= _COUNTS // 2:
                 number += _COUNTS
-            if number > self.waited[other]:
-                self.waited[other] = number
-                waits.append((other, number))
+            if number > count.waited:
+                count.waited = number
+                waits.append((count, number))
         self.waiting.append((index, command, time, waits))
         self.dispatched += 1
 
@@ -100,12 +116,13 @@ class _Queue:
         """Engines, and the first cycle after they have done what ``waits`` says; None while one is
         not known: then this queue follows that engine."""
         found = []
-        for other, count in waits:
-            if count > len(other.done):
+        for count, number in waits:
+            other = count.queue
+            if number > len(other.done):
                 if self not in other.followers:
                     other.followers.append(self)
                 return None
-            found.append((int(other.engine), other.done[count - 1] + 1))
+            found.append((int(other.engine), other.done[number - 1] + 1 - count.before))
         return found
 
     @property
@@ -126,9 +143,9 @@ class _Queue:
                 phase(command),
                 rel(pushed),
                 *(
-                    (other.dispatched - number, other.engine)
-                    for other, number in waits
-                    if number > other.over(floor)
+                    (count.place, count.queue.dispatched - number)
+                    for count, number in waits
+                    if number > count.queue.over(floor)
                 ),
             )
             for _, command, pushed, waits in self.waiting
@@ -158,8 +175,9 @@ class TimelineSimulator:
         }
         depth = config.command_queue_depth
         self._queues = {engine: _Queue(engine, timings[engine], depth) for engine in Engine}
+        before = {"drain": drain_to_done(config)}
         for queue in self._queues.values():
-            queue.meet(self._queues.values())
+            queue.meet(self._queues, before)
         # Queues whose first command may have become free to go.
         self._stirred: list[_Queue] = []
         self._loading = -1
@@ -182,7 +200,7 @@ class TimelineSimulator:
                 f"a command must wait only for commands before it: command "
                 f"{len(self._dispatched)} of {total} can never be dispatched"
             )
-        cycles = max((queue.done[-1] + 2 for queue in queues if queue.done), default=1)
+        cycles = self._cycles()
         return Timeline(
             cycles=cycles,
             starts=self._starts,
@@ -190,6 +208,11 @@ class TimelineSimulator:
             accesses=self._accesses,
             counters=self._counters(cycles, total),
         )
+
+    def _cycles(self) -> int:
+        """Cycles that the run takes, once all is known."""
+        ends = [queue.done[-1] for queue in self._queues.values() if queue.done]
+        return max(end + 2 for end in (*ends, self._execute.settled))
 
     def _work_out(self, commands: Sequence[Command]) -> None:
         """All that can be known without another grant."""

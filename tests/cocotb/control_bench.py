@@ -7,18 +7,18 @@ from typing import Any
 
 from cocotb.triggers import FallingEdge
 
-from arch.commands import Engine
+from arch.commands import COUNTS, Engine
 from arch.registers import Status
 from hw.control import ERRORS
-from hw.interfaces import counts_layout
-from hw.queue import engine_flags
+from hw.interfaces import counts_layout, dispatched_layout
+from hw.queue import count_flags, engine_flags
 from tests.cocotb.watch import PinMonitor, Pins, bounded_test, fields, packed
 from tests.support.streams import bench_random, start_clock
 
 CYCLES = 4000
 NAMES = [engine.name.lower() for engine in Engine]
-STROBES = ("start", "clear_interrupt", "interrupt_enable", "fetched", "quiet", *ERRORS)
-INPUTS = (*STROBES, "dispatch", "completed")
+STROBES = ("start", "clear_interrupt", "interrupt_enable", "fetched", "quiet", "settling", *ERRORS)
+INPUTS = (*STROBES, "dispatch", "counted")
 OUTPUTS = (
     *("restart", "busy", "abort", "clear", "done", "error", "interrupt_pending", "interrupt"),
     *("dispatched", "counts"),
@@ -30,7 +30,7 @@ class Driver:
 
     def __init__(self, dut: Any, rng: random.Random) -> None:
         self._dut, self._rng = dut, rng
-        self._outstanding = dict.fromkeys(NAMES, 0)
+        self._outstanding = dict.fromkeys(COUNTS, 0)
         self._chances: dict[str, float] = {}
 
     async def run(self, cycles: int) -> None:
@@ -43,9 +43,9 @@ class Driver:
                 getattr(self._dut, name).value = self._rng.random() < self._chances[name]
             busy = bool(self._dut.busy.value) and not self._dut.clear.value
             if not busy:
-                self._outstanding = dict.fromkeys(NAMES, 0)
+                self._outstanding = dict.fromkeys(COUNTS, 0)
             self._dut.dispatch.value = packed(engine_flags, self._dispatch()) if busy else 0
-            self._dut.completed.value = packed(engine_flags, self._complete()) if busy else 0
+            self._dut.counted.value = packed(count_flags, self._count()) if busy else 0
 
     def _choose_chances(self) -> None:
         pick = self._rng.choice
@@ -55,25 +55,26 @@ class Driver:
             "interrupt_enable": pick((0.0, 0.5, 1.0)),
             "fetched": pick((0.0, 0.1, 1.0)),
             "quiet": pick((0.1, 0.5, 1.0)),
+            "settling": pick((0.0, 0.0, 0.5)),
             "dispatch": pick((0.0, 0.3, 0.9)),
-            "complete": pick((0.1, 0.3, 0.9)),
+            "count": pick((0.1, 0.3, 0.9)),
         }
 
     def _dispatch(self) -> dict[str, int]:
         """At most one engine."""
         chosen = self._rng.choice(NAMES) if self._rng.random() < self._chances["dispatch"] else ""
-        for name in NAMES:
-            self._outstanding[name] += name == chosen
+        for name, engine in COUNTS.items():
+            self._outstanding[name] += engine.name.lower() == chosen
         return {name: int(name == chosen) for name in NAMES}
 
-    def _complete(self) -> dict[str, int]:
-        done = {
-            name: int(left > 0 and self._rng.random() < self._chances["complete"])
+    def _count(self) -> dict[str, int]:
+        rising = {
+            name: int(left > 0 and self._rng.random() < self._chances["count"])
             for name, left in self._outstanding.items()
         }
-        for name, flag in done.items():
+        for name, flag in rising.items():
             self._outstanding[name] -= flag
-        return done
+        return rising
 
 
 class RunModel:
@@ -83,7 +84,7 @@ class RunModel:
         self._trace = trace
         self.pending = self.ended = 0
         self.error = Status.OK
-        self._dispatched, self._counts = dict.fromkeys(NAMES, 0), dict.fromkeys(NAMES, 0)
+        self._dispatched, self._counts = dict.fromkeys(NAMES, 0), dict.fromkeys(COUNTS, 0)
 
     def outputs(self) -> Iterator[dict[str, int]]:
         """Of each cycle in turn; stops where a run has not ended."""
@@ -94,7 +95,7 @@ class RunModel:
             cycle += 1
             if starts:
                 self.ended, self.error = 0, Status.OK
-                self._dispatched, self._counts = dict.fromkeys(NAMES, 0), dict.fromkeys(NAMES, 0)
+                self._dispatched, self._counts = dict.fromkeys(NAMES, 0), dict.fromkeys(COUNTS, 0)
                 for busy in self._run(cycle):
                     yield busy
                     cycle += 1
@@ -102,8 +103,8 @@ class RunModel:
 
     def _run(self, first: int) -> Iterator[dict[str, int]]:
         """The busy cycles of a run, ``first`` the first of them."""
-        cycle, abort, quiet_seen = first, 0, 0
-        while True:
+        abort, quiet_seen = 0, 0
+        for cycle in range(first, len(self._trace)):
             pins = self._trace[cycle]
             yield self._busy(cycle, abort=abort, clear=quiet_seen)
             if quiet_seen:
@@ -112,10 +113,7 @@ class RunModel:
                 quiet_seen = pins["quiet"]
             elif codes := [status for name, status in ERRORS.items() if pins[name]]:
                 abort, self.error = 1, codes[0]
-            elif pins["fetched"] and self._before == self._before_completed:
-                return
-            cycle += 1
-            if cycle == len(self._trace):
+            elif pins["fetched"] and not pins["settling"] and self._all_were_completed:
                 return
 
     def _idle(self, cycle: int, starts: int) -> dict[str, int]:
@@ -126,9 +124,14 @@ class RunModel:
 
     def _busy(self, cycle: int, *, abort: int, clear: int) -> dict[str, int]:
         values = self._idle(cycle, 0) | {"busy": 1, "abort": abort, "clear": clear}
-        self._before, self._before_completed = dict(self._dispatched), dict(self._counts)
-        for counts, pin in ((self._dispatched, "dispatch"), (self._counts, "completed")):
-            for name, flag in fields(engine_flags, self._trace[cycle][pin]).items():
+        self._all_were_completed = all(
+            self._counts[name] == self._dispatched[name] for name in NAMES
+        )
+        for counts, flags, pin in (
+            (self._dispatched, engine_flags, "dispatch"),
+            (self._counts, count_flags, "counted"),
+        ):
+            for name, flag in fields(flags, self._trace[cycle][pin]).items():
                 counts[name] += flag
         return values
 
@@ -138,7 +141,7 @@ class RunModel:
             "error": int(self.error),
             "interrupt_pending": self.pending,
             "interrupt": self.pending & self._trace[cycle]["interrupt_enable"],
-            "dispatched": packed(counts_layout, self._dispatched),
+            "dispatched": packed(dispatched_layout, self._dispatched),
             "counts": packed(counts_layout, self._counts),
         }
 

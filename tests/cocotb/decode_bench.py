@@ -9,8 +9,10 @@ from cocotb.triggers import ClockCycles, RisingEdge
 from arch.commands import (
     COMMAND_BITS,
     COUNT_BITS,
+    COUNTS,
     FORMATS,
     OPCODE_BITS,
+    WAITS,
     Engine,
     LoadTarget,
     PostMode,
@@ -18,7 +20,7 @@ from arch.commands import (
     PostSource,
 )
 from arch.config import TABLES, AcceleratorConfig
-from hw.interfaces import counts_layout
+from hw.interfaces import dispatched_layout
 from hw.queue import engine_flags
 from tests.cocotb.watch import PinMonitor, Pins, bounded_test, fields, packed, until
 from tests.support.command_side import random_program, word_of
@@ -69,8 +71,9 @@ class Legality:
         if found is None:
             return False
         engine, values = found
-        for other, name in NAMES.items():
-            if (self.sent[other] - values[f"wait_{name}"]) % (2 * HALF) >= HALF:
+        for wait in WAITS[engine]:
+            sent = self.sent[COUNTS[wait.removeprefix("wait_")]]
+            if (sent - values[wait]) % (2 * HALF) >= HALF:
                 return False
         if engine is Engine.POST:
             return (
@@ -184,7 +187,7 @@ class Bench:
                 self.dispatched = dict.fromkeys(NAMES.values(), 0)
             for name, bit in fields(engine_flags, int(self.dut.dispatch.value)).items():
                 self.dispatched[name] += bit
-            self.dut.dispatched.value = packed(counts_layout, self.dispatched)
+            self.dut.dispatched.value = packed(dispatched_layout, self.dispatched)
 
 
 @bounded_test

@@ -129,6 +129,9 @@ class Bench:
     async def finish(self, sending: Task[None]) -> None:
         total = len(self.done) + COMMANDS
         await until(self.dut, lambda: len(self.done) == total, timeout=TIMEOUT, what="done")
+        await RisingEdge(self.dut.clk)
+        settled = "all sums in"
+        await until(self.dut, lambda: not self.dut.settling.value, timeout=TIMEOUT, what=settled)
         assert sending.done()
         assert self.done == self.model.done
         assert self.accesses == self.model.accesses

@@ -11,6 +11,7 @@ from cocotb.triggers import ClockCycles, RisingEdge
 
 from arch.commands import (
     COMMAND_BYTES,
+    COUNTS,
     POST_LOOPS,
     ROW_LOOPS,
     Command,
@@ -69,7 +70,7 @@ def random_posts(rng: random.Random, config: AcceleratorConfig, count: int) -> l
 
 def random_post(rng: random.Random, config: AcceleratorConfig) -> dict[str, int]:
     """Small loops around the bounds, everything else from anywhere in its field."""
-    command = random_command(Engine.POST, config, rng, dict.fromkeys(Engine, 0))
+    command = random_command(Engine.POST, config, rng, dict.fromkeys(COUNTS, 0))
     values = dict(command.values)
     for loop in POST_LOOPS:
         values[f"{loop}_count"] = rng.choice((0, 0, 1, 2, 4))

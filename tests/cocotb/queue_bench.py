@@ -5,7 +5,7 @@ from typing import Any
 import cocotb
 from cocotb.triggers import RisingEdge
 
-from arch.commands import COMMAND_BYTES, COUNT_BITS, Engine, unpack
+from arch.commands import COMMAND_BYTES, COUNT_BITS, COUNTS, WAITS, Engine, unpack
 from hw.interfaces import counts_layout
 from hw.queue import engine_flags
 from tests.cocotb.watch import PinMonitor, Pins, bounded_test, fields, packed
@@ -29,7 +29,8 @@ class QueueModel:
     """The commands that have come in and not gone out, and for whom the first one waits."""
 
     def __init__(self, engine: Engine) -> None:
-        self._others = [other for other in Engine if other is not engine]
+        names = [wait.removeprefix("wait_") for wait in WAITS[engine]]
+        self._counts = [name for name in names if COUNTS[name] is not engine]
         self._waiting: list[int] = []
 
     def push(self, payload: int) -> None:
@@ -49,10 +50,9 @@ class QueueModel:
         found = {engine.name.lower(): 0 for engine in Engine}
         if self._waiting:
             command = unpack(self._waiting[0].to_bytes(COMMAND_BYTES, "little"))
-            for other in self._others:
-                name = other.name.lower()
+            for name in self._counts:
                 missing = (command[f"wait_{name}"] - counts[name]) % WHOLE
-                found[name] = int(0 < missing <= HALF)
+                found[COUNTS[name].name.lower()] |= int(0 < missing <= HALF)
         return found
 
 
@@ -65,7 +65,7 @@ class Bench:
         self.engine, self.config = Engine(parameters["engine"]), CONFIGS["tiny"]
         self.model = QueueModel(self.engine)
         # Of this cycle: what was next in the one before.
-        self.counts = dict.fromkeys((engine.name.lower() for engine in Engine), 0)
+        self.counts = dict.fromkeys(COUNTS, 0)
         # Made before the monitor that fills the model: checks see a command from the next cycle on.
         self.pins = PinMonitor(
             dut, ("i__ready", "o__valid", "o__ready", "o__payload", "next_counts", "waits_for")
@@ -86,34 +86,34 @@ class Bench:
             if pins["o__ready"]:
                 self.model.pop()
 
-    def commands(self, start: dict[Engine, int], goal: dict[Engine, int]) -> list[int]:
+    def commands(self, start: dict[str, int], goal: dict[str, int]) -> list[int]:
         """Commands whose waits rise from ``start``; ``goal`` becomes the last ones."""
         goal |= start
         words = []
         for _ in range(COMMANDS):
-            for other in Engine:
-                goal[other] += self.rng.randrange(3)
+            for name in COUNTS:
+                goal[name] += self.rng.randrange(3)
             command = random_command(self.engine, self.config, self.rng, goal)
             words.append(word_of(command, self.config))
         return words
 
 
-async def complete(bench: Bench, counts: dict[Engine, int], goal: dict[Engine, int]) -> None:
+async def complete(bench: Bench, counts: dict[str, int], goal: dict[str, int]) -> None:
     """Drives the counts: each rises to its goal, one at a time, with stalls of its own."""
-    stalls = {engine: random_stalls(bench.rng) for engine in Engine}
+    stalls = {name: random_stalls(bench.rng) for name in COUNTS}
     while True:
-        values = {engine.name.lower(): count % WHOLE for engine, count in counts.items()}
+        values = {name: count % WHOLE for name, count in counts.items()}
         bench.dut.next_counts.value = packed(counts_layout, values)
         await RisingEdge(bench.dut.clk)
-        for engine in Engine:
-            counts[engine] += counts[engine] < goal[engine] and not next(stalls[engine])
+        for name in COUNTS:
+            counts[name] += counts[name] < goal[name] and not next(stalls[name])
 
 
 @bounded_test
 async def commands_come_in_order_and_not_too_soon(dut: Any) -> None:
     bench = Bench(dut)
     # Counts pass through 2^15 or 2^16 on the way.
-    counts = {engine: bench.rng.choice((HALF, WHOLE)) - 50 for engine in Engine}
+    counts = {name: bench.rng.choice((HALF, WHOLE)) - 50 for name in COUNTS}
     goal = dict(counts)
     commands = bench.commands(counts, goal)
     cocotb.start_soon(complete(bench, counts, goal))
@@ -129,7 +129,7 @@ async def commands_come_in_order_and_not_too_soon(dut: Any) -> None:
 @bounded_test
 async def one_a_cycle_if_nothing_stalls(dut: Any) -> None:
     bench = Bench(dut)
-    counts = dict.fromkeys(Engine, 0)
+    counts = dict.fromkeys(COUNTS, 0)
     commands = bench.commands(counts, goal := dict(counts))
     cocotb.start_soon(complete(bench, goal, goal))
     source = StreamSource(dut, "i")

@@ -37,6 +37,11 @@ def test_a_large_product_fills_the_array() -> None:
     assert ideal <= cycles(build("gemm-512")) <= ideal / 0.98
 
 
+def test_a_small_product_starts_early_and_ends_soon() -> None:
+    ideal = 64**3 // (LARGE.rows * LARGE.cols)
+    assert ideal <= cycles(build("gemm-64")) <= ideal / 0.6
+
+
 @pytest.mark.parametrize(
     ("name", "least"),
     [

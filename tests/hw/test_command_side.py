@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from arch.commands import FORMATS, Command, Engine
+from arch.commands import COUNTS, FORMATS, WAITS, Command, Engine
 from arch.config import AcceleratorConfig
 from arch.presets import PRESETS
 from arch.registers import Status
@@ -32,7 +32,6 @@ class EngineLog:
 
     offered: list[int] = field(default_factory=list)
     taken: list[int] = field(default_factory=list)
-    completed: list[int] = field(default_factory=list)
 
 
 @dataclass
@@ -46,6 +45,7 @@ class Run:
     engines: dict[Engine, EngineLog] = field(
         default_factory=lambda: {engine: EngineLog() for engine in Engine}
     )
+    counted: dict[str, list[int]] = field(default_factory=lambda: {name: [] for name in COUNTS})
     cycles: int = 0
     error: int = 0
 
@@ -94,7 +94,8 @@ class Bench:
             gap=self.load.beat,
             bad_beats=bad_beats,
         )
-        self.due: dict[Engine, list[int]] = {engine: [] for engine in Engine}
+        # When counts will rise for the commands that have been taken.
+        self.due: dict[str, list[int]] = {name: [] for name in COUNTS}
         self.address_up = False
         ctx.set(dut.program_address, BASE)
         ctx.set(dut.program_commands, len(self.words))
@@ -138,12 +139,13 @@ class Bench:
 
     def serve_engine(self, ctx: Any, engine: Engine, cycle: int, run: Run) -> None:
         log, queue = run.engines[engine], getattr(self.dut, engine.name.lower())
-        due = self.due[engine]
-        completes = bool(due) and due[0] <= cycle
-        ctx.set(self.dut.completed[engine.name.lower()], completes)
-        if completes:
-            due.pop(0)
-            log.completed.append(cycle)
+        for name in (name for name, counted in COUNTS.items() if counted is engine):
+            rises = bool(self.due[name]) and self.due[name][0] <= cycle
+            ctx.set(self.dut.counted[name], rises)
+            if rises:
+                self.due[name].pop(0)
+                run.counted[name].append(cycle)
+        due = self.due[engine.name.lower()]
         ctx.set(queue.ready, len(due) < 2 and self.random.random() >= self.load.lazy)
         if ctx.get(queue.valid):
             if len(log.offered) == len(log.taken):
@@ -155,6 +157,8 @@ class Bench:
                 log.taken.append(cycle)
                 start = max([cycle, *due[-1:]])
                 due.append(start + 1 + self.random.randrange(self.load.work))
+                if engine is Engine.POST:
+                    self.due["drain"].append(self.random.randint(start + 1, due[-1]))
 
 
 def check_laws(program: list[Command], config: AcceleratorConfig, run: Run) -> None:
@@ -173,12 +177,12 @@ def check_laws(program: list[Command], config: AcceleratorConfig, run: Run) -> N
         assert run.dispatched[k] == max(dispatch), f"dispatch of command {k}"
 
         offer = [run.dispatched[k]] + ([log.taken[place - 1]] if place else [])
-        for other in Engine:
-            wait = command[f"wait_{other.name.lower()}"]
-            if other is not command.engine and wait:
-                offer.append(run.engines[other].completed[wait - 1])
+        for field_name in WAITS[command.engine]:
+            name, wait = field_name.removeprefix("wait_"), command[field_name]
+            if COUNTS[name] is not command.engine and wait:
+                offer.append(run.counted[name][wait - 1])
         assert log.offered[place] == max(offer) + 1, f"offer of command {k}"
-    last = [log.completed[-1] for log in run.engines.values() if log.completed]
+    last = [cycles[-1] for cycles in run.counted.values() if cycles]
     assert run.cycles == max(last) + 2
 
 

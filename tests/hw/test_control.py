@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from arch.commands import Engine
+from arch.commands import COUNTS, Engine
 from arch.registers import Status
 from hw.control import ERRORS, RunControl
 from tests.support.amaranth_sim import simulate, to_verilog
@@ -59,11 +59,30 @@ def test_the_run_ends_two_cycles_after_the_last_completion(engine: str) -> None:
         await pulse(ctx, dut.start)
         await pulse(ctx, *(dut.dispatch[name] for name in NAMES))
         ctx.set(dut.fetched, 1)
-        await pulse(ctx, *(dut.completed[name] for name in NAMES if name != engine))
+        await pulse(ctx, *(dut.counted[name] for name in NAMES if name != engine))
         await skip(ctx, 5)
         assert state(ctx, dut) == BUSY
-        await pulse(ctx, dut.completed[engine])
+        await pulse(ctx, dut.counted[engine])
         assert ctx.get(dut.counts[engine]) == 1
+        assert state(ctx, dut) == BUSY
+        await ctx.tick()
+        assert state(ctx, dut) == ENDED
+
+    simulate(dut, bench)
+
+
+def test_the_run_does_not_end_before_all_has_settled() -> None:
+    dut = RunControl()
+
+    async def bench(ctx: Any) -> None:
+        await pulse(ctx, dut.start)
+        await pulse(ctx, dut.dispatch.execute)
+        ctx.set(dut.fetched, 1)
+        ctx.set(dut.settling, 1)
+        await pulse(ctx, dut.counted.execute)
+        await skip(ctx, 5)
+        assert state(ctx, dut) == BUSY
+        ctx.set(dut.settling, 0)
         assert state(ctx, dut) == BUSY
         await ctx.tick()
         assert state(ctx, dut) == ENDED
@@ -85,15 +104,16 @@ def test_the_run_does_not_end_before_all_is_dispatched() -> None:
 @pytest.mark.parametrize("seed", range(2))
 def test_counts_are_new_in_the_next_cycle_and_restart_at_zero(seed: int) -> None:
     dut, random = RunControl(), Random(seed)
-    expected = {kind: dict.fromkeys(NAMES, 0) for kind in ("dispatch", "completed")}
+    kinds = {"dispatch": NAMES, "counted": COUNTS}
+    expected = {kind: dict.fromkeys(names, 0) for kind, names in kinds.items()}
 
     async def bench(ctx: Any) -> None:
         for _ in range(3):
             await pulse(ctx, dut.start)
-            expected.update({kind: dict.fromkeys(NAMES, 0) for kind in expected})
+            expected.update({kind: dict.fromkeys(names, 0) for kind, names in kinds.items()})
             for _ in range(100):
                 for kind, counts in expected.items():
-                    for name in NAMES:
+                    for name in counts:
                         event = random.getrandbits(1)
                         ctx.set(getattr(dut, kind)[name], event)
                         shown = dut.dispatched if kind == "dispatch" else dut.counts

@@ -8,7 +8,9 @@ from amaranth.lib import data
 from arch.commands import (
     COMMAND_BITS,
     COUNT_BITS,
+    COUNTS,
     FORMATS,
+    WAITS,
     Command,
     Engine,
     LoadTarget,
@@ -22,7 +24,7 @@ from tests.support.amaranth_sim import simulate, to_verilog
 from tests.support.command_side import CONFIGS, random_command, random_program, word_of
 
 TINY = PRESETS["tiny"]
-NO_WAITS = dict.fromkeys(Engine, 0)
+NO_WAITS = dict.fromkeys(COUNTS, 0)
 
 
 @dataclass
@@ -217,15 +219,18 @@ def test_the_first_bit_beyond_a_buffer_is_illegal(name: str) -> None:
     assert illegal(Engine.EXECUTE, **{name: 1 << used})
 
 
-@pytest.mark.parametrize("other", Engine)
-@pytest.mark.parametrize("engine", Engine)
-def test_a_wait_beyond_what_was_dispatched_is_illegal(engine: Engine, other: Engine) -> None:
+@pytest.mark.parametrize(
+    ("engine", "wait"), [(engine, wait) for engine, waits in WAITS.items() for wait in waits]
+)
+def test_a_wait_beyond_what_was_dispatched_is_illegal(engine: Engine, wait: str) -> None:
+    other = COUNTS[wait.removeprefix("wait_")]
     half, whole = 1 << COUNT_BITS - 1, 1 << COUNT_BITS
     command = random_command(engine, TINY, Random(5), NO_WAITS)
     for count in (0, 1, 700, half, whole - 1):
         dispatched = dict.fromkeys(Engine, 0) | {other: count}
         waits = [count, count - 1, count - half + 1, count + 1, count + half, count + half + 1]
-        words = [changed(command, **{f"wait_{other.name.lower()}": w % whole}) for w in waits]
+        met = {each: count for each in WAITS[engine] if COUNTS[each.removeprefix("wait_")] is other}
+        words = [changed(command, **met | {wait: w % whole}) for w in waits]
         expected = [False, False, False, True, True, False]
         assert verdict(TINY, words, dispatched) == expected, f"{count} dispatched"
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from arch.config import AcceleratorConfig
+from arch.post_timing import execute_done_latency
 from arch.presets import PRESETS
-from arch.timing import BUFFER_READ_LATENCY
+from arch.timing import BUFFER_READ_LATENCY, execute_latency
 from hw.execute import ExecuteEngine
 from tests.support.amaranth_sim import lanes_to_int, simulate, to_verilog
 from tests.support.execute_model import (
@@ -110,12 +111,13 @@ class Bench:
             (dut.stepping, seen.stepping),
             (dut.taking, seen.taking),
             (dut.done, seen.done),
+            (dut.settling, seen.settling),
         ):
             if ctx.get(signal):
                 cycles.append(cycle)
 
     def run(self, commands: list[Fields], arrivals: list[int], entries: list[int]) -> list[Any]:
-        """Run ``commands``; in the cycle of the last ``done``, begin to drain ``entries``."""
+        """Run ``commands``; as soon as the last sums are in, begin to drain ``entries``."""
         drained: list[list[int]] = []
 
         async def feed(ctx: Any) -> None:
@@ -135,6 +137,10 @@ class Bench:
                 if len(self.seen.done) < len(commands):
                     await ctx.tick()
                     cycle += 1
+            for _ in range(execute_latency(self.config) - execute_done_latency(self.config)):
+                await ctx.tick()
+                cycle += 1
+                self.note(ctx, cycle)
             await drain(ctx)
 
         async def drain(ctx: Any) -> None:

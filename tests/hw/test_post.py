@@ -12,12 +12,15 @@ from amaranth.sim import Simulator
 from arch.commands import Engine, PostMode, PostOperand, PostSource
 from arch.config import TABLES, AcceleratorConfig
 from arch.post_timing import (
+    execute_done_latency,
     post_constant_words,
     post_cycles,
+    post_first_position,
     post_groups,
+    post_overlap,
 )
 from arch.presets import PRESETS
-from arch.timing import BUFFER_READ_LATENCY
+from arch.timing import BUFFER_READ_LATENCY, execute_latency
 from hw.post import PostEngine
 from tests.support.elements import whole_elements
 from tests.support.post_model import (
@@ -157,6 +160,7 @@ class Bench:
             log.activations.append((cycle, activation, ctx.get(dut.activation.mask)))
         for event, cycles in (
             (dut.position, log.positions),
+            (dut.drained, log.drained),
             (dut.done, log.done),
             (dut.idle, log.idle),
             (dut.table_read, log.table_reads),
@@ -211,7 +215,8 @@ def expected_log(model: Model, commands: list[Command], gaps: list[int]) -> Log:
         taken = max(offered + gap, free)
         model.log(command, taken, log)
         log.idle += range(free, taken + 1)
-        offered, free = taken + 1, log.done[-1] + 1
+        offered, free = taken + 1, log.done[-1] - post_overlap(model.config)
+    log.idle += range(free, log.done[-1] + 1)
     return log
 
 
@@ -391,3 +396,15 @@ def test_the_duration_as_written_out() -> None:
                 + (35 if config.activation_bits == 8 else 37)
                 + (config.depthwise_kernel > 0)
             )
+
+
+def test_the_overlap_as_written_out() -> None:
+    for config in CONFIGS.values():
+        words = config.parameter_block_words
+        assert post_overlap(config) == min(words + 1, 17 if config.activation_bits == 8 else 19)
+        # From the taking in cycle done - overlap on: the first request sees all that was written.
+        assert post_first_position(words) - post_overlap(config) >= 1
+        # From the taking in the cycle after an execute command's done on: it sees all sums.
+        sums = execute_latency(config)
+        assert execute_done_latency(config) == max(1, sums - (words + 3))
+        assert execute_done_latency(config) + 1 + post_first_position(words) >= sums

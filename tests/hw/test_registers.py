@@ -86,7 +86,7 @@ def test_every_register_reads_as_the_table_says() -> None:
         ctx.set(dut.error_command, 0x0123_4567)
         expected = {
             "identity": 0x5449_4C45,
-            "version": 3,
+            "version": 4,
             "fingerprint": TINY.fingerprint,
             "control": 0,
             "status": 0,

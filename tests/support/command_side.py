@@ -1,6 +1,7 @@
 """Programs, a memory to fetch them from, and the command side put together, for its tests."""
 
 from collections import deque
+from collections.abc import Mapping
 from random import Random
 
 from amaranth.hdl import Module, ResetInserter
@@ -10,7 +11,9 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from arch.commands import (
     COMMAND_BYTES,
     COUNT_BITS,
+    COUNTS,
     FORMATS,
+    WAITS,
     Command,
     Engine,
     Field,
@@ -26,7 +29,7 @@ from hw.control import ERRORS, RunControl
 from hw.decode import CommandDecoder
 from hw.fetch import PROGRAM_COMMANDS_BITS, CommandFetch
 from hw.interfaces import AXI_ADDRESS_BITS, MemoryReader, command_stream
-from hw.queue import EngineQueue, engine_flags
+from hw.queue import EngineQueue, count_flags, engine_flags
 from tests.support.elements import whole_elements
 
 WIDE = AcceleratorConfig.from_mapping(
@@ -49,13 +52,15 @@ def _random_value(field: Field, config: AcceleratorConfig, random: Random) -> in
 
 
 def random_command(
-    engine: Engine, config: AcceleratorConfig, random: Random, waits: dict[Engine, int]
+    engine: Engine, config: AcceleratorConfig, random: Random, waits: Mapping[str, int]
 ) -> Command:
-    """A legal command with every field random but the waits."""
+    """A legal command with every field random but the waits: ``waits`` by the counts' names."""
     values = {
         field.name: _random_value(field, config, random) for field in FORMATS[engine].fields[1:]
     }
-    values |= {f"wait_{other.name.lower()}": waits[other] % (1 << COUNT_BITS) for other in Engine}
+    values |= {
+        wait: waits[wait.removeprefix("wait_")] % (1 << COUNT_BITS) for wait in WAITS[engine]
+    }
     if engine in (Engine.LOAD, Engine.STORE):
         values["row_bytes"] = max(config.activation_bytes, values["row_bytes"])
     if engine is Engine.LOAD:
@@ -78,7 +83,9 @@ def random_program(
     sent = dict.fromkeys(Engine, 0)
     for _ in range(length):
         engine = random.choice(list(Engine))
-        waits = {other: max(0, sent[other] - random.randrange(lag)) for other in Engine}
+        waits = {
+            name: max(0, sent[other] - random.randrange(lag)) for name, other in COUNTS.items()
+        }
         program.append(random_command(engine, config, random, waits))
         sent[engine] += 1
     return program
@@ -150,7 +157,7 @@ class CommandSide(wiring.Component):
                 "program_commands": In(PROGRAM_COMMANDS_BITS),
                 "memory": Out(MemoryReader(config)),
                 **{engine.name.lower(): Out(command_stream(engine)) for engine in Engine},
-                "completed": In(engine_flags),
+                "counted": In(count_flags),
                 "dispatch": Out(engine_flags),
                 "busy": Out(1),
                 "done": Out(1),
@@ -185,7 +192,7 @@ class CommandSide(wiring.Component):
             control.fetched.eq(fetch.done),
             control.quiet.eq(fetch.quiet),
             control.dispatch.eq(decoder.dispatch),
-            control.completed.eq(self.completed),
+            control.counted.eq(self.counted),
             fetch.start.eq(control.restart),
             fetch.program_address.eq(self.program_address),
             fetch.program_commands.eq(self.program_commands),

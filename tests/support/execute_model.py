@@ -10,6 +10,7 @@ import numpy as np
 
 from arch.commands import EXECUTE_LOOPS, FORMATS, ROW_LOOPS, Engine
 from arch.config import AcceleratorConfig
+from arch.post_timing import execute_done_latency
 from arch.timing import ACCUMULATE_LATENCY, BUFFER_READ_LATENCY, array_latency, step_cycles
 from tests.support.elements import whole_elements
 
@@ -135,6 +136,7 @@ class Timeline:
     stepping: list[int] = field(default_factory=list)
     taking: list[int] = field(default_factory=list)
     done: list[int] = field(default_factory=list)
+    settling: list[int] = field(default_factory=list)
 
 
 def timeline(commands: list[Fields], arrivals: list[int], config: AcceleratorConfig) -> Timeline:
@@ -143,6 +145,7 @@ def timeline(commands: list[Fields], arrivals: list[int], config: AcceleratorCon
     rows, to_psums = config.rows, BUFFER_READ_LATENCY + array_latency(config)
     former_p = former_s = former_begin = former_first = -1000
     former_step = 0
+    settling: set[int] = set()
     for command, arrival in zip(commands, arrivals, strict=True):
         count, step = vectors(command), step_cycles(config, vectors(command))
         p = max(arrival, former_p + 1, former_begin + rows, former_s + 1)
@@ -169,9 +172,11 @@ def timeline(commands: list[Fields], arrivals: list[int], config: AcceleratorCon
         held = set(range(s + 1, firsts[-1] + step))
         events.stepping += sorted(held - set(issued))
         events.taking += range(p + 1, s + 1)
-        events.done.append(issued[-1] + to_psums + ACCUMULATE_LATENCY)
+        events.done.append(issued[-1] + execute_done_latency(config))
+        settling |= set(range(events.done[-1] + 1, issued[-1] + to_psums + ACCUMULATE_LATENCY + 1))
         former_p, former_s, former_begin = p, s, begins[-1]
         former_first, former_step = firsts[-1], step
+    events.settling = sorted(settling)
     return events
 
 

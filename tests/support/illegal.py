@@ -6,7 +6,9 @@ from arch.commands import (
     COMMAND_BITS,
     COMMAND_BYTES,
     COUNT_BITS,
+    COUNTS,
     FORMATS,
+    WAITS,
     Command,
     Engine,
     LoadTarget,
@@ -54,12 +56,12 @@ def _unused(engine: Engine, name: str) -> Maker:
     return make
 
 
-def _wait(engine: Engine, other: Engine, ahead: int) -> Maker:
+def _wait(engine: Engine, wait: str, ahead: int) -> Maker:
     """A wait for ``ahead`` commands more than have been dispatched."""
 
     def make(config: AcceleratorConfig, counts: dict[Engine, int]) -> bytes:
-        count = (counts[other] + ahead) % (1 << COUNT_BITS)
-        return pack(_harmless(engine, **{f"wait_{other.name.lower()}": count}), config)
+        sent = counts[COUNTS[wait.removeprefix("wait_")]]
+        return pack(_harmless(engine, **{wait: (sent + ahead) % (1 << COUNT_BITS)}), config)
 
     return make
 
@@ -96,9 +98,9 @@ _ILLEGAL: dict[str, Maker] = {
         if field.used is not None
     },
     **{
-        f"{engine.name} waits for {ahead} {other.name} ahead": _wait(engine, other, ahead)
-        for engine in Engine
-        for other in Engine
+        f"{engine.name} {wait} {ahead} ahead": _wait(engine, wait, ahead)
+        for engine, waits in WAITS.items()
+        for wait in waits
         for ahead in (1, 1 << COUNT_BITS - 1)
     },
     "LOAD of no bytes": _fields(Engine.LOAD, row_bytes=0),

@@ -21,6 +21,7 @@ from arch.commands import (
 )
 from arch.config import TABLES, AcceleratorConfig
 from arch.post_timing import (
+    drain_to_done,
     post_constant_words,
     post_cycles,
     post_first_operand,
@@ -59,6 +60,7 @@ class Log:
     writes: list[tuple[int, int, bytes]] = field(default_factory=list)
     """Address of the first byte written, and the bytes."""
     table_reads: list[int] = field(default_factory=list)
+    drained: list[int] = field(default_factory=list)
     done: list[int] = field(default_factory=list)
     idle: list[int] = field(default_factory=list)
 
@@ -436,6 +438,8 @@ class Model:
                         (cycle + post_first_operand(config, window, constants), where, mask)
                     )
         into.done.append(taken + post_cycles(config, windows, window, constants))
+        into.drained.append(into.positions[-1])
+        assert into.drained[-1] == into.done[-1] - drain_to_done(config)
 
     def _position(
         self, command: Command, cycle: int, position: tuple[int, int] | None, into: Log

@@ -10,7 +10,7 @@ import numpy as np
 
 from arch.commands import COMMAND_BYTES
 from arch.config import AcceleratorConfig, ceil_div
-from arch.post_timing import post_cycles, post_interval
+from arch.post_timing import post_cycles, post_interval, post_overlap
 from sim.analytical.machine.axis import Numbers, Spans
 from sim.analytical.machine.columns import Block
 from sim.analytical.machine.inputs import Channels, channel_ranges, input_fills
@@ -76,10 +76,11 @@ def windows(tiling: Tiling) -> tuple[int, int]:
 
 
 def post_cycles_in_all(tiling: Tiling) -> int:
-    """Sum over all post commands of the cycles from the taking of each to its ``done``."""
+    """Cycles of all post commands one right after the other."""
     config, (taken, commands) = tiling.config, windows(tiling)
     one = post_cycles(config, 1, tiling.window_size, tiling.constant_words)
-    return commands * one + (taken - commands) * post_interval(config, tiling.window_size)
+    overlap = (commands - 1) * post_overlap(config)
+    return commands * one + (taken - commands) * post_interval(config, tiling.window_size) - overlap
 
 
 def _post(tiling: Tiling) -> Accesses:

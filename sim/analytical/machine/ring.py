@@ -73,7 +73,8 @@ class Slot:
 class Ring:
     """Slots that commands of the engine ``filler`` fill, and those of ``reader`` read.
 
-    ``requests`` say what is missing; without them, everything is.
+    ``requests`` say what is missing; without them, everything is. A ``drained`` slot may be filled
+    again as soon as the reader has read the last of it.
     """
 
     def __init__(
@@ -83,7 +84,10 @@ class Ring:
         count: int,
         requests: Requests | None = None,
         parts: int = 1,
+        *,
+        drained: bool = False,
     ) -> None:
+        self.drained = drained
         self.filler = filler
         self.reader = reader
         self._slots = deque(Slot(reads=[0] * parts) for _ in range(count))

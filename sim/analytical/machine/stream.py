@@ -16,7 +16,7 @@ from typing import NamedTuple
 from arch.commands import Command, Engine, LoadTarget, Pattern
 from arch.mapping import Slots
 from sim.analytical.machine.inputs import Channels
-from sim.analytical.machine.order import Conflict, Order
+from sim.analytical.machine.order import DRAIN, Conflict, Order
 from sim.analytical.machine.patterns import (
     execute_pattern,
     load_pattern,
@@ -57,7 +57,7 @@ class Stream:
         self._operands = Ring(load, post, steps.operands.slots, steps.operands)
         self._parameters = Ring(load, post, tiling.parameter_slots, steps.parameters, strip)
         self._outputs = Ring(post, Engine.STORE, _count(mapping.outputs))
-        self._halves = Ring(Engine.EXECUTE, post, 2)
+        self._halves = Ring(Engine.EXECUTE, post, 2, drained=True)
         self._table = Slot()
         self._posts: dict[tuple[int, int, int], Pattern] = {}
         self._out = Slot()
@@ -141,7 +141,7 @@ class Stream:
             conflicts = (
                 (Engine.LOAD, source.filled),
                 (Engine.LOAD, weights.filled),
-                (Engine.POST, sums.reads[0]),
+                (DRAIN, sums.reads[0]),
             )
             pattern = execute_pattern(box.tiles, height, width)
             command, done = self._command(pattern, (0, 0, 0), conflicts)
