@@ -226,6 +226,15 @@ def halo(window: Window, ifmap: FeatureMap, out: Span2D, taps: Span2D | None = N
     return Span2D(y=y, x=x, height=height, width=width)
 
 
+def halo_span(window: Window, axis: int, size: int, start: int, count: int) -> tuple[int, int]:
+    """Rows (axis 0) or columns (1) of what ``halo`` gives, as (first, number), for ``count`` rows
+    or columns of outputs from ``start`` on, of a map of ``size`` of them."""
+    stride = window.stride[axis]
+    first = start * stride - window.padding[axis]
+    last = first + (count - 1) * stride + window.extent[axis] - 1
+    return _clip(first, last, size)
+
+
 def _clip(first: int, last: int, size: int) -> tuple[int, int]:
     """(first, number) of ``first`` to ``last`` that are below ``size``; at least one."""
     first = min(max(first, 0), size - 1)

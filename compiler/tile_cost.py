@@ -9,7 +9,7 @@ from math import prod
 from typing import NamedTuple
 
 from arch.config import AcceleratorConfig, ceil_div
-from arch.layers import ConvShape
+from arch.layers import ConvShape, FeatureMap
 from arch.mapping import Order
 from arch.post_timing import (
     drain_to_done,
@@ -21,7 +21,14 @@ from arch.post_timing import (
 from arch.timing import step_cycles
 from compiler.depthwise_cost import DepthwiseWork
 from compiler.fusion import LayerShape, Operand
-from compiler.geometry import Columns, Span2D, column_groups, halo, halo_size, reductions, spans
+from compiler.geometry import (
+    Columns,
+    column_groups,
+    halo_size,
+    halo_span,
+    reductions,
+    spans,
+)
 from compiler.post_walk import kernel_columns
 from compiler.weight_boxes import count_boxes, split_weights
 
@@ -254,15 +261,14 @@ class Work:
         """What the height (0) or width (1) is cut into, by tiles of ``size``, and how many there
         are of each."""
         window, conv = self.shape.window, self.shape.conv
+        outputs, sums = (_sizes(fmap)[axis] for fmap in (window.ofmap, window.ifmap))
         found: Counter[_Piece] = Counter()
-        for start, count in spans((window.ofmap.height, window.ofmap.width)[axis], size):
-            out = Span2D(y=start, x=0, height=count, width=1)
-            if axis:
-                out = Span2D(y=0, x=start, height=1, width=count)
-            sums = halo(self._window, window.ifmap, out)
-            source = sums if conv is None else halo(conv.window, conv.ifmap, sums)
-            extents = [(each.height, each.width)[axis] for each in (out, sums, source)]
-            found[_Piece(*extents)] += 1
+        for start, count in spans(outputs, size):
+            first, summed = halo_span(self._window, axis, sums, start, count)
+            source = summed
+            if conv is not None:
+                _, source = halo_span(conv.window, axis, _sizes(conv.ifmap)[axis], first, summed)
+            found[_Piece(count, summed, source)] += 1
         return list(found.items())
 
     def _post(self, height: int, width: int) -> int:
@@ -379,6 +385,10 @@ class Work:
             rows = ofmap.height * ceil_div(ofmap.width, tile.width)
         beside = size / config.memory_bytes_per_cycle + rows * _ROW_CYCLES
         return beside, max(size / config.memory_bytes_per_cycle, rows * _burst_cycles(config))
+
+
+def _sizes(fmap: FeatureMap) -> tuple[int, int]:
+    return fmap.height, fmap.width
 
 
 def _burst_cycles(config: AcceleratorConfig) -> float:
