@@ -14,6 +14,7 @@ from pydantic import Field, field_validator, model_validator
 
 from arch.energy import EnergyTable, load_table
 from arch.errors import ConfigError
+from arch.sparsity import Densities, RunLength, Tensor
 from arch.toml_model import TomlModel
 
 
@@ -94,6 +95,11 @@ class Architecture(TomlModel):
     forwards: bool = False
     """Count as equations (3) and (4) of Eyeriss, ISCA 2016, do: what a storage passes on is neither
     written to it nor read from it. Without it, every access counts."""
+    run_length: RunLength | None = None
+    """A code for what passes between memory and chip. It is used where densities are given."""
+    zero_gating: tuple[DataType, ...] = ()
+    """Where the ifmap word of a multiply-accumulate is zero, it is left out, and so are its
+    accesses to scratchpads that hold these: weight, psum. It takes its cycle all the same."""
     energy: EnergyTable
     """A table, or the name or file of one."""
 
@@ -112,7 +118,38 @@ class Architecture(TomlModel):
         for level, storages in (("buffers", self.buffers), ("spads", self.spads)):
             held = [data.value for storage in storages for data in storage.holds]
             _require_once(held, f"a data type held by {level}")
+        _require_once([data.value for data in self.zero_gating], "a data type in zero_gating")
+        if DataType.IFMAP in self.zero_gating:
+            raise ValueError("zero_gating must be of weight and psum, got ifmap, which says when")
+        self._check_code()
         return self
+
+    def _check_code(self) -> None:
+        code = self.run_length
+        if code is None:
+            return
+        for tensor in code.codes:
+            bits = self.tensor_bits(tensor)
+            if not code.pairs(bits):
+                raise ValueError(
+                    f"run_length: packed_bits must hold a run, a word of {bits} bits of {tensor} "
+                    f"and one bit more, got {code.packed_bits}"
+                )
+
+    def tensor_bits(self, tensor: Tensor) -> int:
+        """Width of a word of ``tensor`` in memory."""
+        return self.word_bits.weight if tensor is Tensor.WEIGHT else self.word_bits.ifmap
+
+    def code_ratio(self, tensor: Tensor, densities: Densities) -> float | None:
+        """Size of ``tensor`` if it is coded, over its own; None if it has no code."""
+        if self.run_length is None or tensor not in self.run_length.codes:
+            return None
+        return self.run_length.ratio(densities.of(tensor), self.tensor_bits(tensor))
+
+    def bits_moved(self, tensor: Tensor, densities: Densities) -> float:
+        """Bits that a word of ``tensor`` takes between memory and chip: coded, if that is less."""
+        ratio = self.code_ratio(tensor, densities)
+        return self.tensor_bits(tensor) * min(1.0, 1.0 if ratio is None else ratio)
 
     def buffer_of(self, data: DataType) -> Storage | None:
         """The buffer that holds ``data``; None if it passes the buffers by."""

@@ -8,6 +8,7 @@ from arch.config import AcceleratorConfig
 from arch.energy import TABLES
 from arch.errors import ConfigError
 from arch.presets import PRESETS
+from arch.sparsity import RunLength, Tensor
 
 _KIB = 1024
 _EVERYTHING = tuple(DataType)
@@ -17,6 +18,8 @@ def _eyeriss() -> Architecture:
     """The chip (Chen et al., JSSC 52(1), 2017); its link has 64 bits at 60 MHz, its core 200 MHz.
 
     Filters go from memory into the PEs: that 8 of the 108 kB hold those that come next is left out.
+    Feature maps are coded in memory, filters are not. A PE that finds a zero input
+    reads no filter and multiplies nothing, so that the sum stays as it is.
     """
     return Architecture(
         name="eyeriss",
@@ -29,6 +32,8 @@ def _eyeriss() -> Architecture:
             Storage(name="filter_spad", bytes=224 * 2, holds=(DataType.WEIGHT,)),
             Storage(name="psum_spad", bytes=24 * 2, holds=(DataType.PSUM,)),
         ),
+        run_length=RunLength(codes=(Tensor.IFMAP, Tensor.OFMAP)),
+        zero_gating=(DataType.WEIGHT, DataType.PSUM),
         energy=TABLES["eyeriss"],
     )
 

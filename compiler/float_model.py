@@ -32,12 +32,12 @@ def read_float(path: Path, shape: InputShape | None = None) -> onnx.ModelProto:
         raise ModelError(
             f"'{printable(str(path))}' is quantised already; compile or run it without --calibrate"
         )
-    _check_nodes(model)
-    model = fix_input(_normalised(model), shape)
+    check_nodes(model)
+    model = fix_input(normalised(model), shape)
     check_model(model)
     model = infer_shapes(compute_shapes(model))
-    _check_input(model)
-    _check_total(model)
+    check_input(model)
+    check_total(model)
     return model
 
 
@@ -47,7 +47,7 @@ def input_shape(model: onnx.ModelProto) -> tuple[int, ...]:
     return tuple(dim.dim_value for dim in item.type.tensor_type.shape.dim)
 
 
-def _normalised(model: onnx.ModelProto) -> onnx.ModelProto:
+def normalised(model: onnx.ModelProto) -> onnx.ModelProto:
     """A copy whose initialisers are no inputs (those could change from run to run)."""
     fixed = onnx.ModelProto()
     fixed.CopyFrom(model)
@@ -69,7 +69,8 @@ def _inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
     return [item for item in model.graph.input if item.name not in constants]
 
 
-def _check_nodes(model: onnx.ModelProto) -> None:
+def check_nodes(model: onnx.ModelProto) -> None:
+    """Raise ``ModelError`` for an operator that is not ONNX's own, and for loops and branches."""
     for node in model.graph.node:
         label = node_label(node.op_type, node.name, tuple(node.output))
         if node.domain not in ONNX_DOMAINS:
@@ -83,7 +84,8 @@ def _check_nodes(model: onnx.ModelProto) -> None:
             )
 
 
-def _check_input(model: onnx.ModelProto) -> None:
+def check_input(model: onnx.ModelProto) -> None:
+    """Raise ``ModelError`` unless the model has one input, of float32."""
     inputs = _inputs(model)
     if len(inputs) != 1:
         raise ModelError(
@@ -98,7 +100,8 @@ def _check_input(model: onnx.ModelProto) -> None:
         )
 
 
-def _check_total(model: onnx.ModelProto) -> None:
+def check_total(model: onnx.ModelProto) -> None:
+    """Raise ``ModelError`` for too many elements in all tensors of one image together."""
     graph = model.graph
     total = sum(
         prod(dim.dim_value for dim in item.type.tensor_type.shape.dim)

@@ -7,16 +7,22 @@ from pydantic import BaseModel
 from arch.architecture import Architecture, Array, Storage, WordBits
 from arch.architectures import ARCHITECTURES
 from arch.energy import TABLES, EnergyTable, StoragePoint
+from arch.sparsity import Densities, DensityFile, RunLength
 
 _TABLES: tuple[tuple[str, type[BaseModel]], ...] = (
     ("", Architecture),
     ("[array]", Array),
     ("[word_bits]", WordBits),
     ("[[buffers]] and [[spads]]", Storage),
+    ("[run_length]", RunLength),
 )
 _ENERGY: tuple[tuple[str, type[BaseModel]], ...] = (
     ("", EnergyTable),
     ("[[storage]]", StoragePoint),
+)
+_DENSITIES: tuple[tuple[str, type[BaseModel]], ...] = (
+    ("", DensityFile),
+    ("[layers.NAME]", Densities),
 )
 
 
@@ -26,11 +32,12 @@ def architecture_page() -> str:
 
 
 def _lines() -> Iterator[str]:
-    yield "# Architectures and energy tables"
+    yield "# Architectures, energy tables and densities"
     yield ""
     yield (
         "What `tilewright estimate` takes as `--arch` and `--energy`: a built-in name, or a TOML "
-        "file with these keys. What they mean together: [analytical.md](analytical.md)."
+        "file with these keys; and as `--densities`: such a file, which `tilewright densities` "
+        "writes. What they mean together: [analytical.md](analytical.md)."
     )
     yield ""
     yield "## Keys of an architecture"
@@ -38,6 +45,9 @@ def _lines() -> Iterator[str]:
     yield ""
     yield "## Keys of an energy table"
     yield from _keys(_ENERGY)
+    yield ""
+    yield "## Keys of a density file"
+    yield from _keys(_DENSITIES)
     yield ""
     yield "## Built-in architectures"
     yield ""
@@ -52,7 +62,12 @@ def _lines() -> Iterator[str]:
             f"`{each.energy.name}` |"
         )
     yield ""
-    yield "Word bits are of ifmaps, weights and sums."
+    coded = [f"`{each.name}`" for each in ARCHITECTURES.values() if each.run_length]
+    gated = [f"`{each.name}`" for each in ARCHITECTURES.values() if each.zero_gating]
+    yield (
+        "Word bits are of ifmaps, weights and sums. With run-length coding: "
+        f"{', '.join(coded)}; with zero gating: {', '.join(gated)}."
+    )
     yield ""
     yield "## Built-in energy tables"
     yield ""

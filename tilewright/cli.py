@@ -14,16 +14,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from arch.errors import InputError
-from arch.presets import PRESETS, load_config
+from arch.presets import load_config
 from compiler.driver import CompiledModel
-from compiler.passes import PASSES, check_names
+from compiler.passes import check_names
 from compiler.schedule import schedule_network
-from sim.analytical.objective import Goal, Objective
+from tilewright.cli_estimate import densities, estimate
 from tilewright.entry import run_app
 from tilewright.files import whole_file
 from tilewright.models import ModelSource, calibrated, parse_shape
 from tilewright.networks.registry import NETWORKS, build
 from tilewright.networks.shapes_only import shape_network
+from tilewright.options import Calibrate, Config, Json, Model, Shape, Without
 from tilewright.outputs import Output, open_outputs
 from tilewright.pictures import Picture
 from tilewright.progress import follow, tracked, working
@@ -39,40 +40,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-Model = Annotated[
-    Path, typer.Argument(help="ONNX file, quantised or with --calibrate float.", metavar="MODEL")
-]
-Config = Annotated[
-    str, typer.Option("--config", "-c", help=f"Preset ({', '.join(PRESETS)}) or TOML file.")
-]
-Calibrate = Annotated[
-    Path | None,
-    typer.Option(
-        "--calibrate",
-        help="Quantise a float model first: .npz with `images` of its training, some hundred.",
-        metavar="IMAGES",
-    ),
-]
-Shape = Annotated[
-    str | None,
-    typer.Option(
-        "--shape",
-        help="Fix dimensions of the input that the file leaves open.",
-        metavar="NAME=1,3,224,224",
-    ),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
-
-Without = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--without",
-        help=f"Leave out a pass of the compiler ({', '.join(each.name for each in PASSES)}); "
-        "may be given several times.",
-        metavar="PASS",
-    ),
-]
 
 _PREPARATION = {
     Target.GOLDEN: "running the golden model",
@@ -222,96 +189,8 @@ def networks(as_json: Json = False) -> None:
         print_table(network_table())
 
 
-@app.command()
-def estimate(
-    network: Annotated[str, typer.Argument(help="Built-in network.", metavar="NETWORK")],
-    arch: Annotated[
-        str,
-        typer.Option(
-            "--arch",
-            "-a",
-            help="Built-in architecture, isca16_256, _512 or _1024 for the one of equal area that "
-            "each dataflow has, or TOML file.",
-        ),
-    ] = "eyeriss",
-    dataflow: Annotated[
-        str | None,
-        typer.Option(
-            "--dataflow",
-            "-d",
-            help="One or more of rs, ws, osa, osb, osc, nlr, free; by commas. Or machine: exactly "
-            "what a machine that can be generated, --arch, does. That is the default for a "
-            "preset, else free.",
-        ),
-    ] = None,
-    batch: Annotated[int, typer.Option("--batch", "-b", help="Images at once.")] = 1,
-    layer: Annotated[
-        list[str] | None,
-        typer.Option("--layer", "-l", help="Only this layer; may be given several times."),
-    ] = None,
-    energy: Annotated[
-        str | None,
-        typer.Option("--energy", help="Another energy table: a built-in one or a TOML file."),
-    ] = None,
-    objective: Annotated[
-        Objective | None,
-        typer.Option(
-            "--objective",
-            help="What each mapping makes small, energy if not given; edp is energy times cycles. "
-            "All but energy may take minutes for large layers: see --seconds. With machine: the "
-            "best mapping that the compiler may choose, not the one that it does.",
-        ),
-    ] = None,
-    seconds: Annotated[
-        float | None,
-        typer.Option("--seconds", min=0, help="Stop each search then, and say how good it is."),
-    ] = None,
-    mappings: Annotated[
-        bool, typer.Option("--mappings", help="Print each mapping as a loop nest.")
-    ] = False,
-    plots: Annotated[
-        Path | None,
-        typer.Option(
-            "--plots",
-            help="Folder for pictures: energy by level and by data type, accesses, utilization, "
-            "roofline.",
-        ),
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Price a network on any architecture, each layer by its best mapping, proven to be it.
-
-    On a machine that can be generated: to the cycle, each layer by the compiler's mapping.
-    """
-    from tilewright.estimate import priced, problems, targets
-    from tilewright.show import print_table
-    from tilewright.show_estimate import estimate_table
-
-    dataflows = dataflow or ("machine" if arch in PRESETS else "free")
-    goal = None if objective is None else Goal(objective=objective)
-    on = targets(arch, dataflows.split(","), energy)
-    layers = problems(network, batch, layer or ())
-    steps = tracked(
-        priced(network, layers, on, seconds, goal),
-        len(layers) * len(on),
-        "pricing layers",
-    )
-    found = list(steps)
-    title = f"{network} on {arch}, batch of {batch}"
-    if plots is not None:
-        # Matplotlib takes longer than all else here.
-        from tilewright.plot_estimate import draw_estimates
-
-        for path in draw_estimates(title, found, plots):
-            typer.echo(path, err=True)
-    if as_json:
-        typer.echo(json.dumps([each.as_dict() for each in found], indent=2))
-        return
-    print_table(estimate_table(title, found))
-    if mappings:
-        for each in found:
-            typer.echo(f"\n{each.layer}, {each.target.dataflow.name}:")
-            typer.echo(each.loop_nest)
+app.command()(densities)
+app.command()(estimate)
 
 
 @app.command()

@@ -9,8 +9,8 @@ import numpy as np
 
 from arch.architectures import ARCHITECTURES, load_architecture
 from arch.energy import load_table
-from arch.errors import InputError
 from arch.presets import load_config
+from arch.sparsity import Tensor
 from sim.analytical.cost import Cost, evaluate
 from sim.analytical.counts import Accesses, Counts, count
 from sim.analytical.dataflows import dataflow
@@ -21,8 +21,7 @@ from sim.analytical.problem import Problem
 from sim.analytical.search import LEAST_ENERGY, Found, search
 from tilewright.estimate_machine import MACHINE, MachineTarget, machine_estimates
 from tilewright.layer_estimate import Estimate, Target
-from tilewright.networks.nodes import Role, Weighted
-from tilewright.networks.registry import build
+from tilewright.workload import Layer, built_in
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +52,7 @@ class LayerEstimate(Estimate):
 
     @cached_property
     def accesses(self) -> dict[tuple[str, str], tuple[int, int]]:
-        """Words (read, written) by (level, data type)."""
+        """Words (read, written) by (level, data type); with zero gating, as many as expected."""
         return {
             (level.value, data.value): _pair(each)
             for (level, data), each in self._counts.accesses.items()
@@ -86,10 +85,25 @@ class LayerEstimate(Estimate):
         """The mapping as text."""
         return loop_nest(self.problem, self.found.mapping)
 
+    @property
+    def coding(self) -> dict[Tensor, float]:
+        """What the run-length code would make of what it may code: coded size over its own.
+
+        What it would enlarge is sent as it is.
+        """
+        architecture, densities = self.target.architecture, self.problem.densities
+        ratios = {tensor: architecture.code_ratio(tensor, densities) for tensor in Tensor}
+        return {tensor: ratio for tensor, ratio in ratios.items() if ratio is not None}
+
     def details(self) -> dict[str, Any]:
-        """The certificate."""
+        """What is zero and coded, and the certificate."""
         effort = self.found.effort
         return {
+            "densities": self.problem.densities.model_dump(),
+            "coding": [
+                {"tensor": tensor.value, "ratio": ratio, "coded": ratio < 1}
+                for tensor, ratio in self.coding.items()
+            ],
             "optimal": self.found.optimal,
             "gap": self.found.gap,
             "search": {
@@ -106,7 +120,7 @@ def _number(value: object) -> float:
 
 
 def _pair(accesses: Accesses) -> tuple[int, int]:
-    return int(_number(accesses.reads)), int(_number(accesses.writes))
+    return round(_number(accesses.reads)), round(_number(accesses.writes))
 
 
 def targets(architecture: str, dataflows: Sequence[str], energy: str | None) -> list[Target]:
@@ -129,32 +143,13 @@ def targets(architecture: str, dataflows: Sequence[str], energy: str | None) -> 
     return found
 
 
-def problems(
-    network: str, batch: int, layers: Sequence[str] = ()
-) -> list[tuple[str, Role, Problem]]:
-    """The weighted layers of a built-in network, or only ``layers``.
-
-    Raises ``ModelError`` for an unknown network, ``InputError`` for an unknown layer.
-    """
-    nodes = {
-        node.name: node
-        for node in build(network).nodes
-        if isinstance(node, Weighted) and node.role is not Role.SCALE
-    }
-    for layer in layers:
-        if layer not in nodes:
-            raise InputError(
-                f"--layer must be one of {', '.join(nodes)} for {network}, got {layer!r}"
-            )
-    return [
-        (name, node.role, Problem.conv(name, node.shape, batch))
-        for name, node in nodes.items()
-        if not layers or name in layers
-    ]
+def problems(network: str, batch: int, layers: Sequence[str] = ()) -> tuple[Layer, ...]:
+    """The layers of a built-in network, or only ``layers``; raises as ``built_in`` and ``only``."""
+    return built_in(network, batch).only(layers).layers
 
 
 def estimates(
-    layers: Sequence[tuple[str, Role, Problem]],
+    layers: Sequence[Layer],
     on: Sequence[Target],
     seconds: float | None = None,
     goal: Goal = LEAST_ENERGY,
@@ -178,7 +173,7 @@ def estimates(
 
 def priced(
     network: str,
-    layers: Sequence[tuple[str, Role, Problem]],
+    layers: Sequence[Layer],
     on: Sequence[Target],
     seconds: float | None = None,
     goal: Goal | None = None,

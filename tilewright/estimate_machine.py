@@ -26,7 +26,7 @@ from sim.network import Conv, Network
 from tilewright.layer_estimate import Estimate, Target
 from tilewright.machine_layers import machine_layer, map_sizes
 from tilewright.networks.nodes import Role
-from tilewright.networks.registry import build
+from tilewright.networks.registry import NETWORKS, build
 from tilewright.networks.shapes_only import shape_network
 
 MACHINE = Dataflow(name="machine")
@@ -125,9 +125,15 @@ def machine_estimates(
     ``goal``, the best of those that it may choose; ``seconds`` limits each search. Equal layers are
     priced once.
 
-    Raises ``InputError`` for more than one image, ``CompileError`` for a layer that does not fit
-    the machine, ``MappingError`` for one that the model does not cover.
+    Raises ``InputError`` for a network that is not built in and for more than one image,
+    ``CompileError`` for a layer that does not fit the machine, ``MappingError`` for one that the
+    model does not cover.
     """
+    if network not in NETWORKS:
+        raise InputError(
+            f"NETWORK must be a built-in one for {MACHINE.name}, got {network!r}; "
+            "tilewright compile shows the cycles of a model's layers"
+        )
     config = target.config
     shapes = shape_network(
         build(network), activation_bits=config.activation_bits, weight_bits=config.weight_bits

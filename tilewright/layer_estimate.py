@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from arch.architecture import Architecture
+from arch.sparsity import Tensor
 from sim.analytical.choices import Dataflow
 from sim.analytical.problem import Problem
 from tilewright.networks.nodes import Role
@@ -56,6 +57,11 @@ class Estimate(ABC):
     @abstractmethod
     def proof(self) -> str:
         """How good the mapping, or how exact the cost, is known to be."""
+
+    @property
+    def coding(self) -> dict[Tensor, float]:
+        """Of what external memory may be coded: coded size over its own."""
+        return {}
 
     @property
     @abstractmethod

@@ -21,8 +21,7 @@ from compiler.onnx_file import first_line
 from compiler.operators import HOST
 from compiler.support import check_operators
 
-# What the quantiser and ONNX Runtime were seen to raise, or may raise, on models beyond them.
-_ERRORS = (
+RUNTIME_ERRORS = (
     ArithmeticError,
     AssertionError,
     AttributeError,
@@ -38,6 +37,7 @@ _ERRORS = (
     runtime.NotImplemented,
     runtime.RuntimeException,
 )
+"""What the quantiser and ONNX Runtime were seen to raise, or may raise, on models beyond them."""
 # ONNX Runtime's log levels: its default, and nothing at all (errors come as exceptions).
 _WARNINGS, _FATAL = 2, 4
 # As fast as unsigned ones on the machine; and no CPU saturates when ONNX Runtime runs int8.
@@ -121,7 +121,7 @@ class _Feeds(CalibrationDataReader):  # type: ignore[misc]  # the library has no
 def _refused(verb: str) -> Iterator[None]:
     try:
         yield
-    except _ERRORS as error:
+    except RUNTIME_ERRORS as error:
         raise ModelError(
             f"ONNX Runtime must be able to {verb} the float model, got '{first_line(error)}'; "
             "export it again, or quantise it yourself in QDQ form"

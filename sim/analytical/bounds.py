@@ -110,11 +110,22 @@ def _levels(problem: Problem, owners: list[DataType]) -> Iterator[Level]:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Choices:
-    """Splits to choose from for one group: arrays [dimension of the group, choice]."""
+    """Splits to choose from for one group: arrays [dimension of the group, choice].
+
+    ``lanes`` are the PEs that share each dimension, if they are part of the choice; ``kept`` are
+    the numbers of what is left of all choices.
+    """
 
     dims: tuple[Dim, ...]
     outer: Whole
     tiles: Whole
+    lanes: Whole | None = None
+    kept: NDArray[np.int64] | None = None
+
+    @property
+    def numbers(self) -> NDArray[np.int64]:
+        """The numbers of these among all choices of the group."""
+        return np.arange(len(self)) if self.kept is None else self.kept
 
     @cached_property
     def inner(self) -> Whole:
@@ -130,7 +141,13 @@ class Choices:
 
     def only(self, keep: NDArray[np.generic]) -> "Choices":
         """The choices ``keep``, a mask or indices."""
-        return Choices(dims=self.dims, outer=self.outer[:, keep], tiles=self.tiles[:, keep])
+        return replace(
+            self,
+            outer=self.outer[:, keep],
+            tiles=self.tiles[:, keep],
+            lanes=None if self.lanes is None else self.lanes[:, keep],
+            kept=self.numbers[keep],
+        )
 
 
 class Bounds:
@@ -189,15 +206,19 @@ class Bounds:
     def factors(self, pattern: Pattern, choices: Choices) -> Whole:
         """Factors [term, choice] of the group that ``choices`` splits."""
         found = np.ones((len(TERMS) + 1, len(choices)))
-        pe_tile = np.array([self._largest]).T.astype(np.float64)
-        found[DELIVERED] = self.delivered(pattern, choices, pe_tile)[:, :, 0]
+        if choices.lanes is None:
+            lanes = self.lanes(choices, np.array([self._largest]).T.astype(np.float64))
+        else:
+            lanes = choices.lanes[:, :, None]
+        found[DELIVERED] = self.delivered(pattern, choices, lanes)[:, :, 0]
+        trips = self.least_steps(choices)
         for row, data in enumerate(DataType):
             filled_, sent = found[3 * row : 3 * row + 2]
             for place, dim in enumerate(choices.dims):
                 if dim not in RELEVANT[data]:
                     outer, tiles = choices.outer[place], choices.tiles[place]
                     filled_ *= 1 if pattern.outer.owner is data else outer
-                    sent *= self._sent(pattern, data, dim, outer, tiles)
+                    sent *= self._sent(pattern, data, outer, tiles, trips[place])
             axis = choices.axis(self.problem)
             if data is DataType.IFMAP and axis is not None:
                 filled_ *= self._rows(
@@ -207,10 +228,18 @@ class Bounds:
                 sent *= self._rows(axis, choices.tiles, slides)
             if data not in self._buffered:
                 filled_[:] = 0
-        for dim, tiles in zip(choices.dims, choices.tiles, strict=True):
-            found[-1] *= np.maximum(
-                tiles, ceil_div(self.problem.bounds[dim], self._most_lanes[dim])
-            )
+        found[-1] = trips.prod(axis=0)
+        return found
+
+    def least_steps(self, choices: Choices) -> Whole:
+        """Steps at least along each dimension of the group; exact if the PEs are chosen."""
+        found = np.empty_like(choices.tiles)
+        for place, (dim, tiles) in enumerate(zip(choices.dims, choices.tiles, strict=True)):
+            bound = self.problem.bounds[dim]
+            if choices.lanes is None:
+                found[place] = np.maximum(tiles, ceil_div(bound, self._most_lanes[dim]))
+            else:
+                found[place] = steps(bound, tiles, choices.lanes[place])
         return found
 
     def least_delivered(self, pattern: Pattern, pe_tiles: Whole) -> float:
@@ -229,13 +258,6 @@ class Bounds:
                 energy += weight * self.problem.words(data) * times
         return float(energy.min())
 
-    def steps(self, choices: Choices, lanes: Whole) -> Whole:
-        """Steps [choice, tile] along the group's dimensions, shared by ``lanes``."""
-        product = np.ones(lanes.shape[1:])
-        for dim, tiles, shared in zip(choices.dims, choices.tiles, lanes, strict=True):
-            product *= steps(self.problem.bounds[dim], tiles[:, None], shared)
-        return product
-
     def lanes(self, choices: Choices, pe_tiles: Whole) -> Whole:
         """PEs that share each dimension of the group, if each takes a tile of ``pe_tiles``
         [dimension, tile]: [dimension of the group, choice, tile]."""
@@ -247,9 +269,9 @@ class Bounds:
         )
         return ceil_div(extents[:, :, None], pe_tiles[list(choices.dims), None, :])
 
-    def delivered(self, pattern: Pattern, choices: Choices, pe_tiles: Whole) -> Whole:
-        """Factors [type, choice, tile] of what is delivered to PEs that take ``pe_tiles``."""
-        lanes = self.lanes(choices, pe_tiles)
+    def delivered(self, pattern: Pattern, choices: Choices, lanes: Whole) -> Whole:
+        """Factors [type, choice, tile] of what is delivered, if ``lanes`` [dimension of the group,
+        choice, tile] share the group's dimensions."""
         found = np.ones((len(DataType), *lanes.shape[1:]))
         for row, data in enumerate(DataType):
             for place, dim in enumerate(choices.dims):
@@ -268,11 +290,10 @@ class Bounds:
         return found
 
     def _sent(
-        self, pattern: Pattern, data: DataType, dim: Dim, outer: Whole, tiles: Whole
+        self, pattern: Pattern, data: DataType, outer: Whole, tiles: Whole, steps: Whole
     ) -> Whole | int:
         if data not in self._kept:
-            # As many steps at least, however many PEs share the dimension.
-            return np.maximum(tiles, ceil_div(self.problem.bounds[dim], self._most_lanes[dim]))
+            return steps
         if pattern.inner.owner is not data:
             return tiles
         if pattern.through and pattern.outer.owner is data:

@@ -1,8 +1,9 @@
 """What a search chooses from: splits of each dimension, tiles of a PE, places in the array."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +40,9 @@ class Dataflow:
         return self.rules.get(dim, Rule())
 
 
+_COMPARED = 20_000
+"""Choices up to which each is compared with all others."""
+
 FREE = Dataflow(name="free")
 """Any tile sizes, any loop orders, any dimension on rows and columns."""
 
@@ -60,15 +64,20 @@ def splits(bound: int, undominated: bool) -> tuple[NDArray[np.int64], NDArray[np
         tile_choices.append(count * inner)
     outer, tiles = np.concatenate(outer_choices), np.concatenate(tile_choices)
     if undominated:
-        keep = _pareto(np.stack([outer, tiles, -(-bound // outer), -(-bound // tiles)]))
+        keep = undominated_columns(np.stack([outer, tiles, -(-bound // outer), -(-bound // tiles)]))
         outer, tiles = outer[keep], tiles[keep]
     return outer, tiles
 
 
-def _pareto(values: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Columns of ``values`` that no other equals or betters in all rows; of equal ones, one."""
+def undominated_columns(values: NDArray[np.number[Any]]) -> NDArray[np.int64]:
+    """Columns of ``values`` that no other equals or betters in all rows; of equal ones, one.
+
+    All columns, where comparing them would take longer than they do.
+    """
+    if values.shape[1] > _COMPARED:
+        return np.arange(values.shape[1])
     order = np.lexsort(values[::-1])
-    kept = np.empty((values.shape[0], 0), np.int64)
+    kept = np.empty((values.shape[0], 0), values.dtype)
     chosen = []
     for index in order:
         column = values[:, index : index + 1]
@@ -88,14 +97,12 @@ def pe_dims(architecture: Architecture, dataflow: Dataflow) -> frozenset[Dim]:
     return frozenset(dim for dim in kept - {Dim.G} if dataflow.rule(dim).pe)
 
 
-def pe_tiles(
-    architecture: Architecture, problem: Problem, dims: frozenset[Dim], energy_alone: bool
-) -> Whole:
+def pe_tiles(architecture: Architecture, problem: Problem, dims: frozenset[Dim]) -> Whole:
     """Tiles [dimension, tile] that fit a PE's scratchpads.
 
-    If PEs keep all types and only energy counts, only those that cannot grow: a larger tile takes
-    fewer PEs and loads less often. A type that they do not keep is sent again in every step, so
-    that fewer steps of more PEs may be better.
+    If PEs keep all types, only those that cannot grow: a larger tile takes fewer PEs and loads less
+    often. A type that they do not keep is sent again in every step, so that fewer steps of more PEs
+    may be better.
     """
     tiles = np.ones((len(Dim), 1))
     for dim in sorted(dims, key=lambda dim: problem.bounds[dim]):
@@ -105,7 +112,7 @@ def pe_tiles(
         grown = np.repeat(tiles, len(sizes), axis=1)
         grown[dim] = np.tile(sizes, tiles.shape[1])
         tiles = grown[:, spads_hold(architecture, problem, grown)]
-    if not (energy_alone and all(architecture.spad_of(data) for data in DataType)):
+    if not all(architecture.spad_of(data) for data in DataType):
         return tiles
     largest = np.ones(tiles.shape[1], bool)
     for dim in dims:
@@ -153,29 +160,23 @@ class Packing:
             state = np.array([self._step(dim, int(code)) for code in unique], np.int64)[places]
         return np.asarray(state >= 0)
 
+    @property
+    def has_few_states(self) -> bool:
+        """Whether going through all states takes little time."""
+        return self._array.pes <= _FEW_PES
+
+    def after(self, dims: tuple[Dim, ...], state: int, lanes: Sequence[float]) -> int:
+        """The state once ``lanes`` PEs share each of ``dims``; -1 if they do not fit."""
+        for dim, count in zip(dims, lanes, strict=True):
+            state = (
+                self._step(dim, state * (self._array.pes + 1) + int(count)) if state >= 0 else -1
+            )
+        return state
+
     def most(self, dim: Dim) -> int:
         """PEs that ``dim`` may be spread over."""
         rows, cols = self._sides[dim]
         return (self._array.rows if rows else 1) * (self._array.cols if cols else 1)
-
-    def fewest_steps(self, bounds: tuple[int, ...], macs: int) -> float:
-        """Least product over the dimensions of ``bounds`` divided by the PEs that share it, rounded
-        up, of all numbers of PEs that fit; for large arrays only ``macs`` per PE, rounded up."""
-        if self._array.pes > _FEW_PES:
-            return float(-(-macs // self._array.pes))
-        fewest = {0: 1}
-        for dim, bound in zip(Dim, bounds, strict=True):
-            found: dict[int, int] = {}
-            for count in range(1, min(bound, self.most(dim)) + 1):
-                trips = -(-bound // count)
-                if count > 1 and trips == -(-bound // (count - 1)):
-                    continue
-                for state, product in fewest.items():
-                    number = self._step(dim, state * (self._array.pes + 1) + count)
-                    if number >= 0:
-                        found[number] = min(found.get(number, product * trips), product * trips)
-            fewest = found
-        return float(min(fewest.values()))
 
     def place(self, lanes: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Rows and columns of each dimension that make the first fit."""

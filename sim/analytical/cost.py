@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from arch.architecture import Architecture, DataType, Storage
 from arch.errors import MappingError
+from arch.sparsity import Tensor
 from sim.analytical.counts import Accesses, Counts, Level, Number, count
 from sim.analytical.mapping import Batch, Mapping
 from sim.analytical.problem import RELEVANT, Dim, Problem
@@ -51,15 +52,14 @@ def price(architecture: Architecture, problem: Problem, counts: Counts) -> Cost:
     """Cost of ``counts``."""
     table, widths = architecture.energy, architecture.word_bits
     parts: dict[Part, Floats | float] = {
-        ("mac", None): problem.macs * table.multiply(widths.ifmap, widths.weight)
+        ("mac", None): counts.operations * table.multiply(widths.ifmap, widths.weight)
     }
-    moved: dict[str, Number | float] = {}
+    moved: dict[str, Number] = {}
     for (level, data), accesses in counts.accesses.items():
-        bits = widths.of(data)
         if level is Level.MEMORY:
-            words = _memory_words(architecture, data, accesses, counts.finished)
-            parts[level.value, data] = table.scaled(table.memory, 1) * words
-            moved["memory"] = moved.get("memory", 0) + words / 8
+            bits = _memory_bits(architecture, problem, data, accesses, counts.finished)
+            parts[level.value, data] = table.scaled(table.memory, 1) * bits
+            moved["memory"] = moved.get("memory", 0) + bits / 8
             continue
         storage = architecture.buffer_of(data) if level is Level.BUFFER else None
         storage = storage or architecture.spad_of(data)
@@ -67,8 +67,8 @@ def price(architecture: Architecture, problem: Problem, counts: Counts) -> Cost:
         read, write = architecture.access(storage, data)
         parts[level.value, data] = accesses.reads * read + accesses.writes * write
         if level is Level.BUFFER:
-            words = (accesses.reads + accesses.writes) * (bits / 8)
-            moved[storage.name] = moved.get(storage.name, 0) + words
+            words = accesses.reads + accesses.writes
+            moved[storage.name] = moved.get(storage.name, 0) + words * (widths.of(data) / 8)
     for data, hops in counts.hops.items():
         parts["hops", data] = hops * table.scaled(table.hop, widths.of(data))
     bounds = {"compute": np.asarray(counts.compute_cycles, np.float64)}
@@ -79,15 +79,21 @@ def price(architecture: Architecture, problem: Problem, counts: Counts) -> Cost:
     return Cost(parts=parts, bounds=bounds)
 
 
-def _memory_words(
-    architecture: Architecture, data: DataType, accesses: Accesses, finished: int
-) -> Number | float:
+def _memory_bits(
+    architecture: Architecture,
+    problem: Problem,
+    data: DataType,
+    accesses: Accesses,
+    finished: int,
+) -> Number:
     """Bits that pass between memory and chip: finished outputs are as wide as inputs."""
-    words = accesses.reads + accesses.writes
-    bits = architecture.word_bits.of(data)
-    if data is not DataType.PSUM:
-        return words * bits
-    return (words - finished) * bits + finished * architecture.word_bits.ifmap
+    words, densities = accesses.reads + accesses.writes, problem.densities
+    if data is DataType.IFMAP:
+        return words * architecture.bits_moved(Tensor.IFMAP, densities)
+    if data is DataType.WEIGHT:
+        return words * architecture.bits_moved(Tensor.WEIGHT, densities)
+    unfinished = (words - finished) * architecture.word_bits.psum
+    return unfinished + finished * architecture.bits_moved(Tensor.OFMAP, densities)
 
 
 def needs(

@@ -17,7 +17,7 @@ from sim.analytical.problem import RELEVANT, Axis, Dim, Problem
 from sim.analytical.tiles import Whole, ceil_div, common, excess, filled, first_filled, steps
 
 Flags = NDArray[np.bool_]
-Number = Whole | int
+Number = Whole | float
 
 
 class Level(StrEnum):
@@ -40,12 +40,14 @@ class Accesses:
 class Counts:
     """What a batch of mappings costs in accesses and steps.
 
-    ``hops`` are words delivered to PEs or added from PE to PE. ``finished`` of the memory's psum
-    writes are outputs, the others come back.
+    ``hops`` are words delivered to PEs or added from PE to PE. ``operations`` are the
+    multiply-accumulates that no zero gates. ``finished`` of the memory's psum writes are outputs,
+    the others come back. With zero gating, numbers are expected ones.
     """
 
     accesses: dict[tuple[Level, DataType], Accesses]
     hops: dict[DataType, Number]
+    operations: float
     finished: int
     compute_cycles: Number
 
@@ -119,6 +121,7 @@ def accesses_of(
     return Counts(
         accesses=accesses,
         hops=hops,
+        operations=problem.macs * (problem.densities.ifmap if architecture.zero_gating else 1),
         finished=problem.words(DataType.PSUM),
         compute_cycles=compute_cycles,
     )
@@ -133,7 +136,8 @@ def _operand_accesses(
         found[Level.MEMORY] = Accesses(reads=moved.filled)
         found[Level.BUFFER] = Accesses(reads=moved.sent, writes=stored * moved.filled)
     if architecture.spad_of(data) is not None:
-        found[Level.SPAD] = Accesses(reads=problem.macs, writes=stored * moved.delivered)
+        reads = problem.macs * _ungated(architecture, problem, data)
+        found[Level.SPAD] = Accesses(reads=reads, writes=stored * moved.delivered)
     return found
 
 
@@ -146,6 +150,7 @@ def _psum_accesses(
     found = {Level.MEMORY: Accesses(reads=resumed, writes=moved.sent)}
     buffered = architecture.buffer_of(DataType.PSUM) is not None
     kept = architecture.spad_of(DataType.PSUM) is not None
+    ungated = _ungated(architecture, problem, DataType.PSUM)
     if buffered:
         found[Level.MEMORY] = Accesses(reads=refilled, writes=moved.filled)
     if architecture.forwards:
@@ -154,16 +159,20 @@ def _psum_accesses(
             within = moved.sent - moved.filled
             found[Level.BUFFER] = Accesses(reads=within, writes=within)
         if kept:
-            within = problem.macs - moved.delivered
+            within = (problem.macs - moved.delivered) * ungated
             found[Level.SPAD] = Accesses(reads=within, writes=within)
         return found
     if buffered:
         found[Level.BUFFER] = Accesses(reads=resumed + moved.filled, writes=moved.sent + refilled)
     if kept:
-        found[Level.SPAD] = Accesses(
-            reads=problem.macs + moved.delivered, writes=problem.macs + resumed
-        )
+        added = problem.macs * ungated
+        found[Level.SPAD] = Accesses(reads=added + moved.delivered, writes=added + resumed)
     return found
+
+
+def _ungated(architecture: Architecture, problem: Problem, data: DataType) -> float:
+    """Part of the multiply-accumulates that access the scratchpads of ``data``."""
+    return problem.densities.ifmap if data in architecture.zero_gating else 1
 
 
 def _traffic(architecture: Architecture, batch: Batch, data: DataType) -> Traffic:

@@ -1,18 +1,18 @@
 """Splits chosen group by group, depth first, under one pair of loop orders.
 
 A partial choice is dropped when it cannot fit, or when its lower bound is not below the best
-mapping found. Complete splits are priced exactly with every way of sharing their array tile among
-the PEs that can matter.
+mapping found. Complete ones are priced exactly.
 """
 
 import time
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from arch.architecture import DataType
+from arch.architecture import Architecture, DataType, Storage
 from sim.analytical.bounds import DELIVERED, Choices, Pattern
 from sim.analytical.cost import evaluate, tile_words
 from sim.analytical.mapping import Batch, Mapping
@@ -24,8 +24,10 @@ CLOSE = 1e-9
 """A mapping must be better by this part to count as better."""
 _BLOCK = 2048
 """Partial choices that are extended at once."""
+_BOUNDED = 1 << 20
+"""Lower bounds that are computed at once, about."""
 _PRICED = 512
-"""Complete splits, and of these mappings, that are priced at once."""
+"""Complete splits that are priced at once."""
 
 
 class OutOfTimeError(Exception):
@@ -56,7 +58,7 @@ class Progress:
 
 
 @dataclass(eq=False)
-class _State:
+class State:
     """Partial choices, a column each."""
 
     products: Whole
@@ -64,7 +66,7 @@ class _State:
     buffer: Whole
     """Words of each type's buffer tile."""
     array: Whole
-    """Words of each type's array tile, and its multiply-accumulates."""
+    """Words of each type that PEs must hold, and products."""
     picks: NDArray[np.int64]
     """Index of the choice in each group so far."""
     bound: Whole
@@ -72,8 +74,9 @@ class _State:
     def __len__(self) -> int:
         return len(self.bound)
 
-    def only(self, keep: NDArray[np.generic] | slice) -> "_State":
-        return _State(
+    def only(self, keep: NDArray[np.generic] | slice) -> "State":
+        """The partial choices ``keep``."""
+        return State(
             self.products[:, keep],
             self.buffer[:, keep],
             self.array[:, keep],
@@ -82,18 +85,7 @@ class _State:
         )
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Share:
-    """What the choices of a group mean for PE tiles; arrays [choice, PE tile]."""
-
-    lanes: Whole
-    """PEs that share the group's dimensions."""
-    steps: Whole
-    delivered: Whole
-    """Factors [type, choice, PE tile] of what the PEs get."""
-
-
-class Descent:
+class Descent(ABC):
     """The search under one pattern."""
 
     def __init__(self, space: Mapspace, pattern: Pattern) -> None:
@@ -119,10 +111,9 @@ class Descent:
     def _set_choices(self, choices: list[Choices]) -> None:
         bounds, problem = self._space.bounds, self._space.problem
         self._choices = choices
-        self.__dict__.pop("_shares", None)
         self._factors = [bounds.factors(self._pattern, group) for group in choices]
-        self._buffer = [_words(problem, group, group.outer) for group in choices]
-        self._array = [_words(problem, group, group.tiles, macs=True) for group in choices]
+        self._buffer = [words_under(problem, group, group.outer) for group in choices]
+        self._array = [self._tile_words(group) for group in choices]
         self._rest = _least_rest(self._factors)
         self._buffer_rest = _least_rest(self._buffer)
         self._array_rest = _least_rest(self._array)
@@ -130,9 +121,9 @@ class Descent:
         self.least = float(least[0, 0])
         """Lower bound of all mappings under the pattern."""
 
-    def _bound(self, left: Whole, right: Whole) -> tuple[Whole, Whole]:
+    def _bound(self, left: Whole, right: Whole, steps: Whole | float = 0.0) -> tuple[Whole, Whole]:
         """Lower bounds [column of left, column of right] of the value, and of energy, that the
-        products of both leave."""
+        products of both leave; the array takes ``steps`` at least."""
         fixed, goal = self._space.bounds.fixed, self._space.goal
         energy: Whole = (left * self._weights[0][:, None]).T @ right
         # What is delivered: the least of each type by itself, or of all types by one PE tile.
@@ -141,7 +132,7 @@ class Descent:
         energy += fixed[0]
         if goal.energy_alone:
             return energy, energy
-        cycles = np.full_like(energy, self._space.least_cycles)
+        cycles = np.maximum(np.full_like(energy, self._space.least_cycles), steps)
         for least, weights in zip(fixed[1:], self._weights[1:], strict=True):
             np.maximum(cycles, least + (left * weights[:, None]).T @ right, out=cycles)
         return goal.value(energy, cycles), energy
@@ -153,11 +144,9 @@ class Descent:
         while size != (size := sum(map(len, self._choices))):
             least = np.stack([each.min(axis=1) for each in self._factors])
             kept = []
-            for place, (group, factors) in enumerate(
-                zip(self._choices, self._factors, strict=True)
-            ):
+            for place, group in enumerate(self._choices):
                 others = np.delete(least, place, axis=0).prod(axis=0)
-                kept.append(group.only(self._bound(others[:, None], factors)[0][0] < limit))
+                kept.append(group.only(self._bounds_with(place, others) < limit))
             if not all(map(len, kept)):
                 self.least = np.inf
                 return
@@ -168,7 +157,7 @@ class Descent:
         self._narrow(progress.limit)
         if self.least >= progress.limit:
             return
-        start = _State(
+        start = State(
             np.ones((len(self._rest[0]), 1)),
             np.ones((len(DataType), 1)),
             np.ones((len(DataType) + 1, 1)),
@@ -177,7 +166,7 @@ class Descent:
         )
         self._descend(start, progress, width)
 
-    def _descend(self, state: _State, progress: Progress, width: int | None) -> None:
+    def _descend(self, state: State, progress: Progress, width: int | None) -> None:
         level = len(state.picks)
         if level == len(self._choices):
             self._price(state, progress)
@@ -186,26 +175,28 @@ class Descent:
         grown = self._extend(state, level, progress)
         if width is not None:
             grown = grown.only(slice(width))
-        for first in range(0, len(grown), _BLOCK):
-            block = grown.only(slice(first, first + _BLOCK))
+        # As many at once as make matrices of a moderate size with the next group's choices.
+        following = len(self._choices[level + 1]) if level + 1 < len(self._choices) else 1
+        size = min(_BLOCK, max(_BOUNDED // following, 1))
+        for first in range(0, len(grown), size):
+            block = grown.only(slice(first, first + size))
             block = block.only(block.bound < progress.limit)
             if not len(block):
                 break
             self._descend(block, progress, width)
 
-    def _extend(self, state: _State, level: int, progress: Progress) -> _State:
+    def _extend(self, state: State, level: int, progress: Progress) -> State:
         """``state`` with every choice of the next group that may be part of a better mapping."""
         factors = self._factors[level]
-        bound, energy = self._bound(state.products * self._rest[level + 1][:, None], factors)
+        bound, energy = self._bounds_after(state, level)
         progress.bounded += bound.size
         rows, cols = np.nonzero(bound < progress.limit)
         buffer = state.buffer[:, rows] * self._buffer[level][:, cols]
         array = state.array[:, rows] * self._array[level][:, cols]
         fits = self._fits(buffer * self._buffer_rest[level + 1][:, None])
-        room = self._space.array_room[:, None]
-        fits &= (array * self._array_rest[level + 1][:, None] <= room).all(axis=0)
+        fits &= self._hold(array * self._array_rest[level + 1][:, None])
         rows, cols = rows[fits], cols[fits]
-        found = _State(
+        found = State(
             state.products[:, rows] * factors[:, cols],
             buffer[:, fits],
             array[:, fits],
@@ -216,18 +207,9 @@ class Descent:
         return found.only(np.lexsort((energy[rows, cols], found.bound)))
 
     def _fits(self, words: Whole) -> NDArray[np.bool_]:
-        architecture = self._space.architecture
-        fits = np.ones(words.shape[1], bool)
-        for storage in architecture.buffers:
-            bits = sum(
-                architecture.word_bits.of(data) * words[row]
-                for row, data in enumerate(DataType)
-                if data in storage.holds
-            )
-            fits &= bits <= 8 * storage.bytes
-        return fits
+        return hold(self._space.architecture, self._space.architecture.buffers, words)
 
-    def _price(self, state: _State, progress: Progress) -> None:
+    def _price(self, state: State, progress: Progress) -> None:
         """Price complete splits, the most promising first."""
         for first in range(0, len(state), _PRICED):
             block = state.only(slice(first, first + _PRICED))
@@ -237,73 +219,36 @@ class Descent:
             progress.check_time()
             self._price_block(block, progress)
 
-    def _price_block(self, state: _State, progress: Progress) -> None:
-        """Price the ways of sharing the array tiles that may be better, the best ones first."""
-        bound = self._share_bounds(state)
-        progress.bounded += bound.size
-        order = np.argsort(bound, axis=None, kind="stable")
-        for first in range(0, len(order), _PRICED):
-            rows, shares = np.unravel_index(order[first : first + _PRICED], bound.shape)
-            better = bound[rows, shares] < progress.limit
-            if not better.any():
-                return
-            self._price_shares(state, rows[better], shares[better], progress)
+    @abstractmethod
+    def _tile_words(self, group: Choices) -> Whole:
+        """Factors [type, choice] of words that PEs must hold, and of products."""
 
-    def _share_bounds(self, state: _State) -> Whole:
-        """Lower bounds [split, PE tile]: those of the splits, with what is delivered to PEs that
-        take just this tile, and their steps; infinite if they are too many."""
-        space, fixed = self._space, self._space.bounds.fixed
-        delivered = np.ones((len(DataType), len(state), space.pe_tiles.shape[1]))
-        lanes, steps = (np.ones(delivered.shape[1:]) for _ in range(2))
-        for picks, share in zip(state.picks, self._shares, strict=True):
-            lanes *= share.lanes[picks]
-            steps *= share.steps[picks]
-            delivered *= share.delivered[:, picks]
-        others = state.products.copy()
-        others[DELIVERED] = 0
-        energy = fixed[0] + (self._weights[0] @ others)[:, None]
-        energy = energy + np.tensordot(self._weights[0, DELIVERED], delivered, 1)
-        for least, weights in zip(fixed[2:], self._weights[2:], strict=True):
-            np.maximum(steps, (least + weights @ others)[:, None], out=steps)
-        bound = space.goal.value(energy, steps)
-        return np.where(lanes <= space.architecture.array.pes, bound, np.inf)
+    @abstractmethod
+    def _hold(self, array: Whole) -> NDArray[np.bool_]:
+        """Which products of ``_tile_words`` PEs may hold."""
 
-    @cached_property
-    def _shares(self) -> list["_Share"]:
-        """For each group: what its choices mean for each PE tile."""
-        bounds, pe_tiles = self._space.bounds, self._space.pe_tiles
-        found = []
-        for group in self._choices:
-            lanes = bounds.lanes(group, pe_tiles)
-            found.append(
-                _Share(
-                    lanes=lanes.prod(axis=0),
-                    steps=bounds.steps(group, lanes),
-                    delivered=bounds.delivered(self._pattern, group, pe_tiles),
-                )
-            )
-        return found
+    @abstractmethod
+    def _price_block(self, state: State, progress: Progress) -> None:
+        """Price complete splits that are not many."""
 
-    def _price_shares(
-        self,
-        state: _State,
-        rows: NDArray[np.int64],
-        shares: NDArray[np.int64],
-        progress: Progress,
-    ) -> None:
-        """Price the splits ``rows`` with the PE tiles ``shares``, pair by pair."""
-        space, problem = self._space, self._space.problem
-        outer, tiles, lanes = (np.empty((len(Dim), len(rows))) for _ in range(3))
-        for group, picks in zip(self._choices, state.picks[:, rows], strict=True):
-            for place, dim in enumerate(group.dims):
-                outer[dim], tiles[dim] = group.outer[place, picks], group.tiles[place, picks]
-                extent = ceil_div(problem.bounds[dim], tiles[dim])
-                lanes[dim] = ceil_div(extent, space.pe_tiles[dim, shares])
+    def _bounds_with(self, place: int, others: Whole) -> Whole:
+        """Lower bounds of each choice of a group, with the least factors of all ``others``."""
+        value, _ = self._bound(others[:, None], self._factors[place])
+        return np.asarray(value[0])
+
+    def _bounds_after(self, state: State, level: int) -> tuple[Whole, Whole]:
+        """Lower bounds of the value, and of energy: [partial choice, choice of the next group]."""
+        left = state.products * self._rest[level + 1][:, None]
+        return self._bound(left, self._factors[level])
+
+    def _price_batch(self, outer: Whole, tiles: Whole, lanes: Whole, progress: Progress) -> None:
+        """Price mappings, arrays [dimension, mapping], that fit buffers and scratchpads."""
+        space = self._space
         fits = space.packing.fits(lanes)
         if not fits.any():
             return
         batch = Batch(
-            problem=problem,
+            problem=space.problem,
             outer=outer[:, fits],
             inner=tiles[:, fits] / outer[:, fits],
             lanes=lanes[:, fits],
@@ -335,7 +280,22 @@ class Descent:
         )
 
 
-def _words(problem: Problem, group: Choices, parts: Whole, *, macs: bool = False) -> Whole:
+def hold(
+    architecture: Architecture, storages: Sequence[Storage], words: Whole
+) -> NDArray[np.bool_]:
+    """Which columns of ``words`` [type, choice] fit all of ``storages``."""
+    fits = np.ones(words.shape[1], bool)
+    for storage in storages:
+        bits = sum(
+            architecture.word_bits.of(data) * words[row]
+            for row, data in enumerate(DataType)
+            if data in storage.holds
+        )
+        fits &= bits <= 8 * storage.bytes
+    return fits
+
+
+def words_under(problem: Problem, group: Choices, parts: Whole, *, macs: bool = False) -> Whole:
     """Factors [type, choice] of the words under tiles; with ``macs``, of their products too."""
     tile = [np.ones(len(group)) for _ in Dim]
     for place, dim in enumerate(group.dims):

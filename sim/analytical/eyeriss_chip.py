@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from arch.architecture import Architecture, DataType
 from sim.analytical.choices import Packing
-from sim.analytical.cost import check, tile_words
+from sim.analytical.cost import check, price, tile_words
 from sim.analytical.counts import Level, count
 from sim.analytical.dataflows import ROW_STATIONARY
 from sim.analytical.mapping import Batch, Mapping
@@ -76,12 +76,15 @@ class RowStationary:
 
 @dataclass(frozen=True, kw_only=True)
 class ChipLayer:
-    """What one layer takes on the chip. Bytes are before any coding."""
+    """What one layer takes on the chip."""
 
     active_pes: int
     buffer_bytes: int
     """Between the buffer and the array: ifmaps read, sums read and written in every pass."""
     memory_bytes: int
+    """Before any coding."""
+    coded_bytes: float
+    """The same by the densities of the problem: feature maps are coded where that is less."""
     processing_cycles: int
 
 
@@ -101,10 +104,13 @@ def run_layer(architecture: Architecture, problem: Problem, parameters: RowStati
         for (level, _), accesses in counts.accesses.items()
         if level is Level.MEMORY
     )
+    bounds = price(architecture, problem, counts).bounds
+    coded = bounds["memory"] * architecture.memory_bytes_per_cycle
     return ChipLayer(
         active_pes=prod(mapping.lanes),
         buffer_bytes=word * (_whole(ifmaps) + 2 * passes * outputs),
         memory_bytes=word * _whole(memory),
+        coded_bytes=float(np.ravel(coded)[0]),
         processing_cycles=_passes(mapping) * _pass_cycles(batch),
     )
 

@@ -24,11 +24,12 @@ class Mapspace:
         self.goal = goal
         self.packing = Packing(architecture.array, dataflow)
         in_pe = pe_dims(architecture, dataflow)
-        self.pe_tiles = pe_tiles(architecture, problem, in_pe, goal.energy_alone)
+        self.pe_tiles = pe_tiles(architecture, problem, in_pe)
         self.most_lanes = tuple(self.packing.most(dim) for dim in Dim)
-        self._largest = tuple(int(each.max()) for each in self.pe_tiles)
-        self.bounds = Bounds(architecture, problem, self.most_lanes, self._largest)
-        self.choices = [self._group(dims) for dims in GROUPS]
+        self.largest = tuple(int(each.max()) for each in self.pe_tiles)
+        """Largest extent of each dimension in a PE."""
+        self.bounds = Bounds(architecture, problem, self.most_lanes, self.largest)
+        self.choices = [self.group(dims) for dims in GROUPS]
         for group in self.choices:
             if not len(group):
                 names = " and ".join(dim.name for dim in group.dims)
@@ -37,18 +38,15 @@ class Mapspace:
                     f"no tile of {names} fits the array; enlarge it or the scratchpads"
                 )
         self.array_room = self._array_room()
-        self.least_cycles = (
-            0.0
-            if goal.energy_alone
-            else self.packing.fewest_steps(problem.bounds, self.problem.macs)
-        )
+        self.least_cycles = 0.0
         """Cycles of the array at least, however its PEs are shared."""
 
     def patterns(self) -> Iterator[Pattern]:
         """The loop orders to search."""
         return patterns(self.architecture, self.problem)
 
-    def _group(self, dims: tuple[Dim, ...]) -> Choices:
+    def group(self, dims: tuple[Dim, ...]) -> Choices:
+        """What there is to choose from for ``dims`` together."""
         outer, tiles = zip(*map(self._splits, dims), strict=True)
         return Choices(
             dims=dims,
@@ -59,24 +57,13 @@ class Mapspace:
     def _splits(self, dim: Dim) -> tuple[Whole, Whole]:
         bound = self.problem.bounds[dim]
         if dim is Dim.G:
-            # Nothing is shared between groups: one after the other takes least energy, several side
-            # by side less time.
-            sides = np.arange(1.0, bound + 1)
-            fits = ceil_div(bound, sides) <= self.most_lanes[dim]
-            sides = sides[-1:] if self.goal.energy_alone else sides[fits]
-            return sides, sides
-        # With a lag of more than one, more tiles may have more in common.
-        lags = [
-            lag
-            for axis in self.problem.axes
-            for each, lag in zip((axis.output, axis.kernel), axis.lag, strict=True)
-            if each is dim
-        ]
+            # Nothing is shared between groups: one after the other takes least energy.
+            each = np.array([float(bound)])
+            return each, each
         outer, tiles = (
-            each.astype(np.float64)
-            for each in splits(bound, self.goal.energy_alone and max(lags, default=1) == 1)
+            each.astype(np.float64) for each in splits(bound, has_no_lag(self.problem, dim))
         )
-        fits = ceil_div(bound, tiles) <= self.most_lanes[dim] * self._largest[dim]
+        fits = ceil_div(bound, tiles) <= self.most_lanes[dim] * self.largest[dim]
         if self.dataflow.rule(dim).whole:
             fits &= tiles == 1
         return outer[fits], tiles[fits]
@@ -91,3 +78,13 @@ class Mapspace:
             for data in DataType
         ]
         return np.array([*room, pes * float(self.pe_tiles.prod(axis=0).max())])
+
+
+def has_no_lag(problem: Problem, dim: Dim) -> bool:
+    """Whether fewer tiles of ``dim`` never move more: with a lag, more may have more in common."""
+    return all(
+        lag == 1
+        for axis in problem.axes
+        for each, lag in zip((axis.output, axis.kernel), axis.lag, strict=True)
+        if each is dim
+    )

@@ -8,6 +8,7 @@ from math import gcd, prod
 from arch.architecture import DataType
 from arch.errors import ShapeError
 from arch.layers import ConvShape
+from arch.sparsity import DENSE, Densities
 
 
 class Dim(IntEnum):
@@ -58,7 +59,7 @@ class Axis:
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """Loop bounds in the order of ``Dim``, and the two image axes.
+    """Loop bounds in the order of ``Dim``, the two image axes, and how many words are not zero.
 
     Padding counts: as words of the ifmap and as multiply-accumulates, as in the literature.
     """
@@ -66,6 +67,7 @@ class Problem:
     name: str
     bounds: tuple[int, ...]
     axes: tuple[Axis, Axis]
+    densities: Densities = DENSE
 
     @classmethod
     def conv(cls, name: str, shape: ConvShape, batch: int = 1) -> "Problem":
@@ -95,15 +97,16 @@ class Problem:
         )
 
     @classmethod
-    def matmul(cls, name: str, rows: int, inner: int, cols: int) -> "Problem":
-        """A product of ``rows`` x ``inner`` inputs and ``inner`` x ``cols`` weights."""
-        if min(rows, inner, cols) < 1:
+    def matmul(cls, name: str, rows: int, inner: int, cols: int, groups: int = 1) -> "Problem":
+        """``groups`` products of ``rows`` x ``inner`` inputs and ``inner`` x ``cols`` weights."""
+        if min(rows, inner, cols, groups) < 1:
             raise ShapeError(
-                f"a matrix product's sizes must be at least 1, got {rows} x {inner} x {cols}"
+                "a matrix product's sizes must be at least 1, got "
+                f"{groups} of {rows} x {inner} x {cols}"
             )
         y = Axis(output=Dim.P, kernel=Dim.R, stride=1, dilation=1)
         x = Axis(output=Dim.Q, kernel=Dim.S, stride=1, dilation=1)
-        return cls(name=name, bounds=(rows, 1, cols, inner, 1, 1, 1, 1), axes=(y, x))
+        return cls(name=name, bounds=(rows, groups, cols, inner, 1, 1, 1, 1), axes=(y, x))
 
     @property
     def macs(self) -> int:

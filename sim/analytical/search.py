@@ -1,7 +1,7 @@
 """Finds the mapping of least energy, cycles or energy-delay product, and proves it."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,10 +11,13 @@ from arch.errors import MappingError
 from sim.analytical.choices import FREE, Dataflow
 from sim.analytical.cost import evaluate
 from sim.analytical.descent import CLOSE, Descent, OutOfTimeError, Progress
+from sim.analytical.least_energy import EnergyDescent
 from sim.analytical.mapping import Batch, Mapping
 from sim.analytical.mapspace import Mapspace
 from sim.analytical.objective import Goal
 from sim.analytical.problem import Problem
+from sim.analytical.timed import TimedDescent
+from sim.analytical.timed_space import TimedSpace
 
 LEAST_ENERGY = Goal()
 """Least energy, however long it takes."""
@@ -23,6 +26,10 @@ _SEEDS = 8
 """Pairs of loop orders that are first tried without care, for a mapping to beat."""
 _SEED_WIDTH = 256
 """Partial choices that such a trial keeps."""
+
+
+class NotInTimeError(MappingError):
+    """No mapping was found in time; there may be one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,33 +79,36 @@ def search(
 ) -> Found:
     """The mapping that is best by ``goal`` among those that ``dataflow`` allows.
 
-    Without a limit of ``seconds`` it is optimal. ``progress`` is told how many pairs of loop orders
+    Without a limit of ``seconds`` it is optimal; the first mappings to beat are found in any case,
+    which may take longer. ``progress`` is told how many pairs of loop orders
     are done, and of how many. The result does not depend on the machine, unless time runs out.
 
     Raises:
-        MappingError: no mapping fits, or none was found in time.
+        NotInTimeError: none was found in time.
+        MappingError: no mapping fits.
     """
     started = time.monotonic()
     deadline = np.inf if seconds is None else started + seconds
-    state = Progress(deadline=deadline)
+    state = Progress()
     if not goal.energy_alone:
         # The mapping of least energy is one to beat.
-        first = Progress(deadline=deadline)
-        _descend(Mapspace(architecture, problem, dataflow, LEAST_ENERGY), first, None)
+        first = Progress()
+        _descend(_descents(architecture, problem, dataflow, LEAST_ENERGY), first, deadline)
         state.bounded, state.priced = first.bounded, first.priced
         if first.mapping is not None:
             cost = evaluate(architecture, Batch.of(problem, first.mapping))
             value = float(goal.value(cost.energy, cost.cycles)[0])
             if value < np.inf:
                 state.value, state.mapping = value, first.mapping
-    all_, left, searched = _descend(
-        Mapspace(architecture, problem, dataflow, goal), state, progress
-    )
+    all_ = _descents(architecture, problem, dataflow, goal)
+    left, searched = _descend(all_, state, deadline, progress)
+    if state.mapping is None and left:
+        raise NotInTimeError(
+            f"{problem.name}: no mapping{goal.limit_text} was found in {seconds} s; allow more time"
+        )
     if state.mapping is None:
         raise MappingError(
-            f"{problem.name}: no mapping was found in {seconds} s; allow more time"
-            if left
-            else f"{problem.name}: no mapping of {dataflow.name} fits {architecture.name}"
+            f"{problem.name}: no mapping of {dataflow.name} fits {architecture.name}"
             f"{goal.limit_text}; enlarge its buffers or scratchpads"
         )
     return Found(
@@ -115,59 +125,34 @@ def search(
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Point:
-    """A mapping of the trade-off between energy and cycles."""
-
-    found: Found
-    energy: float
-    cycles: float
-
-
-def pareto(
-    architecture: Architecture,
-    problem: Problem,
-    dataflow: Dataflow = FREE,
-    *,
-    step: float = 0.05,
-) -> list[Point]:
-    """Mappings of least energy at falling limits of cycles, until there are none faster.
-
-    Each is the best at its limit, by proof; the next must be faster by the part ``step``. With a
-    step of 0 it is the whole Pareto set. Raises ``MappingError`` if nothing fits.
-    """
-    points = [_point(architecture, problem, search(architecture, problem, dataflow))]
-    while True:
-        most = points[-1].cycles * (1 - max(step, CLOSE))
-        try:
-            found = search(architecture, problem, dataflow, Goal(most_cycles=most))
-        except MappingError:
-            return points
-        point = _point(architecture, problem, found)
-        if point.energy <= points[-1].energy * (1 + CLOSE):
-            # As little energy in less time.
-            points.pop()
-        points.append(point)
-
-
-def _point(architecture: Architecture, problem: Problem, found: Found) -> Point:
-    cost = evaluate(architecture, Batch.of(problem, found.mapping))
-    return Point(found=found, energy=float(cost.energy[0]), cycles=float(cost.cycles[0]))
+def _descents(
+    architecture: Architecture, problem: Problem, dataflow: Dataflow, goal: Goal
+) -> list[Descent]:
+    """Searches of all patterns, the most promising first."""
+    descents: list[Descent]
+    if goal.energy_alone:
+        space = Mapspace(architecture, problem, dataflow, goal)
+        descents = [EnergyDescent(space, pattern) for pattern in space.patterns()]
+    else:
+        timed = TimedSpace(architecture, problem, dataflow, goal)
+        descents = [TimedDescent(timed, pattern) for pattern in timed.patterns()]
+    return sorted(descents, key=lambda each: each.least)
 
 
 def _descend(
-    space: Mapspace, state: Progress, progress: Callable[[int, int], None] | None
-) -> tuple[list[Descent], list[Descent], int]:
-    """Search all orders of ``space``, or until the deadline: all, those that are left, and how many
-    had to be searched."""
-    descents = sorted(
-        (Descent(space, pattern) for pattern in space.patterns()), key=lambda each: each.least
-    )
+    descents: Sequence[Descent],
+    state: Progress,
+    deadline: float,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[list[Descent], int]:
+    """Search ``descents``, or until the deadline: those that are left, and how many had to be
+    searched."""
     left = list(descents)
     searched = 0
+    for descent in descents[:_SEEDS]:
+        descent.run(state, _SEED_WIDTH)
+    state.deadline = deadline
     try:
-        for descent in descents[:_SEEDS]:
-            descent.run(state, _SEED_WIDTH)
         while left:
             if left[0].least < state.limit:
                 if progress is not None:
@@ -177,4 +162,4 @@ def _descend(
             left.pop(0)
     except OutOfTimeError:
         pass
-    return descents, left, searched
+    return left, searched

@@ -69,9 +69,10 @@ def error_of(path: tuple[str | int, ...], value: object) -> str:
             ("buffers", 0, "size"),
             4,
             "an architecture: buffers.0.size is not a key, got 4; the keys are name, clock_mhz, "
-            "memory_bytes_per_cycle, array, word_bits, buffers, spads, forwards, energy, rows, "
-            "cols, unit, source, mac, hop, memory, storage, bytes, holds, bytes_per_cycle, read, "
-            "write, ifmap, weight, psum",
+            "memory_bytes_per_cycle, array, word_bits, buffers, spads, forwards, run_length, "
+            "zero_gating, energy, rows, cols, unit, source, mac, hop, memory, storage, codes, "
+            "run_bits, packed_bits, bytes, holds, bytes_per_cycle, read, write, ifmap, weight, "
+            "psum",
         ),
         (
             ("array", "colls"),
@@ -92,6 +93,22 @@ def error_of(path: tuple[str | int, ...], value: object) -> str:
             ("spads", 0, "name"),
             "glb",
             "an architecture: the name of a storage must be given once, got glb 2 times",
+        ),
+        (
+            ("zero_gating",),
+            ["ifmap"],
+            "an architecture: zero_gating must be of weight and psum, got ifmap, which says when",
+        ),
+        (
+            ("run_length",),
+            {"codes": ["ifmap"], "packed_bits": 21},
+            "an architecture: run_length: packed_bits must hold a run, a word of 16 bits of ifmap "
+            "and one bit more, got 21",
+        ),
+        (
+            ("run_length",),
+            {"codes": ["ofmap", "ofmap"]},
+            "an architecture: run_length: what is coded must be given once, got ofmap, ofmap",
         ),
         (
             ("energy",),

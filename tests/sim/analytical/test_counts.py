@@ -1,6 +1,7 @@
 """Closed-form counts against loops that are walked one by one, count for count."""
 
 import os
+from dataclasses import replace
 from math import prod
 
 import numpy as np
@@ -8,7 +9,8 @@ import pytest
 
 from arch.architecture import Architecture, Array, DataType, Storage
 from arch.energy import TABLES
-from sim.analytical.counts import Counts, count
+from arch.sparsity import Densities
+from sim.analytical.counts import Counts, Level, count
 from sim.analytical.mapping import Batch, Mapping
 from sim.analytical.problem import Axis, Dim, Problem
 from tests.support.loop_executor import Executor
@@ -96,6 +98,30 @@ def check(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(200))
 def test_random_nests(seed: int) -> None:
     check(seed)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_gating_leaves_out_what_zeros_make_needless(seed: int) -> None:
+    """Of four inputs three are zero: as many products, filter reads and sums are left out."""
+    rng = np.random.default_rng(seed)
+    problem, architecture = random_problem(rng), random_architecture(rng)
+    mapping = random_mapping(rng, problem)
+    gated = architecture.model_copy(update={"zero_gating": (DataType.WEIGHT, DataType.PSUM)})
+    sparse = replace(problem, densities=Densities(ifmap=0.25))
+    dense_counts = count(gated, Batch.of(problem, mapping))
+    counts = count(gated, Batch.of(sparse, mapping))
+    expected = count(architecture, Batch.of(problem, mapping))
+    assert flat(dense_counts) == flat(expected)
+    assert counts.operations == 0.25 * problem.macs
+    left_out = 0.75 * problem.macs
+    for (level, data), accesses in expected.accesses.items():
+        spad = level is Level.SPAD
+        reads = left_out if spad and data is not DataType.IFMAP else 0
+        writes = left_out if spad and data is DataType.PSUM else 0
+        found = counts.accesses[level, data]
+        assert np.ravel(found.reads)[0] == np.ravel(accesses.reads)[0] - reads
+        assert np.ravel(found.writes)[0] == np.ravel(accesses.writes)[0] - writes
+    assert np.ravel(counts.compute_cycles)[0] == np.ravel(expected.compute_cycles)[0]
 
 
 @pytest.mark.soak

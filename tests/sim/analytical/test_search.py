@@ -20,8 +20,10 @@ from sim.analytical.choices import FREE, pe_dims
 from sim.analytical.cost import Cost, bits_needed, check, evaluate, needs
 from sim.analytical.mapping import Batch, Order
 from sim.analytical.objective import Goal, Objective
+from sim.analytical.pareto import pareto
 from sim.analytical.problem import Axis, Dim, Problem
-from sim.analytical.search import pareto, search
+from sim.analytical.search import NotInTimeError, search
+from tilewright.estimate import problems
 
 CASES = int(os.environ.get("TILEWRIGHT_SOAK_CASES", "200"))
 
@@ -176,7 +178,10 @@ def front(architecture: Architecture, problem: Problem) -> list[tuple[float, flo
 def test_the_whole_trade_off(seed: int) -> None:
     rng = np.random.default_rng(seed)
     problem, architecture = random_problem(rng), random_architecture(rng)
-    found = [(point.energy, point.cycles) for point in pareto(architecture, problem, step=0)]
+    whole = pareto(architecture, problem, step=0)
+    found = [(point.energy, point.cycles) for point in whole.points]
+    assert whole.complete
+    assert all(point.found.optimal for point in whole.points)
     expected = front(architecture, problem)
     assert len(expected) > 1
     assert found == [pytest.approx(point) for point in expected]
@@ -220,6 +225,19 @@ def test_energies_under_which_more_traffic_costs_less_are_refused() -> None:
         "eyeriss: a hop must cost at most what a sum's way to the storage above and back costs, "
         "and with forwards at least what it costs to the scratchpad, got 14"
     )
+
+
+def test_without_time_there_may_be_a_mapping_that_was_not_found() -> None:
+    """The fastest one takes more than a first trial; a limit of no time leaves it at that."""
+    (_, _, conv3), *_ = problems("alexnet", 1, ["conv3"])
+    fastest = Goal(most_cycles=900_432)
+    with pytest.raises(NotInTimeError) as caught:
+        search(ARCHITECTURES["eyeriss"], conv3, goal=fastest, seconds=0)
+    assert str(caught.value) == (
+        "conv3: no mapping in 900,432 cycles was found in 0 s; allow more time"
+    )
+    front = pareto(ARCHITECTURES["eyeriss"], conv3, step=0.14, seconds=0)
+    assert not front.complete
 
 
 def test_a_time_limit_says_how_far_the_result_may_be_from_the_best() -> None:
