@@ -202,7 +202,7 @@ def _copy(
     # Some channels only: each pixel is a row of its own.
     pitches = places[0].pixel_pitch, places[1].pixel_pitch
     before = channel * memory.element
-    pixel = before, pitches[0] - before - size
+    pixel = before, pitches[0] - memory.skipped - before - size
     if height == 1 or all(place.row_pitch == width * place.pixel_pitch for place in places):
         yield _rows(places, pitches, size, part.pixels, pixel)
         return

@@ -13,13 +13,15 @@ class MapPlace(NamedTuple):
     """Where a feature map lies: pixel (y, x) at ``address + y * row_pitch + x * pixel_pitch``.
 
     Pitches count bytes; channels lie side by side, ``element`` bytes each. A map that is part of a
-    larger one has gaps between its pixels or rows.
+    larger one has gaps between its pixels or rows; ``skipped`` bytes between pixels are others that
+    are left out.
     """
 
     address: int
     pixel_pitch: int
     row_pitch: int
     element: int = 1
+    skipped: int = 0
 
     @classmethod
     def packed(cls, address: int, fmap: FeatureMap, element: int = 1) -> "MapPlace":
@@ -33,8 +35,9 @@ class MapPlace(NamedTuple):
 
     def at(self, y: int, x: int, channel: int) -> "MapPlace":
         """The same map from (y, x, channel) on."""
-        offset = y * self.row_pitch + x * self.pixel_pitch + channel * self.element
-        return MapPlace(self.address + offset, self.pixel_pitch, self.row_pitch, self.element)
+        address, pixel_pitch, row_pitch, element, skipped = self
+        address += y * row_pitch + x * pixel_pitch + channel * element
+        return MapPlace(address, pixel_pitch, row_pitch, element, skipped)
 
     def moved(self, distance: int) -> "MapPlace":
         """The same map ``distance`` bytes further on."""

@@ -52,5 +52,6 @@ def _view(whole: View, stride: tuple[int, int]) -> View:
     thinned = place._replace(
         pixel_pitch=place.pixel_pitch * stride[1],
         row_pitch=place.row_pitch * stride[0],
+        skipped=place.pixel_pitch * (stride[1] - 1),
     )
     return replace(whole, place=thinned)

@@ -58,23 +58,47 @@ def find_mapping(shape: LayerShape, room: Room, config: AcceleratorConfig) -> Ch
 @lru_cache(maxsize=4096)
 def _find_from_bank_0(shape: LayerShape, room: Room, config: AcceleratorConfig) -> Choice | None:
     """Whichever banks are free, only their number matters."""
+    for works in _works(shape, room, config):
+        best: Choice | None = None
+        for work in works:
+            best = _cheapest(work, config, best)
+        if best is not None:
+            return best
+    return None
+
+
+def all_mappings(shape: LayerShape, config: AcceleratorConfig) -> list[Mapping]:
+    """The mappings among which ``map_layer`` chooses, none if none fits."""
+    for works in _works(shape, Room.whole(config), config):
+        found = [
+            _mapping(work, tile, counts, banks)
+            for work in works
+            for tile in _tiles(work, config)
+            for counts, banks in _slots(work, tile, config)
+        ]
+        if found:
+            return found
+    return []
+
+
+def _works(shape: LayerShape, room: Room, config: AcceleratorConfig) -> Iterator[list[Work]]:
+    """Ways to take input channels and windows on chip; those that come later are for layers that
+    none of those before fits."""
     conv = shape.conv
     if conv is None:
-        whole = _cheapest(Work(shape, room, 0, config), config)
+        yield [Work(shape, room, 0, config)]
         # A window of products is taken whole.
-        return whole if shape.depthwise else whole or _in_parts(shape, room, config)
-    if shape.depthwise is not None:
+        if not shape.depthwise:
+            yield from _in_parts(shape, room, config)
+    elif shape.depthwise is not None:
         # It makes all channels of a tile.
-        return _cheapest(Work(shape, room, conv.ifmap.channels, config), config)
-    if room.input_pitch is not None:
-        return _cheapest(Work(shape, room, room.input_pitch, config), config)
-    best: Choice | None = None
-    for block in _whole_blocks(conv, config):
-        best = _cheapest(Work(shape, room, block, config), config, best)
-    if best is not None:
-        return best
-    works = (Work(shape, room, block, config) for block in _part_blocks(conv, config))
-    return next((choice for work in works if (choice := _cheapest(work, config))), None)
+        yield [Work(shape, room, conv.ifmap.channels, config)]
+    elif room.input_pitch is not None:
+        yield [Work(shape, room, room.input_pitch, config)]
+    else:
+        yield [Work(shape, room, block, config) for block in _whole_blocks(conv, config)]
+        for block in _part_blocks(conv, config):
+            yield [Work(shape, room, block, config)]
 
 
 def _whole_blocks(conv: ConvShape, config: AcceleratorConfig) -> Iterator[int]:
@@ -95,17 +119,13 @@ def _part_blocks(conv: ConvShape, config: AcceleratorConfig) -> Iterator[int]:
         yield block
 
 
-def _in_parts(shape: LayerShape, room: Room, config: AcceleratorConfig) -> Choice | None:
-    """The cheapest mapping that takes windows in blocks of rows, or else in parts of a row."""
+def _in_parts(shape: LayerShape, room: Room, config: AcceleratorConfig) -> Iterator[list[Work]]:
+    """Windows in blocks of rows, or else in parts of a row."""
     rows, columns = shape.window.window.kernel
     blocks = [(each, columns) for each in _balanced(rows)]
     parts_of_rows = [(1, each) for each in _balanced(columns)]
     for candidates in (blocks[1:], parts_of_rows[1:]):
-        works = [Work(shape, room, 0, config, taps) for taps in candidates]
-        found = [choice for work in works if (choice := _cheapest(work, config)) is not None]
-        if found:
-            return min(found, key=lambda choice: choice.cycles)
-    return None
+        yield [Work(shape, room, 0, config, taps) for taps in candidates]
 
 
 def _cheapest(work: Work, config: AcceleratorConfig, other: Choice | None = None) -> Choice | None:
@@ -113,27 +133,32 @@ def _cheapest(work: Work, config: AcceleratorConfig, other: Choice | None = None
     ``other`` if that is as cheap."""
     least = float("inf") if other is None else other.cycles
     best: tuple[Tile, Counts, Banks] | None = None
-    limit = work.room.banks * config.activation_bank_bytes
     for tile in _tiles(work, config):
         if work.least_cycles(tile) >= least:
             continue
-        sizes = work.sizes_on_chip(tile)
-        if sum(sizes) > limit:
-            continue
-        for counts in _counts(sizes):
-            if work.depthwise is not None and counts.inputs == 1:
-                break  # The next tile is made while the array reads this one.
-            banks = _banks(sizes, counts, config)
-            if sum(banks) <= work.room.banks:
-                cycles = work.cycles(tile, counts)
-                if cycles < least:
-                    least, best = cycles, (tile, counts, banks)
-                # The first has two slots of all that needs slots: fewer never cost less.
-                if counts == (2, 2):
-                    break
+        for counts, banks in _slots(work, tile, config):
+            cycles = work.cycles(tile, counts)
+            if cycles < least:
+                least, best = cycles, (tile, counts, banks)
     if best is None:
         return other
     return Choice(mapping=_mapping(work, *best), cycles=least)
+
+
+def _slots(work: Work, tile: Tile, config: AcceleratorConfig) -> Iterator[tuple[Counts, Banks]]:
+    """How many slots ``tile`` may have, and the banks that they take, as far as they fit."""
+    sizes = work.sizes_on_chip(tile)
+    if sum(sizes) > work.room.banks * config.activation_bank_bytes:
+        return
+    for counts in _counts(sizes):
+        if work.depthwise is not None and counts.inputs == 1:
+            return  # The next tile is made while the array reads this one.
+        banks = _banks(sizes, counts, config)
+        if sum(banks) <= work.room.banks:
+            yield counts, banks
+            # The first has two slots of all that needs slots: fewer never cost less.
+            if counts == (2, 2):
+                return
 
 
 def _counts(sizes: tuple[int, ...]) -> Iterator[Counts]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from arch.errors import InputError
+from arch.presets import PRESETS
 from arch.sparsity import DensityFile
 from sim.analytical.objective import Goal, Objective
 from tilewright.files import whole_file
@@ -19,8 +20,8 @@ from tilewright.progress import tracked
 
 if TYPE_CHECKING:
     from compiler.input_shape import InputShape
-    from tilewright.estimate import LayerEstimate
     from tilewright.fronts import LayerFront
+    from tilewright.layer_estimate import Estimate
     from tilewright.workload import Workload
 
 
@@ -80,11 +81,15 @@ def estimate(
         ),
     ] = "eyeriss",
     dataflow: Annotated[
-        str,
+        str | None,
         typer.Option(
-            "--dataflow", "-d", help="One or more of rs, ws, osa, osb, osc, nlr, free; by commas."
+            "--dataflow",
+            "-d",
+            help="One or more of rs, ws, osa, osb, osc, nlr, free; by commas. Or machine: exactly "
+            "what a machine that can be generated, --arch, does. That is the default for a "
+            "preset, else free.",
         ),
-    ] = "free",
+    ] = None,
     batch: Annotated[int, typer.Option("--batch", "-b", help="Images at once.")] = 1,
     layer: Annotated[
         list[str] | None,
@@ -105,14 +110,15 @@ def estimate(
         typer.Option("--energy", help="Another energy table: a built-in one or a TOML file."),
     ] = None,
     objective: Annotated[
-        Aim,
+        Aim | None,
         typer.Option(
             "--objective",
-            help="What each mapping makes small; edp is energy times cycles; pareto gives mappings "
-            "of least energy at falling cycles. All but energy may take minutes for large layers: "
-            "see --seconds.",
+            help="What each mapping makes small, energy if not given; edp is energy times cycles; "
+            "pareto gives mappings of least energy at falling cycles. All but energy may take "
+            "minutes for large layers: see --seconds. With machine: the best mapping that the "
+            "compiler may choose, not the one that it does.",
         ),
-    ] = Aim.ENERGY,
+    ] = None,
     step: Annotated[
         float,
         typer.Option(
@@ -143,28 +149,33 @@ def estimate(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Price a network on any architecture, each layer by its best mapping, proven to be it."""
-    from tilewright.estimate import estimates, targets
+    """Price a network on any architecture, each layer by its best mapping, proven to be it.
+
+    On a machine that can be generated: to the cycle, each layer by the compiler's mapping.
+    """
+    from tilewright.estimate import priced, targets
     from tilewright.fronts import fronts
     from tilewright.show import print_table
     from tilewright.show_estimate import estimate_table, front_notes, front_table, notes
 
-    on = targets(arch, dataflow.split(","), energy)
+    dataflows = dataflow or ("machine" if arch in PRESETS else "free")
+    on = targets(arch, dataflows.split(","), energy)
     workload = _workload(network, parse_shape(shape), batch)
     if densities is not None:
         workload = workload.with_densities(DensityFile.from_file(densities))
     layers = workload.only(layer or ()).layers
     title = f"{workload.network} on {arch}, batch of {batch}"
-    searches, what = len(layers) * len(on), "searching for the best mappings"
+    searches, what = len(layers) * len(on), "pricing layers"
     if objective is Aim.PARETO:
         along = list(tracked(fronts(layers, on, step, seconds), searches, what))
-        found = [point for front in along for point in front.points]
+        found: list[Estimate] = [point for front in along for point in front.points]
         _draw(plots, title, found, along)
         table, lines = front_table(title, along), [*front_notes(along)]
         results = [front.as_dict() for front in along]
     else:
-        goal = Goal(objective=Objective(objective.value))
-        found = list(tracked(estimates(layers, on, seconds, goal), searches, what))
+        goal = None if objective is None else Goal(objective=Objective(objective.value))
+        steps = priced(workload.network, layers, on, seconds, goal)
+        found = list(tracked(steps, searches, what))
         _draw(plots, title, found, ())
         table, lines = estimate_table(title, found), []
         results = [each.as_dict() for each in found]
@@ -176,20 +187,14 @@ def estimate(
         typer.echo(json.dumps(results, indent=2))
     elif mappings:
         for each in found:
-            typer.echo(_loop_nest(each))
-
-
-def _loop_nest(each: "LayerEstimate") -> str:
-    from sim.analytical.loopnest import loop_nest
-
-    head = f"{each.layer}, {each.target.dataflow.name}, {each.cycles:,} cycles:"
-    return f"\n{head}\n{loop_nest(each.problem, each.found.mapping)}"
+            head = f"{each.layer}, {each.target.dataflow.name}, {each.cycles:,} cycles:"
+            typer.echo(f"\n{head}\n{each.loop_nest}")
 
 
 def _draw(
     folder: Path | None,
     title: str,
-    found: "Sequence[LayerEstimate]",
+    found: "Sequence[Estimate]",
     fronts: "Sequence[LayerFront]",
 ) -> None:
     """The pictures of ``fronts``, else of ``found``; their paths on stderr."""

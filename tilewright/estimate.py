@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from arch.architecture import Architecture
 from arch.architectures import ARCHITECTURES, load_architecture
 from arch.energy import load_table
+from arch.presets import load_config
 from arch.sparsity import Tensor
-from sim.analytical.choices import Dataflow
 from sim.analytical.cost import Cost, evaluate
 from sim.analytical.counts import Accesses, Counts, count
 from sim.analytical.dataflows import dataflow
@@ -20,26 +19,15 @@ from sim.analytical.mapping import Batch
 from sim.analytical.objective import Goal
 from sim.analytical.problem import Problem
 from sim.analytical.search import LEAST_ENERGY, Found, search
-from tilewright.networks.nodes import Role
+from tilewright.estimate_machine import MACHINE, MachineTarget, machine_estimates
+from tilewright.layer_estimate import Estimate, Target
 from tilewright.workload import Layer, built_in
 
 
 @dataclass(frozen=True, kw_only=True)
-class Target:
-    """A dataflow on an architecture."""
+class LayerEstimate(Estimate):
+    """One layer's best mapping."""
 
-    dataflow: Dataflow
-    architecture: Architecture
-
-
-@dataclass(frozen=True, kw_only=True)
-class LayerEstimate:
-    """One layer's best mapping and its cost for the batch; energy in the table's unit."""
-
-    layer: str
-    role: Role
-    target: Target
-    problem: Problem
     found: Found
 
     @cached_property
@@ -61,19 +49,6 @@ class LayerEstimate:
             (level, "" if data is None else data.value): _number(value)
             for (level, data), value in self._cost.parts.items()
         }
-
-    @property
-    def total(self) -> float:
-        """Energy of the layer: the sum of its parts."""
-        return sum(self.energy.values())
-
-    def energy_at(self, level: str) -> float:
-        """Energy of all data types at ``level``."""
-        return sum(value for (place, _), value in self.energy.items() if place == level)
-
-    def energy_of(self, data: str) -> float:
-        """Energy of ``data`` at all levels."""
-        return sum(value for (_, each), value in self.energy.items() if each == data)
 
     @cached_property
     def accesses(self) -> dict[tuple[str, str], tuple[int, int]]:
@@ -101,9 +76,14 @@ class LayerEstimate:
         return max(self._cost.bounds, key=lambda name: _number(self._cost.bounds[name]))
 
     @property
-    def utilization(self) -> float:
-        """Multiply-accumulates as a part of what the array could do in ``cycles``."""
-        return self.problem.macs / (self.cycles * self.target.architecture.array.pes)
+    def proof(self) -> str:
+        """Whether the mapping is the best, or how far it may be from it."""
+        return "optimal" if self.found.optimal else f"within {self.found.gap:.2%}"
+
+    @property
+    def loop_nest(self) -> str:
+        """The mapping as text."""
+        return loop_nest(self.problem, self.found.mapping)
 
     @property
     def coding(self) -> dict[Tensor, float]:
@@ -115,34 +95,15 @@ class LayerEstimate:
         ratios = {tensor: architecture.code_ratio(tensor, densities) for tensor in Tensor}
         return {tensor: ratio for tensor, ratio in ratios.items() if ratio is not None}
 
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+    def details(self) -> dict[str, Any]:
+        """What is zero and coded, and the certificate."""
         effort = self.found.effort
         return {
-            "layer": self.layer,
-            "kind": self.role.value,
-            "dataflow": self.target.dataflow.name,
-            "architecture": self.target.architecture.name,
-            "macs": self.problem.macs,
             "densities": self.problem.densities.model_dump(),
             "coding": [
                 {"tensor": tensor.value, "ratio": ratio, "coded": ratio < 1}
                 for tensor, ratio in self.coding.items()
             ],
-            "energy": self.total,
-            "energy_parts": [
-                {"level": level, "data": data or None, "energy": value}
-                for (level, data), value in self.energy.items()
-            ],
-            "accesses": [
-                {"level": level, "data": data, "reads": reads, "writes": writes}
-                for (level, data), (reads, writes) in self.accesses.items()
-            ],
-            "memory_bytes": self.memory_bytes,
-            "cycles": self.cycles,
-            "bound_by": self.bound_by,
-            "utilization": self.utilization,
-            "mapping": loop_nest(self.problem, self.found.mapping).splitlines(),
             "optimal": self.found.optimal,
             "gap": self.found.gap,
             "search": {
@@ -165,11 +126,14 @@ def _pair(accesses: Accesses) -> tuple[int, int]:
 def targets(architecture: str, dataflows: Sequence[str], energy: str | None) -> list[Target]:
     """What to price on: each of ``dataflows`` on ``architecture``.
 
-    ``isca16_256`` and its like stand for the architecture of equal area that each dataflow has.
-    Raises ``ConfigError`` and ``InputError``.
+    ``isca16_256`` and its like stand for the architecture of equal area that each dataflow has;
+    ``machine`` is for machines that can be generated. Raises ``ConfigError`` and ``InputError``.
     """
-    found = []
+    found: list[Target] = []
     for name in dict.fromkeys(dataflows):
+        if name == MACHINE.name:
+            found.append(MachineTarget.of(load_config(architecture), energy))
+            continue
         chosen = dataflow(name)
         equal_area = architecture.replace("isca16_", f"isca16_{name}_", 1)
         described = load_architecture(equal_area if equal_area in ARCHITECTURES else architecture)
@@ -205,3 +169,22 @@ def estimates(
             yield LayerEstimate(
                 layer=name, role=role, target=target, problem=problem, found=known[unnamed]
             )
+
+
+def priced(
+    network: str,
+    layers: Sequence[Layer],
+    on: Sequence[Target],
+    seconds: float | None = None,
+    goal: Goal | None = None,
+) -> Iterator[Estimate]:
+    """Each of ``network``'s ``layers`` on each target: exactly on a generated machine, under the
+    compiler's mapping if there is no ``goal``, else by a search as in ``estimates``.
+
+    Raises ``InputError`` for more than one image on a generated machine, and ``MappingError``.
+    """
+    for target in on:
+        if isinstance(target, MachineTarget):
+            yield from machine_estimates(network, layers, target, goal, seconds)
+        else:
+            yield from estimates(layers, [target], seconds, goal or LEAST_ENERGY)

@@ -4,9 +4,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from arch.errors import InputError
 from sim.analytical.pareto import Front, pareto
 from sim.analytical.problem import Problem
-from tilewright.estimate import LayerEstimate, Target
+from tilewright.estimate import LayerEstimate
+from tilewright.estimate_machine import MACHINE
+from tilewright.layer_estimate import Target
 from tilewright.workload import Layer
 
 
@@ -41,9 +44,15 @@ def fronts(
     """The trade-off of each layer on each target, one by one; equal layers are searched once.
 
     Points differ by the part ``step`` of their cycles at least; with 0 there are all. ``seconds``
-    limits the search for each point. Raises ``MappingError`` for a layer that no mapping fits.
+    limits the search for each point. Raises ``MappingError`` for a layer that no mapping fits,
+    ``InputError`` for generated machines.
     """
     for target in on:
+        if target.dataflow == MACHINE:
+            raise InputError(
+                f"--objective pareto needs another dataflow than {MACHINE.name}, got that; give "
+                "--dataflow free, or --objective energy, latency or edp"
+            )
         known: dict[Problem, Front] = {}
         for name, role, problem in layers:
             unnamed = replace(problem, name="")

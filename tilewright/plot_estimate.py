@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from arch.architecture import DataType
-from tilewright.estimate import LayerEstimate
+from tilewright.layer_estimate import Estimate
 from tilewright.plot_style import WIDTH, picture
 from tilewright.show_estimate import LEVELS, by_dataflow
 
@@ -33,10 +33,10 @@ _CLOSE = 0.15
 _MARGIN = 1.8
 """Factor between the outermost points or roofs and the edge."""
 
-Value = Callable[[LayerEstimate], float]
+Value = Callable[[Estimate], float]
 
 
-def draw_estimates(title: str, estimates: Sequence[LayerEstimate], folder: Path) -> Iterator[Path]:
+def draw_estimates(title: str, estimates: Sequence[Estimate], folder: Path) -> Iterator[Path]:
     """Write all pictures to ``folder``, and give their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, draw in _PICTURES.items():
@@ -48,7 +48,7 @@ def draw_estimates(title: str, estimates: Sequence[LayerEstimate], folder: Path)
         yield path
 
 
-def _energy_by_level(figure: Figure, axes: Axes, estimates: Sequence[LayerEstimate]) -> None:
+def _energy_by_level(figure: Figure, axes: Axes, estimates: Sequence[Estimate]) -> None:
     def at(level: str) -> Value:
         return lambda each: each.energy_at(level) / each.problem.macs
 
@@ -56,7 +56,7 @@ def _energy_by_level(figure: Figure, axes: Axes, estimates: Sequence[LayerEstima
     axes.set_ylabel(_unit_per_mac(estimates))
 
 
-def _energy_by_data_type(figure: Figure, axes: Axes, estimates: Sequence[LayerEstimate]) -> None:
+def _energy_by_data_type(figure: Figure, axes: Axes, estimates: Sequence[Estimate]) -> None:
     def of(data: str) -> Value:
         return lambda each: each.energy_of(data) / each.problem.macs
 
@@ -65,7 +65,7 @@ def _energy_by_data_type(figure: Figure, axes: Axes, estimates: Sequence[LayerEs
     axes.set_ylabel(_unit_per_mac(estimates))
 
 
-def _accesses_per_mac(figure: Figure, axes: Axes, estimates: Sequence[LayerEstimate]) -> None:
+def _accesses_per_mac(figure: Figure, axes: Axes, estimates: Sequence[Estimate]) -> None:
     def at(level: str) -> Value:
         return lambda each: (
             sum(sum(pair) for (place, _), pair in each.accesses.items() if place == level)
@@ -77,13 +77,13 @@ def _accesses_per_mac(figure: Figure, axes: Axes, estimates: Sequence[LayerEstim
     axes.set_ylabel("words read and written per MAC")
 
 
-def _utilization(figure: Figure, axes: Axes, estimates: Sequence[LayerEstimate]) -> None:
+def _utilization(figure: Figure, axes: Axes, estimates: Sequence[Estimate]) -> None:
     _bars(figure, axes, estimates, {"of the array's peak": lambda each: 100 * each.utilization})
     axes.set_ylabel("%")
     axes.set_ylim(0, 100)
 
 
-def _roofline(figure: Figure, axes: Axes, estimates: Sequence[LayerEstimate]) -> None:
+def _roofline(figure: Figure, axes: Axes, estimates: Sequence[Estimate]) -> None:
     """Layers below the roofs of their architecture; a marker and colour for each dataflow."""
     axes.set(xscale="log", yscale="log")
     across = [each.problem.macs / each.memory_bytes for each in estimates]
@@ -120,7 +120,7 @@ def _roofline(figure: Figure, axes: Axes, estimates: Sequence[LayerEstimate]) ->
     _legend(figure, axes)
 
 
-def _name_points(axes: Axes, group: Sequence[LayerEstimate]) -> None:
+def _name_points(axes: Axes, group: Sequence[Estimate]) -> None:
     """Names beside points; those of points that lie close together share a line."""
     names: dict[tuple[float, float], list[str]] = {}
     for each in group:
@@ -136,7 +136,7 @@ def _name_points(axes: Axes, group: Sequence[LayerEstimate]) -> None:
         axes.annotate(text, point, (5, -9), textcoords="offset points", fontsize=7)
 
 
-_PICTURES: dict[str, Callable[[Figure, Axes, Sequence[LayerEstimate]], None]] = {
+_PICTURES: dict[str, Callable[[Figure, Axes, Sequence[Estimate]], None]] = {
     "energy_by_level": _energy_by_level,
     "energy_by_data_type": _energy_by_data_type,
     "accesses_per_mac": _accesses_per_mac,
@@ -146,7 +146,7 @@ _PICTURES: dict[str, Callable[[Figure, Axes, Sequence[LayerEstimate]], None]] = 
 
 
 def _bars(
-    figure: Figure, axes: Axes, estimates: Sequence[LayerEstimate], parts: dict[str, Value]
+    figure: Figure, axes: Axes, estimates: Sequence[Estimate], parts: dict[str, Value]
 ) -> None:
     """A stack of ``parts`` for each dataflow of each layer, dataflows side by side."""
     groups = by_dataflow(estimates)
@@ -181,6 +181,6 @@ def _legend(figure: Figure, axes: Axes) -> None:
     )
 
 
-def _unit_per_mac(estimates: Sequence[LayerEstimate]) -> str:
+def _unit_per_mac(estimates: Sequence[Estimate]) -> str:
     units = {each.target.architecture.energy.unit for each in estimates}
     return f"{' and '.join(sorted(units))} per multiply-accumulate"

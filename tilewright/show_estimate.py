@@ -5,14 +5,14 @@ from collections.abc import Iterator, Sequence
 from rich.table import Table
 
 from arch.sparsity import DensityFile, Tensor
-from tilewright.estimate import LayerEstimate
 from tilewright.fronts import LayerFront
+from tilewright.layer_estimate import Estimate
 
 LEVELS = ("mac", "spad", "hops", "buffer", "memory")
 """From the PEs outwards."""
 
 
-def estimate_table(title: str, estimates: Sequence[LayerEstimate]) -> Table:
+def estimate_table(title: str, estimates: Sequence[Estimate]) -> Table:
     """A row a layer and dataflow, a row of sums for each dataflow; energy in millions."""
     units = {each.target.architecture.energy.unit for each in estimates}
     table = Table(title=f"{title}; energy in millions of {' and '.join(sorted(units))}")
@@ -32,7 +32,7 @@ def estimate_table(title: str, estimates: Sequence[LayerEstimate]) -> Table:
     table.add_column("proof")
     for dataflow, group in by_dataflow(estimates).items():
         for each in group:
-            table.add_row(dataflow, each.layer, *_figures([each]), each.bound_by, _proof(each))
+            table.add_row(dataflow, each.layer, *_figures([each]), each.bound_by, each.proof)
         table.add_row(dataflow, "sum", *_figures(group), "", "", end_section=True)
     return table
 
@@ -57,7 +57,7 @@ def front_table(title: str, fronts: Sequence[LayerFront]) -> Table:
                 f"{each.total / each.problem.macs:.2f}",
                 f"{each.utilization:.1%}",
                 each.bound_by,
-                _proof(each),
+                each.proof,
                 end_section=each is front.points[-1],
             )
     return table
@@ -70,9 +70,7 @@ def front_notes(fronts: Sequence[LayerFront]) -> Iterator[str]:
         yield f"time ran out, there may be faster mappings: {', '.join(unfinished)}"
 
 
-def notes(
-    unpriced: dict[str, int], estimates: Sequence[LayerEstimate], *, coded: bool
-) -> Iterator[str]:
+def notes(unpriced: dict[str, int], estimates: Sequence[Estimate], *, coded: bool) -> Iterator[str]:
     """Lines below the table: what is not priced, and with ``coded`` what is not coded, and why."""
     if unpriced:
         listed = ", ".join(f"{count} {operator}" for operator, count in unpriced.items())
@@ -100,15 +98,15 @@ def density_table(measured: DensityFile) -> Table:
     return table
 
 
-def by_dataflow(estimates: Sequence[LayerEstimate]) -> dict[str, list[LayerEstimate]]:
+def by_dataflow(estimates: Sequence[Estimate]) -> dict[str, list[Estimate]]:
     """The estimates of each dataflow, in order."""
-    found: dict[str, list[LayerEstimate]] = {}
+    found: dict[str, list[Estimate]] = {}
     for each in estimates:
         found.setdefault(each.target.dataflow.name, []).append(each)
     return found
 
 
-def _figures(group: Sequence[LayerEstimate]) -> list[str]:
+def _figures(group: Sequence[Estimate]) -> list[str]:
     macs = sum(each.problem.macs for each in group)
     total = sum(each.total for each in group)
     cycles = sum(each.cycles for each in group)
@@ -122,7 +120,3 @@ def _figures(group: Sequence[LayerEstimate]) -> list[str]:
         f"{cycles:,}",
         f"{macs / (cycles * pes):.1%}",
     ]
-
-
-def _proof(each: LayerEstimate) -> str:
-    return "optimal" if each.found.optimal else f"within {each.found.gap:.2%}"

@@ -38,3 +38,17 @@ def _row_bursts(address: int, size: int, bus_bytes: int, limit: int) -> tuple[in
         beats.append(length)
         first += length
     return tuple(beats)
+
+
+def burst_phase(address: int, size: int, pitch: int, bus: int) -> tuple[int, int]:
+    """What the bursts of rows of ``size`` bytes, ``pitch`` apart from ``address`` on, depend on
+    besides their number, size and pitch: a power of two, and the address modulo that.
+
+    In a block that is so large that rows lie within one, no row comes near a multiple of 4 KiB.
+    """
+    block = bus
+    while block < BURST_BOUNDARY_BYTES and address % block + size > block:
+        block *= 2
+    if pitch % block:
+        block = BURST_BOUNDARY_BYTES
+    return block, address % block

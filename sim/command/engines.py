@@ -1,7 +1,7 @@
 """Timing laws of the four engines and of the read bus."""
 
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from arch.commands import EXECUTE_LOOPS, POST_LOOPS, Command, Engine, Pattern
@@ -28,6 +28,9 @@ _NEVER = -1
 """In place of an event that has not happened: no later one waits for it."""
 
 
+Relative = Callable[[int], int]
+"""Gives a time as a distance from a later one; earlier times than matter any more are alike."""
+
 Taken = tuple[int | None, Accesses]
 """What an engine says of a command that it takes: the cycle of its completion, None while that is
 not known, and its accesses."""
@@ -41,6 +44,9 @@ class EngineTiming(Protocol):
 
     def take(self, time: int, command: Command) -> Taken:
         """Take ``command`` in cycle ``time``."""
+
+    def state(self, rel: Relative) -> tuple[object, ...]:
+        """All that its times to come depend on."""
 
 
 class ReadBus:
@@ -58,6 +64,10 @@ class ReadBus:
         first = max(granted + self.latency, self.free_from)
         self.free_from = first + beats * self.interval
         return self.free_from - self.interval
+
+    def state(self, rel: Relative) -> tuple[object, ...]:
+        """All that its times to come depend on."""
+        return (rel(self.free_from - self.latency),)
 
 
 class LoadTiming:
@@ -108,6 +118,11 @@ class LoadTiming:
                 granted = ends[0] + 1
         self.offer, self.ready, bus.free_from = None, last + 1, free
         return ends[-1] + BUFFER_WRITE_LATENCY
+
+    def state(self, rel: Relative) -> tuple[object, ...]:
+        """All that its times to come depend on."""
+        offer = None if self.offer is None else (rel(self.offer), *self._bursts[self._next :])
+        return offer, _ready(self.ready, rel), *map(rel, self._ends)
 
 
 class _Stream(NamedTuple):
@@ -162,6 +177,11 @@ class ExecuteTiming:
         last_vector = last + vectors - 1
         self.settled = last_vector + self._latency
         return last_vector + self._done_latency, accesses
+
+    def state(self, rel: Relative) -> tuple[object, ...]:
+        """All that its times to come depend on."""
+        holds = ((rel(begin), rel(end)) for begin, end in self._holds)
+        return _ready(self.ready, rel), rel(self._last_step), rel(self._step_end), *holds
 
     def _stream(self, pattern: Pattern) -> _Stream:
         """What commands of ``pattern`` stream, worked out for the first of them."""
@@ -220,6 +240,10 @@ class PostTiming:
         self.ready = done - self._overlap
         return done, accesses
 
+    def state(self, rel: Relative) -> tuple[object, ...]:
+        """All that its times to come depend on."""
+        return (_ready(self.ready, rel),)
+
     def _cycles(self, pattern: Pattern) -> tuple[int, Accesses]:
         """Cycles and accesses of a command of ``pattern``, worked out for the first of them."""
         fields = pattern.fields
@@ -265,6 +289,11 @@ class StoreTiming:
         self._begun, self.ready = begun, begun + 1
         return responses[-1] + 1, store_accesses(sum(bursts))
 
+    def state(self, rel: Relative) -> tuple[object, ...]:
+        """All that its times to come depend on."""
+        own = (self._begun, self._last_request, self._last_write + self._interval)
+        return _ready(self.ready, rel), *map(rel, (*own, *self._responses, *self._writes))
+
     def _write(self, begun: int, beats: int) -> None:
         """Read requests and writes of a burst's beats, from cycle ``begun`` on.
 
@@ -281,3 +310,7 @@ class StoreTiming:
         self._last_request = max(first + beats - 1, freed + 1)
         self._last_write = last_write = write + (beats - 1) * interval
         writes.extend(range(write, last_write + 1, interval))
+
+
+def _ready(time: int | None, rel: Relative) -> int | None:
+    return None if time is None else rel(time)

@@ -7,8 +7,9 @@ order of time, and everything that a grant makes known is worked out before the 
 granted.
 """
 
+from bisect import bisect_left
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from arch.commands import COMMAND_BYTES, COUNT_BITS, COUNTS, WAITS, Command, Engine
@@ -24,10 +25,14 @@ from sim.command.engines import (
     LoadTiming,
     PostTiming,
     ReadBus,
+    Relative,
     StoreTiming,
 )
 
 _COUNTS = 1 << COUNT_BITS
+
+Phase = Callable[[Command], object]
+"""Says what the duration of a command depends on."""
 
 _Waits = list[tuple["_Count", int]]
 """Counts, and what they must have reached."""
@@ -120,6 +125,39 @@ class _Queue:
             found.append((int(other.engine), other.done[number - 1] + 1 - count.before))
         return found
 
+    @property
+    def earliest(self) -> int:
+        """No command is taken before the cycle after this one."""
+        pushed = self.waiting[0][2]
+        return max(pushed, self.taken[-1]) if self.taken else pushed
+
+    def over(self, floor: int) -> int:
+        """How many commands were done before cycle ``floor``."""
+        return bisect_left(self.done, floor)
+
+    def state(self, rel: Relative, floor: int, phase: Phase) -> tuple[object, ...]:
+        """All that its times to come depend on, but what newer commands wait for; what was done
+        before cycle ``floor`` matters no more."""
+        waiting = (
+            (
+                phase(command),
+                rel(pushed),
+                *(
+                    (count.place, count.queue.dispatched - number)
+                    for count, number in waits
+                    if number > count.queue.over(floor)
+                ),
+            )
+            for _, command, pushed, waits in self.waiting
+        )
+        return (
+            self.timing.state(rel),
+            tuple(waiting),
+            tuple(rel(taken) for taken in self.taken[-self.depth :] if taken >= floor),
+            self.dispatched - len(self.done),
+            tuple(map(rel, self.done[self.over(floor) :])),
+        )
+
 
 class TimelineSimulator:
     """Works out the timeline of a command stream on ``config``."""
@@ -162,8 +200,7 @@ class TimelineSimulator:
                 f"a command must wait only for commands before it: command "
                 f"{len(self._dispatched)} of {total} can never be dispatched"
             )
-        ends = [queue.done[-1] for queue in queues if queue.done]
-        cycles = max((end + 2 for end in (*ends, self._execute.settled)), default=1)
+        cycles = self._cycles()
         return Timeline(
             cycles=cycles,
             starts=self._starts,
@@ -171,6 +208,11 @@ class TimelineSimulator:
             accesses=self._accesses,
             counters=self._counters(cycles, total),
         )
+
+    def _cycles(self) -> int:
+        """Cycles that the run takes, once all is known."""
+        ends = [queue.done[-1] for queue in self._queues.values() if queue.done]
+        return max(end + 2 for end in (*ends, self._execute.settled))
 
     def _work_out(self, commands: Sequence[Command]) -> None:
         """All that can be known without another grant."""
@@ -244,26 +286,33 @@ class TimelineSimulator:
             return False
         if load is not None and (fetch is None or load < fetch):
             # Until its command is done, a load makes nothing known.
-            done = self._load.accept(self._bus, stop=fetch)
-            if done is None:
-                return self._grant(total)
-            queue = self._queues[Engine.LOAD]
-            self._end(queue, self._loading, done)
-            self._stirred.append(queue)
-            return True
+            return self._grant_load(fetch) or self._grant(total)
         arrived, first = self._arrived, len(self._arrived)
         # What fetched commands ask for comes later than they do.
         while fetch is not None and (len(arrived) == first or fetch < arrived[first]):
             load = self._load.offer
             if load is not None and load < fetch:
                 break
-            self._requested = fetch
-            arrived.append(self._bus.read(fetch, self._fetch_beats))
-            # A load that wanted the same cycle comes one later.
-            if load == fetch:
-                self._load.postpone()
+            self._grant_fetch(fetch)
             fetch = self._fetch_offer(total)
         return True
+
+    def _grant_load(self, stop: int | None) -> bool:
+        """Grant the load engine's addresses before cycle ``stop``; whether a command ended."""
+        done = self._load.accept(self._bus, stop)
+        if done is not None:
+            queue = self._queues[Engine.LOAD]
+            self._end(queue, self._loading, done)
+            self._stirred.append(queue)
+        return done is not None
+
+    def _grant_fetch(self, offer: int) -> None:
+        """Grant the address of the next command, offered in cycle ``offer``."""
+        self._requested = offer
+        self._arrived.append(self._bus.read(offer, self._fetch_beats))
+        # A load that wanted the same cycle comes one later.
+        if self._load.offer == offer:
+            self._load.postpone()
 
     def _fetch_offer(self, total: int) -> int | None:
         """Cycle in which the next command's address is offered; None if not known or at the end."""

@@ -8,10 +8,14 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from arch.commands import Engine
 from arch.errors import InputError
 from arch.layers import FeatureMap
+from arch.mapping import Mapping
 from arch.presets import PRESETS
+from compiler.fusion import FusedLayer
 from compiler.place import place_network
+from compiler.tiling import map_layer
 from sim.network import (
     Alias,
     Concat,
@@ -19,6 +23,7 @@ from sim.network import (
     Network,
     Slice,
 )
+from tests.support.machine_layers import compile_alone
 from tests.support.pass_networks import (
     IMAGE,
     NAMES,
@@ -254,6 +259,20 @@ def test_pixels_on_chip_are_skipped_in_place() -> None:
     program = compiled(network(first, conv("d", first.output, kernel=1, stride=2)))
     assert program.layers[1].mapping.channel_block == 48
     assert set(program.maps) == {"image", "d"}
+
+
+def test_pixels_that_are_skipped_are_not_waited_for() -> None:
+    """Behind the last pixel of the input, there is no pixel to leave out, but the output."""
+    source = replace(IMAGE, shape=FeatureMap(height=7, width=7, channels=64))
+    strided = network(conv("strided", source, kernel=1, stride=2))
+    alone = compile_alone(strided, SMALL, lambda layer: replace(_mapped(layer), tile_height=1))
+    loads = [each for each in alone.program.commands if each.engine is Engine.LOAD]
+    assert len(loads) >= 4
+    assert all(load["wait_store"] == 0 for load in loads)
+
+
+def _mapped(layer: FusedLayer) -> Mapping:
+    return map_layer(layer.name, layer.shape, SMALL).mapping
 
 
 def test_a_wider_window_skips_no_pixels() -> None:

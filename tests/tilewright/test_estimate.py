@@ -9,9 +9,14 @@ import tomli_w
 
 from arch.architectures import ARCHITECTURES
 from arch.energy import TABLES
+from arch.presets import PRESETS
 from sim.analytical.dataflows import DATAFLOWS
+from sim.network import Conv
 from tests.support.command_line import tilewright
+from tests.support.machine_layers import compile_alone, network_of
 from tilewright.docs import cli_reference
+from tilewright.networks.registry import build
+from tilewright.networks.shapes_only import shape_network
 
 LENET = ("estimate", "lenet-5", "--dataflow", "rs,free")
 
@@ -50,6 +55,52 @@ def test_other_objectives() -> None:
     assert product["energy"] * product["cycles"] <= min(
         each["energy"] * each["cycles"] for each in (energy, latency)
     )
+
+
+def test_a_generated_machine_is_priced_as_it_counts() -> None:
+    outcome = tilewright("estimate", "lenet-5", "--arch", "small", "--json")
+    layers = json.loads(outcome.out)
+    shapes = shape_network(build("lenet-5"))
+    convs = {layer.name: layer for layer in shapes.layers if isinstance(layer, Conv)}
+    assert [each["layer"] for each in layers] == list(convs)
+    for each in layers:
+        conv = convs[each["layer"]]
+        without = () if conv.input is shapes.input else ("pack-rows",)
+        expected = compile_alone(network_of(conv), PRESETS["small"], without=without).counters
+        assert each["dataflow"] == "machine"
+        assert each["counters"] == expected
+        assert each["cycles"] == expected["cycles"]
+        beats = expected["memory_read_beats"] + expected["memory_write_beats"]
+        assert each["memory_bytes"] == beats * PRESETS["small"].bus_bytes
+        moved = {(part["level"], part["data"]): part for part in each["accesses"]}
+        in_memory = [part for (level, _), part in moved.items() if level == "memory"]
+        assert sum(part["reads"] + part["writes"] for part in in_memory) == each["memory_bytes"]
+        assert moved["buffer", "weight"]["reads"] >= expected["weight_read"] * PRESETS["small"].cols
+        assert each["energy"] == pytest.approx(sum(part["energy"] for part in each["energy_parts"]))
+
+
+def test_the_best_mapping_of_a_generated_machine() -> None:
+    arguments = ("estimate", "lenet-5", "--arch", "small", "--layer", "conv2", "--json")
+    (chosen,) = json.loads(tilewright(*arguments).out)
+    (fastest,) = json.loads(tilewright(*arguments, "--objective", "latency").out)
+    (least,) = json.loads(tilewright(*arguments, "--objective", "energy").out)
+    assert fastest["optimal"]
+    assert least["optimal"]
+    assert fastest["search"]["priced"] < fastest["search"]["mappings"]
+    assert fastest["cycles"] <= min(chosen["cycles"], least["cycles"])
+    assert least["energy"] <= min(chosen["energy"], fastest["energy"])
+
+
+def test_a_machine_of_ones_own_next_to_a_search(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(PRESETS["tiny"].model_copy(update={"name": "mine"}).to_toml())
+    arguments = ("estimate", "lenet-5", "--layer", "fc3", "--mappings", "--arch")
+    outcome = tilewright(*arguments, path, "--dataflow", "machine")
+    assert outcome.status == 0
+    assert "fc3, machine:" in outcome.out
+    assert "for channels in 1 ranges of 3 groups of columns:" in outcome.out
+    both = tilewright(*arguments, "tiny", "--dataflow", "machine,free", "--json")
+    assert [each["dataflow"] for each in json.loads(both.out)] == ["machine", "free"]
 
 
 def test_table_mappings_and_pictures(tmp_path: Path) -> None:
@@ -123,6 +174,15 @@ def test_an_architecture_and_a_table_of_ones_own(tmp_path: Path) -> None:
             "--layer must be one of conv1, conv2, fc1, fc2, fc3 for lenet-5, got 'conv9'",
         ),
         (("--batch", "0"), "a batch must be at least 1, got 0"),
+        (
+            ("--batch", "2", "--arch", "tiny"),
+            "a batch must be 1 for machine, got 2: a generated machine runs one image at a time",
+        ),
+        (
+            ("--dataflow", "machine"),
+            "a configuration must be a preset (tiny, small, small16, ecp5_85f, gemmini16) or a "
+            ".toml file, got 'eyeriss'",
+        ),
         (
             ("--energy", "x"),
             "an energy table must be one of accelergy65, eyeriss, horowitz45 or a .toml file, "

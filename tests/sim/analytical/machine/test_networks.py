@@ -1,0 +1,41 @@
+"""Every layer of AlexNet, ResNet-50 and MobileNet V1 on `gemmini16`, alone: the analytical model
+equals the command-level simulator in every counter and in cycles."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from arch.presets import PRESETS
+from sim.analytical.machine.counters import counters
+from sim.analytical.machine.tiling import Tiling
+from sim.network import Alias, Layer
+from tests.support.machine_layers import compile_alone, network_of
+from tilewright.machine_layers import map_sizes
+from tilewright.networks.registry import build
+from tilewright.networks.shapes_only import shape_network
+
+CONFIG = PRESETS["gemmini16"]
+
+
+def layers(network: str) -> Iterator[tuple[Layer, bool]]:
+    """Each layer that computes, and whether it reads the network's input; equal ones once."""
+    shapes = shape_network(build(network))
+    known = set()
+    for layer in shapes.layers:
+        if isinstance(layer, Alias):
+            continue
+        first = layer.input is shapes.input
+        key = type(layer), getattr(layer, "shape", layer.output.shape), first
+        if key not in known:
+            known.add(key)
+            yield layer, first
+
+
+@pytest.mark.parametrize("network", ["alexnet", "resnet-50", "mobilenet-v1"])
+def test_every_layer(network: str) -> None:
+    for layer, first in layers(network):
+        # Only the network's own input is packed by the host.
+        without = () if first else ("pack-rows",)
+        alone = compile_alone(network_of(layer), CONFIG, without=without)
+        found = counters(Tiling(alone.layer, alone.mapping, CONFIG), map_sizes(alone.plan))
+        assert found == alone.counters, layer.name
