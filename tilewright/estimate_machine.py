@@ -132,7 +132,7 @@ def machine_estimates(
     if network not in NETWORKS:
         raise InputError(
             f"NETWORK must be a built-in one for {MACHINE.name}, got {network!r}; "
-            "tilewright compile shows the cycles of a model's layers"
+            "give --dataflow free, or see tilewright compile for the cycles of a model's layers"
         )
     config = target.config
     shapes = shape_network(

@@ -13,11 +13,10 @@ from arch.layers import ConvShape, FeatureMap
 from compiler.any_model import read_any
 from compiler.graph import Graph, Node, build_graph
 from compiler.input_shape import InputShape
-from compiler.names import SafeNames
+from compiler.names import SafeNames, printable
 from compiler.quantisation import is_constant
 from compiler.windows import sliding_window
 from sim.analytical.problem import Problem
-from tilewright.files import shown
 from tilewright.networks.nodes import Role
 from tilewright.workload import Layer, Workload
 
@@ -33,11 +32,11 @@ def from_file(path: Path, shape: InputShape | None, batch: int) -> Workload:
     Raises ``ModelError`` and ``InputError`` as ``read_any`` does, ``ModelError`` for a file with
     nothing to price, ``ShapeError`` for a ``batch`` below 1.
     """
-    return workload_of(read_any(path, shape), batch, shown(path))
+    return workload_of(read_any(path, shape), batch, printable(str(path)))
 
 
 def workload_of(model: onnx.ModelProto, batch: int, name: str) -> Workload:
-    """The same of a model from ``read_any``; ``name`` is for messages."""
+    """The same of a model from ``read_any``, as the network ``name``."""
     layers: list[Layer] = []
     unpriced: Counter[str] = Counter()
     graph = build_graph(model)
@@ -48,10 +47,9 @@ def workload_of(model: onnx.ModelProto, batch: int, name: str) -> Workload:
             unpriced[node.operator] += 1
     if not layers:
         raise ModelError(
-            f"{name}: a model must have a convolution or a matrix product to be priced, got none"
+            f"'{name}': a model must have a convolution or a matrix product to be priced, got none"
         )
-    safe = SafeNames().make(graph.name)
-    return Workload(network=safe, layers=tuple(layers), unpriced=dict(unpriced))
+    return Workload(network=name, layers=tuple(layers), unpriced=dict(unpriced))
 
 
 def priced(graph: Graph, batch: int) -> dict[Node, Layer | None]:

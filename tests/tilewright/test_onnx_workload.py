@@ -132,6 +132,22 @@ def test_the_command_line_tells_too() -> None:
     assert outcome.out.splitlines()[-1] == "not priced: 3 Relu, 1 MaxPool, 1 Flatten"
 
 
+def test_a_file_is_no_built_in_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it is called, and its graph."""
+    given = model(node("Conv", "x", "w"), shape=(1, 3, 6, 6), w=(4, 3, 3, 3))
+    given.graph.name = "alexnet"
+    monkeypatch.chdir(tmp_path)
+    path = Path("alexnet.onnx")
+    path.write_bytes(given.SerializeToString())
+    assert from_file(path, None, 1).network == str(path)
+    outcome = tilewright("estimate", path, "--arch", "gemmini16")
+    assert outcome.status == 2
+    assert outcome.err.splitlines()[-1] == (
+        f"tilewright: NETWORK must be a built-in one for machine, got '{path}'; give --dataflow "
+        "free, or see tilewright compile for the cycles of a model's layers"
+    )
+
+
 @pytest.mark.parametrize(
     ("nodes", "message"),
     [
