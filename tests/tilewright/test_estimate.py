@@ -97,7 +97,7 @@ def test_a_machine_of_ones_own_next_to_a_search(tmp_path: Path) -> None:
     arguments = ("estimate", "lenet-5", "--layer", "fc3", "--mappings", "--arch")
     outcome = tilewright(*arguments, path, "--dataflow", "machine")
     assert outcome.status == 0
-    assert "fc3, machine:" in outcome.out
+    assert "fc3, machine, " in outcome.out
     assert "for channels in 1 ranges of 3 groups of columns:" in outcome.out
     both = tilewright(*arguments, "tiny", "--dataflow", "machine,free", "--json")
     assert [each["dataflow"] for each in json.loads(both.out)] == ["machine", "free"]
