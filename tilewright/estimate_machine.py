@@ -10,6 +10,7 @@ from arch.architectures import from_config
 from arch.config import AcceleratorConfig
 from arch.energy import load_table
 from arch.errors import InputError
+from arch.sparsity import DENSE
 from compiler.passes import run_passes
 from compiler.place import choose_mapping
 from compiler.plan import Plan
@@ -125,7 +126,7 @@ def machine_estimates(
     ``goal``, the best of those that it may choose; ``seconds`` limits each search. Equal layers are
     priced once.
 
-    Raises ``InputError`` for a network that is not built in and for more than one image,
+    Raises ``InputError`` for a network that is not built in, more than one image, and densities,
     ``CompileError`` for a layer that does not fit the machine, ``MappingError`` for one that the
     model does not cover.
     """
@@ -145,6 +146,11 @@ def machine_estimates(
             raise InputError(
                 f"a batch must be 1 for {MACHINE.name}, got {problem.bounds[Dim.N]}: a generated "
                 "machine runs one image at a time"
+            )
+        if problem.densities != DENSE:
+            raise InputError(
+                f"--densities needs another dataflow than {MACHINE.name}, got densities of {name}: "
+                "a generated machine works the same whatever is zero"
             )
         conv = convs[name]
         first = conv.input == shapes.input

@@ -103,6 +103,17 @@ def test_a_machine_of_ones_own_next_to_a_search(tmp_path: Path) -> None:
     assert [each["dataflow"] for each in json.loads(both.out)] == ["machine", "free"]
 
 
+def test_a_generated_machine_knows_no_densities(tmp_path: Path) -> None:
+    path = tmp_path / "zeros.toml"
+    path.write_text('source = "made up"\n\n[layers.fc3]\nifmap = 0.5\n')
+    outcome = tilewright("estimate", "lenet-5", "--arch", "tiny", "--densities", path)
+    assert outcome.status == 2
+    assert outcome.err.splitlines()[-1] == (
+        "tilewright: --densities needs another dataflow than machine, got densities of fc3: a "
+        "generated machine works the same whatever is zero"
+    )
+
+
 def test_table_mappings_and_pictures(tmp_path: Path) -> None:
     outcome = tilewright(*LENET, "--layer", "conv2", "--mappings", "--plots", tmp_path / "new")
     assert outcome.status == 0
