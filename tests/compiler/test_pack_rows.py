@@ -1,6 +1,5 @@
 """The pass that packs a first layer's kernel rows: when it does, what that gives, and when not."""
 
-import os
 from dataclasses import replace
 
 import numpy as np
@@ -17,10 +16,11 @@ from sim.network import Conv, HostStep, Network, TensorSpec
 from tests.compiler.test_place import execute
 from tests.support.random_convolutions import random_conv
 from tests.support.random_maps import SizeLimits, of_words, random_map_values
+from tests.support.seeds import replayed
 
 LARGE = PRESETS["gemmini16"]
 FEW = SizeLimits(max_height=16, max_width=16, max_channels=4, max_kernel=7, max_macs=200_000)
-SEEDS = (*range(30), int(os.environ.get("TILEWRIGHT_SEED", "0")))
+SEEDS = (*range(30), replayed())
 IMAGE = FeatureMap(height=64, width=64, channels=3)
 
 

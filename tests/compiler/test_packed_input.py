@@ -1,6 +1,5 @@
 """Packed rows, element by element, against what their docstring says."""
 
-import os
 from dataclasses import replace
 
 import numpy as np
@@ -16,8 +15,9 @@ from tests.support.random_maps import (
     random_spec,
     random_window,
 )
+from tests.support.seeds import replayed
 
-SEEDS = (*range(20), int(os.environ.get("TILEWRIGHT_SEED", "0")))
+SEEDS = (*range(20), replayed())
 
 
 @pytest.mark.parametrize("seed", SEEDS)

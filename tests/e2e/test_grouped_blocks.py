@@ -6,7 +6,6 @@ The seed is in each test's name. Replay seed 17 on `small`::
     TILEWRIGHT_SEED=17 pytest 'tests/e2e/test_grouped_blocks.py::test_seed[small]'
 """
 
-import os
 from dataclasses import replace
 
 import numpy as np
@@ -21,6 +20,7 @@ from tests.support.agreement import FUSING, Case, assert_agreement
 from tests.support.machines import CONFIGS, rtl_machine
 from tests.support.random_maps import SizeLimits, of_words
 from tests.support.random_networks import random_network
+from tests.support.seeds import numbered, replayed
 
 SEEDS = {"tiny": 12, "small": 4, "small16": 3, "gemmini16": 2, "uneven": 10, "uneven16": 8}
 
@@ -46,9 +46,7 @@ def case_of(name: str, seed: int) -> Case:
             return Case(program=program, image=image)
 
 
-@pytest.mark.parametrize(
-    ("name", "seed"), [(name, seed) for name, count in SEEDS.items() for seed in range(count)]
-)
+@pytest.mark.parametrize(("name", "seed"), numbered(SEEDS))
 def test_agreement(name: str, seed: int) -> None:
     assert_agreement(rtl_machine(name), case_of(name, seed))
 
@@ -56,8 +54,7 @@ def test_agreement(name: str, seed: int) -> None:
 @pytest.mark.parametrize("name", CONFIGS)
 def test_seed(name: str) -> None:
     """The one seed in TILEWRIGHT_SEED."""
-    seed = int(os.environ.get("TILEWRIGHT_SEED", "0"))
-    assert_agreement(rtl_machine(name), case_of(name, seed))
+    assert_agreement(rtl_machine(name), case_of(name, replayed()))
 
 
 def test_the_seeds_are_worth_it() -> None:

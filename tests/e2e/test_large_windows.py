@@ -6,8 +6,6 @@ The seed is in each test's name. Replay seed 17 on `small`::
     TILEWRIGHT_SEED=17 pytest 'tests/e2e/test_large_windows.py::test_seed[small]'
 """
 
-import os
-
 import numpy as np
 import pytest
 
@@ -16,6 +14,7 @@ from sim.network import AveragePool, MaxPool
 from tests.support.agreement import Case, assert_agreement
 from tests.support.large_windows import random_large_window
 from tests.support.machines import CONFIGS, rtl_machine
+from tests.support.seeds import numbered, replayed
 
 SEEDS = {"tiny": 10, "small": 3, "small16": 2, "gemmini16": 2, "uneven": 8, "uneven16": 6}
 
@@ -30,9 +29,7 @@ def case_of(name: str, seed: int) -> Case:
     return Case(program=program, image=image)
 
 
-@pytest.mark.parametrize(
-    ("name", "seed"), [(name, seed) for name, count in SEEDS.items() for seed in range(count)]
-)
+@pytest.mark.parametrize(("name", "seed"), numbered(SEEDS))
 def test_agreement(name: str, seed: int) -> None:
     assert_agreement(rtl_machine(name), case_of(name, seed))
 
@@ -40,8 +37,7 @@ def test_agreement(name: str, seed: int) -> None:
 @pytest.mark.parametrize("name", CONFIGS)
 def test_seed(name: str) -> None:
     """The one seed in TILEWRIGHT_SEED."""
-    seed = int(os.environ.get("TILEWRIGHT_SEED", "0"))
-    assert_agreement(rtl_machine(name), case_of(name, seed))
+    assert_agreement(rtl_machine(name), case_of(name, replayed()))
 
 
 def test_the_seeds_are_worth_it() -> None:

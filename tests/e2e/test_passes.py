@@ -19,6 +19,7 @@ from tests.support.agreement import Case, assert_agreement
 from tests.support.machines import CONFIGS, rtl_machine
 from tests.support.random_chains import CHAIN_LIMITS, random_chain
 from tests.support.random_maps import of_words
+from tests.support.seeds import replayed
 
 FIXED_SEEDS = range(20)
 SOAK_FROM = 100_000
@@ -50,7 +51,7 @@ def test_agreement(name: str, seed: int) -> None:
 @pytest.mark.parametrize("name", CONFIGS)
 def test_seed(name: str) -> None:
     """The one seed in TILEWRIGHT_SEED."""
-    check(name, int(os.environ.get("TILEWRIGHT_SEED", "0")))
+    check(name, replayed())
 
 
 @pytest.mark.parametrize("name", CONFIGS)

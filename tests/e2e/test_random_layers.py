@@ -13,6 +13,7 @@ import pytest
 from sim.network import Add, AveragePool, Conv, MaxPool, Multiply, Table
 from tests.support.agreement import assert_agreement, random_case
 from tests.support.machines import CONFIGS, rtl_machine
+from tests.support.seeds import replayed
 
 FIXED_SEEDS = range(70)
 SOAK_FROM = 100_000
@@ -32,7 +33,7 @@ def test_agreement(name: str, seed: int) -> None:
 @pytest.mark.parametrize("name", CONFIGS)
 def test_seed(name: str) -> None:
     """The one seed in TILEWRIGHT_SEED."""
-    check(name, int(os.environ.get("TILEWRIGHT_SEED", "0")))
+    check(name, replayed())
 
 
 @pytest.mark.parametrize("name", CONFIGS)

@@ -21,6 +21,7 @@ from tests.support.random_fused import random_fused
 from tests.support.random_layers import COMPUTING_KINDS, random_layer
 from tests.support.random_mappings import random_mapping
 from tests.support.random_maps import SizeLimits, of_words
+from tests.support.seeds import replayed
 from tilewright.machine_layers import map_sizes
 
 MACHINES = ("tiny", "uneven16", "gemmini16")
@@ -71,7 +72,7 @@ def test_random_pairs(name: str) -> None:
 @pytest.mark.parametrize("name", MACHINES)
 def test_seed(name: str) -> None:
     """The one seed in TILEWRIGHT_SEED."""
-    check(name, int(os.environ.get("TILEWRIGHT_SEED", "0")))
+    check(name, replayed())
 
 
 @pytest.mark.soak
