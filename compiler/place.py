@@ -1,6 +1,7 @@
 """From an integer network to a program: passes, mapping, memory map, commands, waits."""
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,10 @@ from compiler.waits import Step, add_waits
 from compiler.words import check_words
 from sim.network import HostStep, Network, TensorSpec
 
+if TYPE_CHECKING:
+    # Imported where mappings are searched: it takes longer than starting up.
+    from compiler.search import MappingSearch
+
 
 def place_network(
     network: Network,
@@ -30,15 +35,17 @@ def place_network(
     *,
     timing_only: bool = False,
     without: Collection[str] = (),
+    search: "MappingSearch | None" = None,
 ) -> Program:
     """Compile ``network``, which the machine must run whole, for ``config``.
 
     All passes run but those named in ``without``. With ``timing_only``, weights are not looked at
-    and the memory image stays empty: the program can be timed, not run. Raises ``CompileError`` for
-    a layer that does not fit, ``InputError`` for a name that no pass has, ``LookupError`` for a
-    step of the host (``compiler.schedule`` takes those).
+    and the memory image stays empty: the program can be timed, not run. Layers that ``search``
+    covers get the mapping that it finds, the others the one that the formula likes. Raises
+    ``CompileError`` for a layer that does not fit, ``InputError`` for a name that no pass has,
+    ``LookupError`` for a step of the host (``compiler.schedule`` takes those).
     """
-    parts = place_parts([network], config, timing_only=timing_only, without=without)
+    parts = place_parts([network], config, timing_only=timing_only, without=without, search=search)
     (program,) = parts.values()
     return program
 
@@ -49,6 +56,7 @@ def place_parts(
     *,
     timing_only: bool = False,
     without: Collection[str] = (),
+    search: "MappingSearch | None" = None,
 ) -> dict[int, Program]:
     """The programs of a network's parts by their place in ``stages``, over one memory and image.
 
@@ -68,7 +76,7 @@ def place_parts(
             check_words(stage, config)
             owns_input = stage.input.name not in maps
             plan = run_passes(stage, config, without, owns_input=owns_input)
-            parts[number] = _Part(plan, number, memory, maps)
+            parts[number] = _Part(plan, number, memory, maps, search)
     image = np.zeros(memory.size, np.uint8)
     if not timing_only:
         for part in parts.values():
@@ -80,15 +88,17 @@ class _Part:
     """A program on its way: placed in ``memory``, with its maps entered into ``maps``."""
 
     def __init__(
-        self, plan: Plan, number: int, memory: MemoryMap, maps: dict[str, MapPlace]
+        self,
+        plan: Plan,
+        number: int,
+        memory: MemoryMap,
+        maps: dict[str, MapPlace],
+        search: "MappingSearch | None",
     ) -> None:
         self._plan = plan
         self._number = number
         self._memory = memory
-        self._layers = tuple(
-            PlacedLayer(layer=layer, mapping=choose_mapping(plan, index))
-            for index, layer in enumerate(plan.layers)
-        )
+        self._layers = tuple(_map(plan, index, search) for index in range(len(plan.layers)))
         for index, placed in enumerate(self._layers):
             for kind, size in constant_sizes(placed.layer, placed.mapping, plan.config).items():
                 memory.place(self._constant(kind, index), size)
@@ -156,8 +166,18 @@ class _Part:
         )
 
 
+def _map(plan: Plan, index: int, search: "MappingSearch | None") -> PlacedLayer:
+    """Layer ``index`` with its mapping."""
+    layer, mapping = plan.layers[index], choose_mapping(plan, index)
+    found = None if search is None else search.best_if_covered(plan, index, mapping)
+    if found is not None:
+        mapping = found.tiling.mapping
+    return PlacedLayer(layer=layer, mapping=mapping, search=found)
+
+
 def choose_mapping(plan: Plan, index: int) -> LayerMapping:
-    """The mapping that layer ``index`` gets. Raises ``CompileError`` if it does not fit."""
+    """The mapping of layer ``index`` that the formula likes best. Raises ``CompileError`` if none
+    fits."""
     layer = plan.layers[index]
     choice = find_mapping(layer.shape, plan.room(index), plan.config)
     return (choice or map_layer(layer.name, layer.shape, plan.config)).mapping

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,12 @@ from compiler.plan import Resident
 from compiler.waits import Step, add_waits
 from sim.network import Network, TensorSpec
 
+if TYPE_CHECKING:
+    from sim.analytical.machine.search import Best
+
+FORMULA = "formula"
+"""Mappings that were not searched."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PlacedLayer:
@@ -23,6 +30,13 @@ class PlacedLayer:
 
     layer: FusedLayer
     mapping: Mapping
+    search: "Best | None"
+    """What found the mapping; None if the formula did."""
+
+    @property
+    def chosen_by(self) -> str:
+        """How the mapping was chosen: ``FORMULA``, or how good the search's is known to be."""
+        return FORMULA if self.search is None else self.search.proof
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

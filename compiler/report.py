@@ -31,6 +31,8 @@ class LayerReport:
     """MACs / (PEs x cycles)."""
     memory_bytes: int
     """Bus beats both ways, in bytes."""
+    mapping: str
+    """How it was chosen, see ``PlacedLayer``."""
 
 
 def layer_reports(program: Program) -> list[LayerReport]:
@@ -60,6 +62,7 @@ def _report(program: Program, index: int) -> LayerReport:
         cycles=counters["cycles"],
         utilization=macs / (config.rows * config.cols * counters["cycles"]),
         memory_bytes=beats * config.bus_bytes,
+        mapping=placed.chosen_by,
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,10 @@ from compiler.parts import split_parts
 from compiler.place import place_parts
 from compiler.program import Program
 from sim.network import Bytes, HostResult, HostStep, Network, TensorSpec
+
+if TYPE_CHECKING:
+    # Imported where mappings are searched: it takes longer than starting up.
+    from compiler.search import MappingSearch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,13 +122,14 @@ def schedule_network(
     *,
     timing_only: bool = False,
     without: Collection[str] = (),
+    search: "MappingSearch | None" = None,
 ) -> Schedule:
     """Compile ``network`` for ``config`` and the host; see ``place_network``.
 
     Raises ``CompileError`` also for a network without a layer for the machine.
     """
     parts = split_parts(network)
-    programs = place_parts(parts, config, timing_only=timing_only, without=without)
+    programs = place_parts(parts, config, timing_only=timing_only, without=without, search=search)
     stages = [
         part if isinstance(part, HostStep) else programs[number]
         for number, part in enumerate(parts)

@@ -67,9 +67,9 @@ def _find_from_bank_0(shape: LayerShape, room: Room, config: AcceleratorConfig) 
     return None
 
 
-def all_mappings(shape: LayerShape, config: AcceleratorConfig) -> list[Mapping]:
-    """The mappings among which ``map_layer`` chooses, none if none fits."""
-    for works in _works(shape, Room.whole(config), config):
+def all_mappings(shape: LayerShape, room: Room, config: AcceleratorConfig) -> list[Mapping]:
+    """The mappings among which ``find_mapping`` chooses, none if none fits."""
+    for works in _works(shape, room, config):
         found = [
             _mapping(work, tile, counts, banks)
             for work in works

@@ -24,10 +24,21 @@ from tilewright.files import whole_file
 from tilewright.models import ModelSource, calibrated, parse_shape
 from tilewright.networks.registry import NETWORKS, build
 from tilewright.networks.shapes_only import shape_network
-from tilewright.options import Calibrate, Config, Json, Model, Shape, Without
+from tilewright.options import (
+    Calibrate,
+    Config,
+    Json,
+    Model,
+    SearchEnergy,
+    SearchFor,
+    SearchSeconds,
+    Shape,
+    Without,
+)
 from tilewright.outputs import Output, open_outputs
 from tilewright.pictures import Picture
 from tilewright.progress import follow, tracked, working
+from tilewright.searching import SearchOptions
 from tilewright.targets import Target
 from tilewright.timing import NetworkTiming, time_schedule
 
@@ -83,23 +94,29 @@ def compile_(
     calibrate: Calibrate = None,
     shape: Shape = None,
     without: Without = None,
+    objective: SearchFor = None,
+    energy: SearchEnergy = None,
+    seconds: SearchSeconds = None,
     as_json: Json = False,
 ) -> None:
     """Compile a network for a machine, and report tiles, buffers, cycles and traffic."""
     from compiler.report import layer_reports
 
+    options = SearchOptions(objective=objective, energy=energy, seconds=seconds)
     with ExitStack() as files:
         image_file = None if out is None else files.enter_context(whole_file(out, "--out"))
         source = ModelSource(path=model, calibrate=calibrate, shape=parse_shape(shape))
-        schedule = source.compile(load_config(config), _passes(without)).schedule
+        machine, passes = load_config(config), _passes(without)
+        with options.placing() as search:
+            schedule = source.compile(machine, passes, search).schedule
         reports = [each for program in schedule.programs for each in layer_reports(program)]
         if image_file is not None:
             image_file.write_bytes(schedule.image.tobytes())
-    name, machine, host = schedule.network.name, schedule.config.name, schedule.host_traffic()
+    name, host = schedule.network.name, schedule.host_traffic()
     if as_json:
         summary = {
             "model": name,
-            "config": machine,
+            "config": machine.name,
             "version": installed_version("tilewright"),
             "programs": [
                 {"address": each.program_address, "commands": len(each.commands)}
@@ -120,7 +137,9 @@ def compile_(
     else:
         from tilewright.show import layer_table, print_table
 
-        print_table(layer_table(name, machine, reports, host))
+        print_table(layer_table(name, machine.name, reports, host))
+    for line in options.notes(each.mapping for each in reports):
+        typer.echo(line, err=as_json)
 
 
 @app.command()
@@ -215,6 +234,9 @@ def run(
     calibrate: Calibrate = None,
     shape: Shape = None,
     without: Without = None,
+    objective: SearchFor = None,
+    energy: SearchEnergy = None,
+    seconds: SearchSeconds = None,
     as_json: Json = False,
     vcd: Annotated[
         Path | None, typer.Option("--vcd", help="Waveform of the RTL run; large: use --count 1.")
@@ -238,6 +260,7 @@ def run(
 
     Exit status 1 if a byte differs.
     """
+    options = SearchOptions(objective=objective, energy=energy, seconds=seconds)
     source = ModelSource(path=Path(model), calibrate=calibrate, shape=parse_shape(shape))
     pictures = {
         Picture.TIMELINE: plot,
@@ -252,14 +275,8 @@ def run(
             )
         with ExitStack() as files:
             outputs = open_outputs(files, timeline, pictures)
-            timing = _time(model, source, config, _passes(without), outputs)
-        if as_json:
-            typer.echo(json.dumps(timing.as_dict(), indent=2))
-        else:
-            from tilewright.show import print_table
-            from tilewright.show_networks import timing_table
-
-            print_table(timing_table(timing))
+            timing = _time(model, source, config, _passes(without), options, outputs)
+        _show_timing(timing, options, as_json=as_json)
         return
     if images is None:
         raise InputError("--images must be given, got no value; or only time it: --timing-only")
@@ -269,7 +286,8 @@ def run(
         # First, because what cannot be written is better said before the run than after it.
         waveform = None if vcd is None else files.enter_context(whole_file(vcd, "--vcd"))
         outputs = open_outputs(files, timeline, pictures)
-        compiled = source.compile(load_config(config), _passes(without))
+        with options.placing() as search:
+            compiled = source.compile(load_config(config), _passes(without), search)
         result = _evaluate(compiled, images, count, on, waveform)
         for write in outputs:
             write(compiled.schedule)
@@ -279,8 +297,23 @@ def run(
         from tilewright.show import evaluation_table, print_table
 
         print_table(evaluation_table(result))
+    placed = (each for program in compiled.schedule.programs for each in program.layers)
+    for line in options.notes(each.chosen_by for each in placed):
+        typer.echo(line, err=as_json)
     if result.mismatching_bytes:
         raise typer.Exit(1)
+
+
+def _show_timing(timing: NetworkTiming, options: SearchOptions, *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(timing.as_dict(), indent=2))
+    else:
+        from tilewright.show import print_table
+        from tilewright.show_networks import timing_table
+
+        print_table(timing_table(timing))
+    for line in options.notes(each.mapping for each in timing.layers):
+        typer.echo(line, err=as_json)
 
 
 def _passes(without: list[str] | None) -> list[str]:
@@ -294,6 +327,7 @@ def _time(
     source: ModelSource,
     config: str,
     without: list[str],
+    options: SearchOptions,
     outputs: Sequence[Output],
 ) -> NetworkTiming:
     """Time a built-in network from its shapes, or a file's network."""
@@ -308,16 +342,19 @@ def _time(
             "leave them out"
         )
     machine = load_config(config)
-    with working("placing the network and working out its timeline"):
+    with options.placing() as search:
         if model in NETWORKS:
             network = shape_network(
                 build(model),
                 activation_bits=machine.activation_bits,
                 weight_bits=machine.weight_bits,
             )
-            schedule = schedule_network(network, machine, timing_only=True, without=without)
+            schedule = schedule_network(
+                network, machine, timing_only=True, without=without, search=search
+            )
         else:
-            schedule = source.compile(machine, without).schedule
+            schedule = source.compile(machine, without, search).schedule
+    with working("working out the timeline"):
         timing = time_schedule(schedule)
     for write in outputs:
         write(schedule)

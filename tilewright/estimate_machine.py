@@ -1,7 +1,7 @@
 """Prices a network's layers on a machine that can be generated: to the cycle, each layer by itself
 under the mapping that the compiler gives it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,21 +11,21 @@ from arch.config import AcceleratorConfig
 from arch.energy import load_table
 from arch.errors import InputError
 from arch.sparsity import DENSE
+from compiler.machine_layer import machine_layer, map_sizes
 from compiler.passes import run_passes
 from compiler.place import choose_mapping
 from compiler.plan import Plan
-from compiler.tiling import all_mappings
+from compiler.search import MappingSearch
 from sim.analytical.choices import Dataflow
 from sim.analytical.machine.counters import busy_cycles, counters
 from sim.analytical.machine.energy import energy_parts, words_moved
 from sim.analytical.machine.nest import machine_nest
-from sim.analytical.machine.search import Best, best_mapping
+from sim.analytical.machine.search import Best
 from sim.analytical.machine.tiling import Tiling
 from sim.analytical.objective import Goal
 from sim.analytical.problem import Dim, Problem
 from sim.network import Conv, Network
 from tilewright.layer_estimate import Estimate, Target
-from tilewright.machine_layers import machine_layer, map_sizes
 from tilewright.networks.nodes import Role
 from tilewright.networks.registry import NETWORKS, build
 from tilewright.networks.shapes_only import shape_network
@@ -92,9 +92,7 @@ class MachineEstimate(Estimate):
     def proof(self) -> str:
         """Whether the mapping is the best, or how far it may be from it; of the compiler's mapping
         only the cost is known."""
-        if self.best is None:
-            return "exact"
-        return "optimal" if self.best.optimal else f"within {self.best.gap:.2%}"
+        return "exact" if self.best is None else self.best.proof
 
     @property
     def loop_nest(self) -> str:
@@ -141,6 +139,9 @@ def machine_estimates(
     )
     convs = {layer.name: layer for layer in shapes.layers if isinstance(layer, Conv)}
     known: dict[object, _Priced] = {}
+    search = None
+    if goal is not None:
+        search = MappingSearch(goal, energy=target.architecture.energy, seconds=seconds)
     for name, role, problem in layers:
         if problem.bounds[Dim.N] > 1:
             raise InputError(
@@ -156,9 +157,7 @@ def machine_estimates(
         first = conv.input == shapes.input
         if (conv.shape, first) not in known:
             plan = plan_alone(conv, config, packs=first)
-            known[conv.shape, first] = (
-                _price(plan) if goal is None else _search(plan, target, goal, seconds)
-            )
+            known[conv.shape, first] = _price(plan) if search is None else _search(plan, search)
         tiling, found, best = known[conv.shape, first]
         yield MachineEstimate(
             layer=name,
@@ -186,23 +185,6 @@ def _price(plan: Plan) -> _Priced:
     return tiling, counters(tiling, map_sizes(plan)), None
 
 
-def _search(plan: Plan, target: MachineTarget, goal: Goal, seconds: float | None) -> _Priced:
-    layer, config = machine_layer(plan), plan.config
-    table = target.architecture.energy
-
-    def energy(found: Mapping[str, int]) -> float:
-        return sum(energy_parts(found, config, table, products=layer.products).values())
-
-    mappings = all_mappings(plan.layers[0].shape, config)
-    sizes = map_sizes(plan)
-    best = best_mapping(
-        layer,
-        mappings,
-        config,
-        sizes,
-        goal,
-        energy,
-        likely=choose_mapping(plan, 0),
-        seconds=seconds,
-    )
+def _search(plan: Plan, search: MappingSearch) -> _Priced:
+    best = search.best(plan, 0, choose_mapping(plan, 0))
     return best.tiling, best.counters, best

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from arch.config import AcceleratorConfig
 from arch.errors import InputError
@@ -13,6 +14,9 @@ from compiler.ports import check_images
 from tilewright.files import shown
 from tilewright.networks.registry import NETWORKS
 from tilewright.progress import working
+
+if TYPE_CHECKING:
+    from compiler.search import MappingSearch
 
 # Far beyond every cap, and still quick to read.
 _LONGEST_NUMBER = 9
@@ -26,17 +30,23 @@ class ModelSource:
     calibrate: Path | None
     shape: InputShape | None
 
-    def compile(self, config: AcceleratorConfig, without: Collection[str] = ()) -> CompiledModel:
-        """The program for ``config``, by all passes but those named in ``without``.
+    def compile(
+        self,
+        config: AcceleratorConfig,
+        without: Collection[str] = (),
+        search: "MappingSearch | None" = None,
+    ) -> CompiledModel:
+        """The program for ``config``, by all passes but those named in ``without``, with the
+        mappings that ``search`` finds.
 
         Raises as ``compile_file`` and ``calibrated`` do, and ``InputError`` for the name of a
         built-in network.
         """
         _check_no_name(self.path)
         if self.calibrate is None:
-            return compile_file(self.path, config, shape=self.shape, without=without)
+            return compile_file(self.path, config, shape=self.shape, without=without, search=search)
         with calibrated(self.path, self.calibrate, self.shape, config) as files:
-            return compile_file(files.file, config, without=without)
+            return compile_file(files.file, config, without=without, search=search)
 
 
 @dataclass(frozen=True, kw_only=True)

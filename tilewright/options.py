@@ -7,6 +7,7 @@ import typer
 
 from arch.presets import PRESETS
 from compiler.passes import PASSES
+from sim.analytical.objective import Objective
 
 Model = Annotated[
     Path, typer.Argument(help="ONNX file, quantised or with --calibrate float.", metavar="MODEL")
@@ -28,6 +29,28 @@ Shape = Annotated[
         "--shape",
         help="Fix dimensions of the input that the file leaves open.",
         metavar="NAME=1,3,224,224",
+    ),
+]
+SearchFor = Annotated[
+    Objective | None,
+    typer.Option(
+        "--objective",
+        help="Search every layer's mappings for the one of least energy, latency, or edp (their "
+        "product), as if it ran by itself; else a formula chooses, in a thousandth of the time.",
+    ),
+]
+SearchEnergy = Annotated[
+    str | None,
+    typer.Option(
+        "--energy", help="With --objective: another energy table, a built-in one or a TOML file."
+    ),
+]
+SearchSeconds = Annotated[
+    float | None,
+    typer.Option(
+        "--seconds",
+        min=0,
+        help="With --objective: stop each layer's search then, or at the first mapping.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]

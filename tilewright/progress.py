@@ -5,7 +5,7 @@ Rich is imported where there is a terminal: it takes longer to import than small
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
@@ -18,16 +18,18 @@ T = TypeVar("T")
 
 
 @contextmanager
-def working(what: str) -> Iterator[None]:
-    """Says that ``what`` is under way: a spinner on terminals, else a line."""
+def working(what: str) -> Iterator[Callable[[str], None]]:
+    """Says that ``what`` is under way: a spinner on terminals, else a line. The spinner shows the
+    part that its user tells it."""
     if not _on_terminal():
         print(what, file=sys.stderr)
-        yield
+        yield lambda _: None
         return
     from rich.console import Console
+    from rich.markup import escape
 
-    with Console(stderr=True).status(what):
-        yield
+    with Console(stderr=True).status(what) as status:
+        yield lambda part: status.update(f"{what}: {escape(part)}")
 
 
 def _bar() -> "Progress":

@@ -28,6 +28,8 @@ class LayerTiming:
     name: str
     kind: str
     output: str
+    mapping: str
+    """How it was chosen, see ``compiler.report``."""
     macs: int
     cycles: int
     utilization: float
@@ -163,6 +165,7 @@ def _layer(
         name=layer.name,
         kind=layer.kind,
         output=f"{fmap.height}x{fmap.width}x{fmap.channels}",
+        mapping=program.layers[index].chosen_by,
         macs=macs,
         cycles=cycles,
         utilization=_utilization(config, macs, cycles),

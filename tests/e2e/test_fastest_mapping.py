@@ -10,16 +10,15 @@ import numpy as np
 import pytest
 
 from arch.registers import Status
-from compiler.passes import run_passes
-from compiler.tiling import all_mappings
-from sim.analytical.machine.search import best_mapping
+from compiler.place import place_network
+from compiler.search import MappingSearch
 from sim.analytical.objective import Goal, Objective
+from sim.command.timeline import TimelineSimulator
 from tests.support.agreement import Case, assert_golden, run_rtl
-from tests.support.machine_layers import compile_alone, network_of
+from tests.support.machine_layers import network_of
 from tests.support.machines import CONFIGS, rtl_machine
 from tests.support.random_layers import random_layer
 from tests.support.random_maps import SizeLimits, of_words
-from tilewright.machine_layers import machine_layer, map_sizes
 
 LIMITS = SizeLimits(max_height=16, max_width=16, max_channels=40, max_macs=400_000)
 KINDS = ("conv", "grouped_conv", "fully_connected", "max_pool", "table")
@@ -32,22 +31,15 @@ def test_costs_what_the_model_said(name: str, seed: int) -> None:
     config, rng = CONFIGS[name], np.random.default_rng(seed)
     layer, maps = random_layer(rng, of_words(LIMITS, config), KINDS)
     network = network_of(layer)
-    plan = run_passes(network, config, ())
-    best = best_mapping(
-        machine_layer(plan),
-        all_mappings(plan.layers[0].shape, config),
-        config,
-        map_sizes(plan),
-        FASTEST,
-        lambda _: 0.0,
-    )
+    winner = place_network(network, config, search=MappingSearch(FASTEST))
+    best = winner.layers[0].search
+    assert best is not None
     assert best.optimal
-    winner = compile_alone(network, config, lambda _: best.tiling.mapping, timing_only=False)
-    case = Case(program=winner.program, image=maps[0])
+    case = Case(program=winner, image=maps[0])
     machine = rtl_machine(name)
     result = run_rtl(machine, case)
     assert result.status is Status.OK
     assert_golden(case, machine.memory)
     assert result.counters == best.counters
-    chosen = compile_alone(network, config).counters
+    chosen = TimelineSimulator(config).run(place_network(network, config).commands).counters
     assert best.counters["cycles"] <= chosen["cycles"]

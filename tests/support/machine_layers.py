@@ -7,13 +7,13 @@ from unittest.mock import patch
 from arch.config import AcceleratorConfig
 from arch.mapping import Mapping
 from compiler.fusion import FusedLayer
+from compiler.machine_layer import machine_layer
 from compiler.place import choose_mapping, place_network
 from compiler.plan import Plan
 from compiler.program import Program
 from sim.analytical.machine.layer import MachineLayer
 from sim.command.timeline import TimelineSimulator
 from sim.network import Layer, Network
-from tilewright.machine_layers import machine_layer
 
 Choose = Callable[[FusedLayer], Mapping]
 

@@ -25,9 +25,9 @@ from tilewright.machines import CommandMachine, ImageRun
 
 INT8 = DIGITS / "digits_int8.onnx"
 NOTES = {
-    "golden": "running the golden model\n",
-    "command": "working out the timeline\n",
-    "rtl": "generating and building the RTL (about a minute the first time)\n",
+    "golden": "placing the network\nrunning the golden model\n",
+    "command": "placing the network\nworking out the timeline\n",
+    "rtl": "placing the network\ngenerating and building the RTL (about a minute the first time)\n",
 }
 FIGURES = {
     "images": int,
@@ -131,7 +131,7 @@ def test_compile_reports_and_writes_the_image(tmp_path: Path) -> None:
     outcome = tilewright("compile", INT8, "--json", "--out", tmp_path / "image.bin")
     program = compile_file(INT8, PRESETS["small"]).program
     report = json.loads(outcome.out)
-    assert (outcome.status, outcome.err) == (0, "")
+    assert (outcome.status, outcome.err) == (0, "placing the network\n")
     assert (tmp_path / "image.bin").read_bytes() == program.image.tobytes()
     assert report["image_bytes"] == program.image.size
     assert report["programs"] == [
@@ -168,6 +168,42 @@ def test_a_pass_that_is_none(command: tuple[str, ...]) -> None:
         "tilewright: a pass to leave out must be one of share-maps, join-functions, "
         "skip-pixels, pack-rows, fuse-depthwise, fuse-pool, fuse-add, fuse-table, keep-on-chip, "
         "got 'fuse'\n"
+    )
+
+
+def test_mappings_are_searched_for() -> None:
+    formula, searched = (
+        json.loads(tilewright("compile", INT8, "--without", "keep-on-chip", "--json", *more).out)
+        for more in ((), ("--objective", "latency"))
+    )
+    assert {layer["mapping"] for layer in formula["layers"]} == {"formula"}
+    assert {layer["mapping"] for layer in searched["layers"]} == {"optimal"}
+    cycles = [[layer["cycles"] for layer in report["layers"]] for report in (formula, searched)]
+    assert all(after <= before for before, after in zip(*cycles, strict=True))
+
+
+def test_a_search_says_what_it_found() -> None:
+    options = ("--timing-only", "--without", "keep-on-chip", "--objective", "energy")
+    outcome = tilewright("run", "lenet-5", *options)
+    assert outcome.err == "searching for mappings of least energy\nworking out the timeline\n"
+    assert outcome.out.endswith(
+        "mappings of least energy: 7 of 7 layers proven, each by itself; 0 stopped before; 0 by "
+        "the formula (a depthwise convolution in front, a window in parts, or a map on chip)\n"
+    )
+    limited = tilewright("run", "lenet-5", *options, "--seconds", "0", "--json")
+    assert "within" in json.loads(limited.out)["layers"][0]["mapping"]
+    assert limited.err.splitlines()[-1].startswith("mappings of least energy: ")
+    assert limited.err.count("stopped before") == 1
+
+
+@pytest.mark.parametrize("option", [("--energy", "eyeriss"), ("--seconds", "1.0")])
+@pytest.mark.parametrize("command", [("compile", INT8), ("run", "lenet-5", "--timing-only")])
+def test_what_goes_with_a_search_alone(command: tuple[str, ...], option: tuple[str, str]) -> None:
+    outcome = tilewright(*command, *option)
+    assert (outcome.status, outcome.out) == (2, "")
+    assert outcome.err == (
+        f"tilewright: {option[0]} must go with --objective, got {option[1]} without it; say what "
+        "mappings are searched for\n"
     )
 
 

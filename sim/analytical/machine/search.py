@@ -46,6 +46,11 @@ class Best:
         """How far the value may lie above the optimum, as a part of the bound."""
         return self.value / self.bound - 1
 
+    @property
+    def proof(self) -> str:
+        """Both in words."""
+        return "optimal" if self.optimal else f"within {self.gap:.2%}"
+
 
 def best_mapping(
     layer: MachineLayer,

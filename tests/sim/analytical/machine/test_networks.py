@@ -6,11 +6,11 @@ from collections.abc import Iterator
 import pytest
 
 from arch.presets import PRESETS
+from compiler.machine_layer import map_sizes
 from sim.analytical.machine.counters import counters
 from sim.analytical.machine.tiling import Tiling
 from sim.network import Alias, Layer
 from tests.support.machine_layers import compile_alone, network_of
-from tilewright.machine_layers import map_sizes
 from tilewright.networks.registry import build
 from tilewright.networks.shapes_only import shape_network
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from arch.errors import CompileError, MappingError
+from compiler.machine_layer import map_sizes
 from sim.analytical.machine.counters import counters
 from sim.analytical.machine.tiling import Tiling
 from tests.support.machine_layers import Alone, compile_alone, network_of
@@ -22,7 +23,6 @@ from tests.support.random_layers import COMPUTING_KINDS, random_layer
 from tests.support.random_mappings import random_mapping
 from tests.support.random_maps import SizeLimits, of_words
 from tests.support.seeds import replayed
-from tilewright.machine_layers import map_sizes
 
 MACHINES = ("tiny", "uneven16", "gemmini16")
 PAIRS = 200

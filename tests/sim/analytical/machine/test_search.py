@@ -5,6 +5,8 @@ import pytest
 
 from arch.errors import CompileError, MappingError
 from arch.mapping import Mapping
+from compiler.machine_layer import map_sizes
+from compiler.tile_cost import Room
 from compiler.tiling import all_mappings
 from sim.analytical.machine.bound import least_cycles
 from sim.analytical.machine.counters import counters
@@ -17,7 +19,6 @@ from tests.support.machine_layers import compile_alone, network_of
 from tests.support.machines import CONFIGS
 from tests.support.random_layers import random_layer
 from tests.support.random_maps import SizeLimits, of_words
-from tilewright.machine_layers import map_sizes
 
 FASTEST = Goal(objective=Objective.LATENCY)
 
@@ -41,7 +42,7 @@ def test_the_winner_is_the_best_of_all(seed: int) -> None:
     limits = of_words(SizeLimits(max_height=6, max_width=6, max_channels=12), config)
     layer, _ = random_layer(rng, limits, ("conv", "max_pool"))
     alone = compile_alone(network_of(layer), config)
-    mappings = all_mappings(alone.plan.layers[0].shape, config)
+    mappings = all_mappings(alone.plan.layers[0].shape, Room.whole(config), config)
     assert alone.mapping in mappings
     sizes = map_sizes(alone.plan)
 
@@ -61,7 +62,7 @@ def test_a_time_limit_says_how_good_the_best_is() -> None:
     config, rng = CONFIGS["tiny"], np.random.default_rng(0)
     layer, _ = random_layer(rng, of_words(SizeLimits(), config), ("max_pool",))
     alone = compile_alone(network_of(layer), config)
-    mappings = all_mappings(alone.plan.layers[0].shape, config)
+    mappings = all_mappings(alone.plan.layers[0].shape, Room.whole(config), config)
     best = best_mapping(
         alone.layer, mappings, config, map_sizes(alone.plan), FASTEST, lambda _: 0.0, seconds=0
     )

@@ -6,6 +6,7 @@ from arch.config import AcceleratorConfig
 from arch.errors import CompileError
 from arch.layers import ConvShape, FeatureMap, Window
 from arch.presets import PRESETS
+from compiler.machine_layer import map_sizes
 from sim.analytical.machine.counters import counters
 from sim.analytical.machine.place import addresses_alone
 from sim.analytical.machine.steady import Walk
@@ -14,7 +15,6 @@ from sim.network import Conv, TensorSpec
 from tests.support.machine_layers import Alone, compile_alone, network_of
 from tests.support.machines import CONFIGS
 from tests.support.random_mappings import random_mapping
-from tilewright.machine_layers import map_sizes
 
 
 def conv(shape: ConvShape, config: AcceleratorConfig) -> Conv:

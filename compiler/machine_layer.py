@@ -8,16 +8,17 @@ from sim.network import AveragePool
 
 
 def machine_layer(plan: Plan, index: int = 0) -> MachineLayer:
-    """Layer ``index`` of ``plan``, which finds nothing on chip.
+    """Layer ``index`` of ``plan``, which finds nothing on chip and leaves nothing there.
 
     Raises ``MappingError`` for a layer that the model does not cover.
     """
-    layer = plan.layers[index]
+    layer, room = plan.layers[index], plan.room(index)
     source = plan.home(layer.input, index).memory
-    if layer.front is not None or source is None:
+    on_chip = room.input_pitch is not None or room.other_on_chip or room.output_on_chip
+    if layer.front is not None or source is None or on_chip:
         raise MappingError(
             f"{layer.name}: a layer must run by itself to be priced, got {layer.kind} with a "
-            "depthwise convolution in front or an input on chip; time the program instead"
+            "depthwise convolution in front or a map on chip; time the program instead"
         )
     blocks = None
     if isinstance(layer.pool, AveragePool):
@@ -36,10 +37,10 @@ def machine_layer(plan: Plan, index: int = 0) -> MachineLayer:
     )
 
 
-def map_sizes(plan: Plan) -> dict[str, int]:
-    """The bytes in memory of the maps of a plan of one layer, by what they are to it, in the order
-    in which they lie there."""
-    (layer,), views = plan.layers, plan.views.maps
+def map_sizes(plan: Plan, index: int = 0) -> dict[str, int]:
+    """The bytes in memory of the maps of layer ``index``, by what they are to it, in the order in
+    which they lie there."""
+    layer, views = plan.layers[index], plan.views.maps
     roles = {views[layer.input.name].root: "input", views[layer.output.name].root: "output"}
     if layer.other is not None:
         roles[views[layer.other.name].root] = "operand"
