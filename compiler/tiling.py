@@ -1,6 +1,6 @@
 """Choosing a layer's mapping: every tiling that fits is priced, and the cheapest is taken."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product
@@ -13,6 +13,7 @@ from arch.mapping import Mapping, Order, Slots
 from compiler.fusion import LayerShape, Operand
 from compiler.geometry import column_inputs, halo_size, spans
 from compiler.homes import slot_banks
+from compiler.map_cost import MapWork
 from compiler.tile_cost import Counts, Room, Tile, Work
 
 _ROW_LIMIT = 1 << 16
@@ -81,12 +82,12 @@ def all_mappings(shape: LayerShape, room: Room, config: AcceleratorConfig) -> li
     return []
 
 
-def _works(shape: LayerShape, room: Room, config: AcceleratorConfig) -> Iterator[list[Work]]:
+def _works(shape: LayerShape, room: Room, config: AcceleratorConfig) -> Iterator[Sequence[Work]]:
     """Ways to take input channels and windows on chip; those that come later are for layers that
     none of those before fits."""
     conv = shape.conv
     if conv is None:
-        yield [Work(shape, room, 0, config)]
+        yield [MapWork(shape, room, config)]
         # A window of products is taken whole.
         if not shape.depthwise:
             yield from _in_parts(shape, room, config)
@@ -119,13 +120,13 @@ def _part_blocks(conv: ConvShape, config: AcceleratorConfig) -> Iterator[int]:
         yield block
 
 
-def _in_parts(shape: LayerShape, room: Room, config: AcceleratorConfig) -> Iterator[list[Work]]:
+def _in_parts(shape: LayerShape, room: Room, config: AcceleratorConfig) -> Iterator[Sequence[Work]]:
     """Windows in blocks of rows, or else in parts of a row."""
     rows, columns = shape.window.window.kernel
     blocks = [(each, columns) for each in _balanced(rows)]
     parts_of_rows = [(1, each) for each in _balanced(columns)]
     for candidates in (blocks[1:], parts_of_rows[1:]):
-        yield [Work(shape, room, 0, config, taps) for taps in candidates]
+        yield [MapWork(shape, room, config, taps) for taps in candidates]
 
 
 def _cheapest(work: Work, config: AcceleratorConfig, other: Choice | None = None) -> Choice | None:
