@@ -7,6 +7,7 @@ what comes before its first step and behind its last.
 """
 
 from functools import cache
+from itertools import pairwise, product
 from typing import NamedTuple
 
 from arch.commands import COMMAND_BYTES
@@ -41,8 +42,8 @@ class _Axis(NamedTuple):
     """Of the post-processor."""
     commands: Times
     """Parts with constants of their own."""
-    corner: int
-    """Windows in the very last part."""
+    parts: list[int]
+    """Windows in those of the first tile."""
 
     @property
     def tiles(self) -> int:
@@ -137,16 +138,11 @@ class MapWork(Work):
         posts = self._posts(rows, columns, tile.groups)
         number = len(self.sizes) * self._parts * rows.commands.total * columns.commands.total
         commands = number + steps * (2 + (self.shape.operand is not Operand.NONE))
-        own = posts.total / number
-        if tiles == 1:
-            own = self._command + rows.corner * columns.corner * self._interval
         uneven = 0
         if len(self.sizes) % tile.groups:
             uneven = tiles - 1
         elif columns.outputs.last < columns.outputs.first:
             uneven = rows.tiles - 1
-        # One more is at work.
-        depth = self._config.command_queue_depth + 1
         return _Flow(
             steps=steps,
             loads=self._loads(rows, columns, ranges),
@@ -154,7 +150,7 @@ class MapWork(Work):
             stores=self._stores(rows, columns, ranges),
             fetch=self._fetch(commands, tiles),
             start=self._start(commands),
-            queued=max(0.0, posts.total / steps - depth * own) if number > depth * steps else 0.0,
+            queued=max(0.0, posts.total / steps - self._waiting(rows, columns, tile.groups)),
             uneven=uneven,
         )
 
@@ -184,7 +180,10 @@ class MapWork(Work):
                 1 + sum(each > start for each in inside),
                 tiles + len(inside),
             ),
-            corner=total - max(start, *changes, 0),
+            parts=[
+                self._windows(axis, stop - first)
+                for first, stop in pairwise([0, *(each for each in changes if each < size), size])
+            ],
         )
 
     def _windows(self, axis: int, outputs: int) -> int:
@@ -210,6 +209,16 @@ class MapWork(Work):
             behind * last + self._overlap,
             len(self.sizes) * self._parts * total + self._overlap,
         )
+
+    def _waiting(self, rows: _Axis, columns: _Axis, groups: int) -> float:
+        """The last post commands of a step: one at work and a full queue, or all if that holds
+        more."""
+        left, cycles = self._config.command_queue_depth + 1, 0.0
+        for height, width in product(reversed(rows.parts), reversed(columns.parts)):
+            taken = min(left, groups)
+            cycles += taken * (self._command + height * width * self._interval)
+            left -= taken
+        return cycles if not left else float("inf")
 
     def _loads(self, rows: _Axis, columns: _Axis, ranges: list[int]) -> Times:
         """The loads of inputs and second operands."""
