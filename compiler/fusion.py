@@ -202,5 +202,5 @@ def _changes(pool: AveragePool) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 
 def _differ(pool: AveragePool, axis: int) -> NDArray[np.bool_]:
-    """Whether each row (columns for ``axis`` 1) of outputs counts other taps than the one before."""
-    return np.diff(pool.taps_along(axis)) != 0
+    """Whether each row (columns for ``axis`` 1) of outputs has other taps than the one before."""
+    return np.asarray(np.diff(pool.taps_along(axis)) != 0)

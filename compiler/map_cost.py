@@ -78,7 +78,8 @@ class MapWork(Work):
         config: AcceleratorConfig,
         taps: tuple[int, int] | None = None,
     ) -> None:
-        super().__init__(shape, room, 0, config, taps)
+        sizes = [count for _, count in spans(shape.window.ofmap.channels, config.cols)]
+        super().__init__(shape, room, 0, sizes, config, taps)
         self._axis = cache(self._find_axis)
         self._flow = cache(self._find_flow)
         self._ranges = cache(self._find_ranges)
@@ -102,7 +103,7 @@ class MapWork(Work):
         write = self._write.latency if stores.total else 0
         before, behind = loads.first + read, posts.last + stores.last + write
         load, post, store = (each.total / steps for each in (loads, posts, stores))
-        if counts.inputs > 1:
+        if loads.total and counts.inputs > 1:
             # Commands are fetched as post commands are taken, and share the bus with the loads.
             shared = flow.fetch / steps
             busy = max(post, load + shared)
@@ -156,9 +157,7 @@ class MapWork(Work):
 
     def _find_axis(self, axis: int, size: int) -> _Axis:
         window, changes = self.shape.window, self.shape.changes[axis]
-        total, source = (
-            (fmap.height, fmap.width)[axis] for fmap in (window.ofmap, window.ifmap)
-        )
+        total, source = ((fmap.height, fmap.width)[axis] for fmap in (window.ofmap, window.ifmap))
         pieces = self._pieces(axis, size)
         tiles = sum(count for _, count in pieces)
         start = (tiles - 1) * size
@@ -245,7 +244,7 @@ class MapWork(Work):
         cuts = rows.outputs, columns.outputs
         return self._write.tiles(self.shape.window.ofmap, cuts, ranges, scattered=False)
 
-    def _fetch(self, commands: int, tiles: int) -> float:
+    def _fetch(self, commands: float, tiles: int) -> float:
         """The memory's read side for commands behind the first ones, and for constants that do not
         stay on chip."""
         config, groups = self._config, len(self.sizes)
@@ -254,7 +253,7 @@ class MapWork(Work):
             cycles += tiles * groups * self._constants * config.beat_interval
         return cycles
 
-    def _start(self, commands: int) -> float:
+    def _start(self, commands: float) -> float:
         """How much longer it takes to fetch the first commands than the first load needs to come
         behind its own."""
         config = self._config

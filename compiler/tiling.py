@@ -10,6 +10,7 @@ from arch.config import AcceleratorConfig, ceil_div
 from arch.errors import CompileError
 from arch.layers import ConvShape
 from arch.mapping import Mapping, Order, Slots
+from compiler.conv_cost import ConvWork
 from compiler.fusion import LayerShape, Operand
 from compiler.geometry import column_inputs, halo_size, spans
 from compiler.homes import slot_banks
@@ -93,13 +94,13 @@ def _works(shape: LayerShape, room: Room, config: AcceleratorConfig) -> Iterator
             yield from _in_parts(shape, room, config)
     elif shape.depthwise is not None:
         # It makes all channels of a tile.
-        yield [Work(shape, room, conv.ifmap.channels, config)]
+        yield [ConvWork(shape, conv, room, conv.ifmap.channels, config)]
     elif room.input_pitch is not None:
-        yield [Work(shape, room, room.input_pitch, config)]
+        yield [ConvWork(shape, conv, room, room.input_pitch, config)]
     else:
-        yield [Work(shape, room, block, config) for block in _whole_blocks(conv, config)]
+        yield [ConvWork(shape, conv, room, block, config) for block in _whole_blocks(conv, config)]
         for block in _part_blocks(conv, config):
-            yield [Work(shape, room, block, config)]
+            yield [ConvWork(shape, conv, room, block, config)]
 
 
 def _whole_blocks(conv: ConvShape, config: AcceleratorConfig) -> Iterator[int]:
