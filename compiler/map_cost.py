@@ -120,6 +120,9 @@ class MapWork(Work):
             if flow.queued:
                 # Loads are dispatched behind the post commands of the step before.
                 periods.append((steps - 1) * (flow.queued + read + load))
+            if self.room.joined and len(self._ranges(tile.groups)) > 1:
+                # A load waits for the store of other channels of the same pixels.
+                periods.append((steps - 1) * (load + read + post + store + write))
         if stores.total:
             turn = post + self._overlap + store + write
             periods.append(_turns(steps, counts.outputs, turn, max(store, post)))

@@ -29,6 +29,8 @@ class Room:
     other_on_chip: bool = False
     output_on_chip: bool = False
     output_in_memory: bool = True
+    joined: bool = False
+    """Whether what is loaded and what is stored are parts of the same pixels in memory."""
 
     @classmethod
     def whole(cls, config: AcceleratorConfig) -> "Room":
