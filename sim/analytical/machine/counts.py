@@ -60,6 +60,8 @@ def _vectors_inside(tiling: Tiling, block: Block) -> int:
     element, (rows, columns) = config.activation_bytes, tiling.sums
     chunks = (block.offset + np.arange(block.kc, dtype=np.int64) * config.rows) * element
     size, pitch = config.rows * element, block.channels * element
+    if not tiling.layer.loads_input:
+        pitch, _ = tiling.input_pitches
     along_x = tiling.walk(block).reaching(columns, chunks, size, pitch)
     return int(tiling.taps[0].inside(rows).sum() * along_x.sum())
 
@@ -160,38 +162,45 @@ def _table(tiling: Tiling) -> Accesses:
 
 def _inputs(tiling: Tiling) -> Accesses:
     """Loads of inputs."""
-    rows, columns = (spans.different for spans in tiling.sources)
     found: Accesses = Counter()
+    if not tiling.layer.loads_input:
+        return found
+    rows, columns = (spans.different for spans in tiling.sources)
+    offset = tiling.layer.input_home.offset
     for channels, times in input_fills(tiling):
-        area = _area(tiling, rows, columns, tiling.input_pitches, channels)
+        area = _area(tiling, rows, columns, tiling.input_pitches, offset, channels)
         found += _map_loads(area, times, tiling.config)
     return found
 
 
 def _operands(tiling: Tiling) -> Accesses:
     """Loads of second operands."""
-    operand, slots = tiling.layer.operand, tiling.mapping.operands
-    if operand is None:
+    layer, slots = tiling.layer, tiling.mapping.operands
+    if not layer.loads_operand:
         return Counter()
     assert slots is not None
-    pitches, ranges = tiling.packed(operand), list(channel_ranges(tiling))
+    ranges = list(channel_ranges(tiling))
     rows, columns, times = *tiling.outputs, 1
-    if tiling.layer.broadcasts:
+    if layer.broadcasts:
         rows = columns = Spans.cut(1, 1)
         stays = not tiling.pixels_outer or len(ranges) <= slots.count
         times = 1 if stays else tiling.tiles
     found: Accesses = Counter()
     for channels in ranges:
-        area = _area(tiling, rows, columns, pitches, channels)
+        offset = layer.operand_home.offset
+        area = _area(tiling, rows, columns, tiling.operand_pitches, offset, channels)
         found += _map_loads(area, np.int64(times), tiling.config)
     return found
 
 
 def _outputs(tiling: Tiling) -> Accesses:
     """Stores."""
-    pitches, found = tiling.packed(tiling.layer.ofmap), Counter[str]()
+    found: Accesses = Counter()
+    if not tiling.layer.stores:
+        return found
+    offset = tiling.layer.output_home.offset
     for channels in channel_ranges(tiling):
-        area = _area(tiling, *tiling.outputs, pitches, channels)
+        area = _area(tiling, *tiling.outputs, tiling.output_pitches, offset, channels)
         beats = int(area.beats(tiling.config.bus_bytes).sum())
         found["memory_write_beats"] += beats
         found["activation_read_store"] += beats
@@ -200,11 +209,18 @@ def _outputs(tiling: Tiling) -> Accesses:
 
 
 def _area(
-    tiling: Tiling, rows: Spans, columns: Spans, pitches: tuple[int, int], channels: Channels
+    tiling: Tiling,
+    rows: Spans,
+    columns: Spans,
+    pitches: tuple[int, int],
+    offset: int,
+    channels: Channels,
 ) -> Area:
-    """``channels`` of the rectangles ``rows`` x ``columns`` of a map in memory."""
+    """``channels`` of the rectangles ``rows`` x ``columns`` of a map in memory, ``offset`` bytes
+    from where a beat begins."""
     element = tiling.config.activation_bytes
-    return Area(rows, columns, pitches, channels.first * element, channels.number * element)
+    first = offset + channels.first * element
+    return Area(rows, columns, pitches, first, channels.number * element)
 
 
 def _map_loads(area: Area, times: Numbers | np.int64, config: AcceleratorConfig) -> Accesses:

@@ -6,11 +6,7 @@ from arch.config import AcceleratorConfig
 from arch.errors import CompileError
 from arch.layers import ConvShape, FeatureMap, Window
 from arch.presets import PRESETS
-from compiler.machine_layer import map_sizes
-from sim.analytical.machine.counters import counters
-from sim.analytical.machine.place import addresses_alone
 from sim.analytical.machine.steady import Walk
-from sim.analytical.machine.tiling import Tiling
 from sim.network import Conv, TensorSpec
 from tests.support.machine_layers import Alone, compile_alone, network_of
 from tests.support.machines import CONFIGS
@@ -45,13 +41,10 @@ def conv(shape: ConvShape, config: AcceleratorConfig) -> Conv:
 
 def walked(alone: Alone) -> int:
     """Commands that are timed one by one; the counters must be exact."""
-    config = alone.program.config
-    tiling, maps = Tiling(alone.layer, alone.mapping, config), map_sizes(alone.plan)
-    expected = alone.counters
-    found = counters(tiling, maps)
+    expected, found = alone.counters, alone.priced
     wrong = {each: (found[each], expected[each]) for each in found if found[each] != expected[each]}
     assert not wrong, alone.mapping
-    walk = Walk(tiling, addresses_alone(tiling, maps), expected["commands"])
+    walk = Walk(alone.tiling, alone.addresses, expected["commands"])
     walk.run()
     return walk.commands
 
