@@ -160,7 +160,10 @@ class Stream:
         """The outputs of one group of columns."""
         (_, height), (_, width) = step.outputs
         operand = self._operand
-        conflicts: list[Conflict] = [(self._source, source.filled), (Engine.LOAD, parameters.filled)]
+        conflicts: list[Conflict] = [
+            (self._source, source.filled),
+            (Engine.LOAD, parameters.filled),
+        ]
         if self._layer.table:
             conflicts.append((Engine.LOAD, self._table.filled))
         if operand is not None:
