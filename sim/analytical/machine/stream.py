@@ -5,7 +5,7 @@ Found from the tiling alone, by the machine's mapping rules:
 - for each tile of pixels and range of channels, group of columns by group of columns: for each box
   of weights what is missing of it and of the inputs that it meets, and the execute command; then
   what is missing of the second operand and of the constants, and the post command; at the end of
-  the range the store;
+  the range the store; nothing is loaded of maps on chip, nor stored of outputs that stay there;
 - the sums of one group after the other take turns in the halves of the accumulators;
 - constants for the post-processor do not wait behind second operands and inputs.
 """
