@@ -5,8 +5,11 @@ second operand and a table, in this order. Layers that fit this order make one `
 bytes are those of the layers one by one: every rounding and clamp in between stays.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
+
+import numpy as np
+from numpy.typing import NDArray
 
 from arch.layers import ConvShape, PoolShape, Window
 from sim.network import Add, AveragePool, Conv, MaxPool, Multiply, Table, TensorSpec
@@ -36,6 +39,8 @@ class LayerShape:
     window: PoolShape
     operand: Operand
     depthwise: ConvShape | None = None
+    changes: tuple[tuple[int, ...], tuple[int, ...]] = ((), ())
+    """Rows and columns of outputs from which on a pooling alone takes other constants."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -158,6 +163,7 @@ class FusedLayer:
             window=PoolShape(ifmap=source, window=window),
             operand=operand,
             depthwise=None if depthwise is None else depthwise.shape,
+            changes=_changes(pool) if conv is None and isinstance(pool, AveragePool) else ((), ()),
         )
 
     @property
@@ -182,3 +188,19 @@ class FusedLayer:
         shift = zero_point - conv.output.zero_point
         low, high = (min(max(end + shift, pool.clamp[0]), pool.clamp[1]) for end in conv.clamp)
         return zero_point, (low, high)
+
+
+def _changes(pool: AveragePool) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Rows and columns of outputs whose windows have other numbers of taps inside the map, or of
+    those that count, than the ones before."""
+    inside = replace(pool, include_padding=False)
+    rows, columns = (
+        tuple((np.flatnonzero(_differ(pool, axis) | _differ(inside, axis)) + 1).tolist())
+        for axis in (0, 1)
+    )
+    return rows, columns
+
+
+def _differ(pool: AveragePool, axis: int) -> NDArray[np.bool_]:
+    """Whether each row (columns for ``axis`` 1) of outputs has other taps than the one before."""
+    return np.asarray(np.diff(pool.taps_along(axis)) != 0)

@@ -98,6 +98,11 @@ class Plan:
             and self.home(layer.other, index).chip is not None,
             output_on_chip=output.chip is not None,
             output_in_memory=output.memory is not None,
+            joined=any(
+                self.views.maps[spec.name].root == self.views.maps[layer.output.name].root
+                and self.home(spec, index).chip is None
+                for spec in layer.inputs
+            ),
         )
 
     def _resident(self, root: str) -> Resident | None:

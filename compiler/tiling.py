@@ -1,6 +1,6 @@
 """Choosing a layer's mapping: every tiling that fits is priced, and the cheapest is taken."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product
@@ -10,9 +10,11 @@ from arch.config import AcceleratorConfig, ceil_div
 from arch.errors import CompileError
 from arch.layers import ConvShape
 from arch.mapping import Mapping, Order, Slots
+from compiler.conv_cost import ConvWork
 from compiler.fusion import LayerShape, Operand
 from compiler.geometry import column_inputs, halo_size, spans
 from compiler.homes import slot_banks
+from compiler.map_cost import MapWork
 from compiler.tile_cost import Counts, Room, Tile, Work
 
 _ROW_LIMIT = 1 << 16
@@ -81,24 +83,24 @@ def all_mappings(shape: LayerShape, room: Room, config: AcceleratorConfig) -> li
     return []
 
 
-def _works(shape: LayerShape, room: Room, config: AcceleratorConfig) -> Iterator[list[Work]]:
+def _works(shape: LayerShape, room: Room, config: AcceleratorConfig) -> Iterator[Sequence[Work]]:
     """Ways to take input channels and windows on chip; those that come later are for layers that
     none of those before fits."""
     conv = shape.conv
     if conv is None:
-        yield [Work(shape, room, 0, config)]
+        yield [MapWork(shape, room, config)]
         # A window of products is taken whole.
         if not shape.depthwise:
             yield from _in_parts(shape, room, config)
     elif shape.depthwise is not None:
         # It makes all channels of a tile.
-        yield [Work(shape, room, conv.ifmap.channels, config)]
+        yield [ConvWork(shape, conv, room, conv.ifmap.channels, config)]
     elif room.input_pitch is not None:
-        yield [Work(shape, room, room.input_pitch, config)]
+        yield [ConvWork(shape, conv, room, room.input_pitch, config)]
     else:
-        yield [Work(shape, room, block, config) for block in _whole_blocks(conv, config)]
+        yield [ConvWork(shape, conv, room, block, config) for block in _whole_blocks(conv, config)]
         for block in _part_blocks(conv, config):
-            yield [Work(shape, room, block, config)]
+            yield [ConvWork(shape, conv, room, block, config)]
 
 
 def _whole_blocks(conv: ConvShape, config: AcceleratorConfig) -> Iterator[int]:
@@ -119,13 +121,13 @@ def _part_blocks(conv: ConvShape, config: AcceleratorConfig) -> Iterator[int]:
         yield block
 
 
-def _in_parts(shape: LayerShape, room: Room, config: AcceleratorConfig) -> Iterator[list[Work]]:
+def _in_parts(shape: LayerShape, room: Room, config: AcceleratorConfig) -> Iterator[Sequence[Work]]:
     """Windows in blocks of rows, or else in parts of a row."""
     rows, columns = shape.window.window.kernel
     blocks = [(each, columns) for each in _balanced(rows)]
     parts_of_rows = [(1, each) for each in _balanced(columns)]
     for candidates in (blocks[1:], parts_of_rows[1:]):
-        yield [Work(shape, room, 0, config, taps) for taps in candidates]
+        yield [MapWork(shape, room, config, taps) for taps in candidates]
 
 
 def _cheapest(work: Work, config: AcceleratorConfig, other: Choice | None = None) -> Choice | None:

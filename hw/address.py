@@ -84,7 +84,7 @@ class AffineGenerator(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """The hardware."""
         m = Module()
-        held = Signal.like(self.descriptor)
+        held = Signal.like(self.descriptor, reset_less=True)
         with m.If(self.load):
             m.d.sync += held.eq(self.descriptor)
         # A step changes where loop k stands: it goes on, or one outside of it does.
@@ -101,11 +101,11 @@ class AffineGenerator(wiring.Component):
     ) -> None:
         """Count each loop down."""
         # Loops of one iteration.
-        single = Signal(len(self.loops))
+        single = Signal(len(self.loops), reset_less=True)
         ends: Value = Const(0)
         for k, loop in enumerate(self.loops):
             count, first_count = held[f"{loop}_count"], self.descriptor[f"{loop}_count"]
-            left = Signal.like(count, name=f"{loop}_left")
+            left = Signal.like(count, name=f"{loop}_left", reset_less=True)
             ends |= goes_on[k] & self.last[:k].all() & (left == 1) & single[k + 1 :].all()
             with m.If(self.load):
                 one = first_count == 0
@@ -124,7 +124,7 @@ class AffineGenerator(wiring.Component):
     def _move(self, m: Module, held: data.View, changes: list[Value], goes_on: list[Value]) -> None:
         """Go to the next position."""
         origin = self.descriptor
-        row = Signal(self.address_bits)
+        row = Signal(self.address_bits, reset_less=True)
         ways = held, changes, goes_on
         next_y = self._walk(m, "dy", self.y, (origin.y, held.y), *ways)
         next_x = self._walk(m, "dx", self.x, (origin.x, held.x), *ways)
@@ -168,9 +168,11 @@ class AffineGenerator(wiring.Component):
             if loop in moving:
                 # The innermost loop stands where the position is.
                 innermost = loop == moving[-1]
-                here = current if innermost else Signal.like(current, name=f"{loop}_{part}")
+                here = current
+                if not innermost:
+                    here = Signal.like(current, name=f"{loop}_{part}", reset_less=True)
                 # Kept beside it: no step waits for a sum to find its way.
-                ahead = Signal.like(current, name=f"{loop}_{part}_ahead")
+                ahead = Signal.like(current, name=f"{loop}_{part}_ahead", reset_less=True)
                 with m.If(self.load):
                     m.d.sync += [
                         here.eq(origins[0]),

@@ -100,20 +100,21 @@ class BurstSplitter(wiring.Component):
         """The hardware."""
         m = Module()
         lanes = lane_bits(self._config)
-        transfer = Signal(transfer_layout)  # dram_address and buffer_address: of the present row
-        next_row = Signal(AXI_ADDRESS_BITS)
-        next_row_buffer = Signal(_BUFFER_BITS)
+        # Its dram_address and buffer_address are those of the present row.
+        transfer = Signal(transfer_layout, reset_less=True)
+        next_row = Signal(AXI_ADDRESS_BITS, reset_less=True)
+        next_row_buffer = Signal(_BUFFER_BITS, reset_less=True)
 
         # The present burst's first beat, and from there to the last byte of the row.
-        beat = Signal(AXI_ADDRESS_BITS - lanes)
-        buffer = Signal(_BUFFER_BITS)
-        first_lane = Signal(lanes)
-        to_last = Signal(transfer_layout["row_bytes"].width + 1)
+        beat = Signal(AXI_ADDRESS_BITS - lanes, reset_less=True)
+        buffer = Signal(_BUFFER_BITS, reset_less=True)
+        first_lane = Signal(lanes, reset_less=True)
+        to_last = Signal(transfer_layout["row_bytes"].width + 1, reset_less=True)
         to_last_beat = to_last[lanes:]
 
-        length = Signal(8)
-        advance = Signal(9)
-        ends_row = Signal()
+        length = Signal(8, reset_less=True)
+        advance = Signal(9, reset_less=True)
+        ends_row = Signal(reset_less=True)
 
         def begin_row(address: Value, buffer_address: Value, row_bytes: Value) -> None:
             lane = address[:lanes]

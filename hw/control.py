@@ -54,7 +54,7 @@ class RunControl(wiring.Component):
         next_counts: ``counts`` of the next cycle, unless a run starts.
         restart: a run starts: fetch takes the program, counters go to 0.
         abort: start no bursts, dispatch no commands.
-        clear: reset of the fetch, decoder, queues and engines.
+        clear: fetch, decoder, queues, engines and buffers are reset in the next cycle.
         busy, done, error: the run's state; ``error`` is ``OK`` from start on, until an error.
         interrupt_pending: a run has ended.
         interrupt: ``interrupt_pending`` and ``interrupt_enable``.
@@ -125,9 +125,10 @@ class RunControl(wiring.Component):
             with m.State("ABORT"):
                 m.d.comb += self.abort.eq(1)
                 with m.If(self.quiet):
+                    m.d.comb += self.clear.eq(1)
                     m.next = "CLEAR"
             with m.State("CLEAR"):
-                m.d.comb += [self.abort.eq(1), self.clear.eq(1), ending.eq(1)]
+                m.d.comb += [self.abort.eq(1), ending.eq(1)]
                 m.next = "IDLE"
         m.d.comb += self.busy.eq(~fsm.ongoing("IDLE"))
 

@@ -81,7 +81,7 @@ class OperandUnit(wiring.Component):
         total = self._combine(m)
         whole = _shifted(m, total, self.constants.shift, self._bits)
         # Stage 10: zero point.
-        offset = Signal(signed(self._bits + 2))
+        offset = Signal(signed(self._bits + 2), reset_less=True)
         m.d.sync += offset.eq(whole + self.constants.zero_point)
         # Stage 11: clamp.
         low, high = self.constants.low, self.constants.high
@@ -95,21 +95,26 @@ class OperandUnit(wiring.Component):
         bits = self._bits
         sign = self.operand[-1] & ~self.operand_unsigned
         less = Cat(self.operand, sign).as_signed() - constants.operand_zero_point
-        value = Signal(signed(bits))
-        factor, addend = Signal(signed(bits + 1)), Signal(signed(bits + 1))
+        value = Signal(signed(bits), reset_less=True)
+        factor, addend = (
+            Signal(signed(bits + 1), reset_less=True),
+            Signal(signed(bits + 1), reset_less=True),
+        )
         m.d.sync += [
             value.eq(self.value),
             factor.eq(Mux(self.multiply, less, 1)),
             addend.eq(Mux(self.multiply, 0, less)),
         ]
         # Stage 2: for 8-bit operands at most 256 * 510 < 2^17 in magnitude, for 16-bit ones < 2^33.
-        scaled = Signal(signed(2 * bits))
+        scaled = Signal(signed(2 * bits), reset_less=True)
         m.d.sync += scaled.eq(value * factor)
         # Stages 3 and 4: products with the multipliers.
         left = _multiplied(m, scaled, constants.multiplier, "left")
-        right = _multiplied(m, delayed(m, addend, stages=1), constants.operand_multiplier, "right")
+        right = _multiplied(
+            m, delayed(m, addend, stages=1, reset_less=True), constants.operand_multiplier, "right"
+        )
         # Stage 5: less than 2^41 or 2^57 in magnitude, as an addend comes with a value alone.
-        total = Signal(signed(2 * bits + _MULTIPLIER_BITS))
+        total = Signal(signed(2 * bits + _MULTIPLIER_BITS), reset_less=True)
         m.d.sync += total.eq(left + right)
         return total
 
@@ -118,12 +123,15 @@ def _multiplied(m: Module, value: Signal, multiplier: Value, name: str) -> Value
     """Two stages: ``value`` times a multiplier of 24 bits, in products that for 8-bit operands fit
     one multiplier of any FPGA."""
     bits = len(value) + _HALF_BITS
-    low, high = Signal(signed(bits), name=f"{name}_low"), Signal(signed(bits), name=f"{name}_high")
+    low, high = (
+        Signal(signed(bits), name=f"{name}_low", reset_less=True),
+        Signal(signed(bits), name=f"{name}_high", reset_less=True),
+    )
     m.d.sync += [
         low.eq(value * multiplier[:_HALF_BITS]),
         high.eq(value * multiplier[_HALF_BITS:]),
     ]
-    product = Signal(signed(bits + _HALF_BITS), name=f"{name}_product")
+    product = Signal(signed(bits + _HALF_BITS), name=f"{name}_product", reset_less=True)
     m.d.sync += product.eq(low + (high << _HALF_BITS))
     return product
 
@@ -146,8 +154,14 @@ def _shifted(m: Module, total: Value, shift: Value, bits: int) -> Value:
             rest = value[far + kept :]
             # No value of no bits: Verilog has none.
             beyond.append((rest ^ sign.replicate(len(rest))).any() if len(rest) else Const(0))
-        selected, kept_value = shift[place : place + 2], Signal(kept, name=f"shifted{place}")
-        was_over, kept_sign = Signal(name=f"over{place}"), Signal(name=f"sign{place}")
+        selected, kept_value = (
+            shift[place : place + 2],
+            Signal(kept, name=f"shifted{place}", reset_less=True),
+        )
+        was_over, kept_sign = (
+            Signal(name=f"over{place}", reset_less=True),
+            Signal(name=f"sign{place}", reset_less=True),
+        )
         m.d.sync += [
             kept_value.eq(Array(windows)[selected]),
             was_over.eq(over | Array(beyond)[selected]),
@@ -157,7 +171,7 @@ def _shifted(m: Module, total: Value, shift: Value, bits: int) -> Value:
     # Stage 9: half to even; saturated.
     floor = Cat(value[_FRACTION_BITS:], sign).as_signed()
     round_up = value[1] & (value[0] | value[2])
-    whole = Signal(signed(bits + 2))
+    whole = Signal(signed(bits + 2), reset_less=True)
     limit = Cat((~sign).replicate(bits), sign).as_signed()
     m.d.sync += whole.eq(Mux(over, limit, floor + round_up))
     return whole

@@ -45,8 +45,9 @@ class Pool(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """The hardware."""
         m = Module()
-        operands, sums = Signal(self._sums), Signal(self._sums)
-        first, chained = Signal(), Signal()
+        operands = Signal(self._sums, reset_less=True)
+        sums = Signal(self._sums, reset_less=True)
+        first, chained = Signal(reset_less=True), Signal(reset_less=True)
         m.d.sync += [first.eq(self.first), chained.eq(self.chained)]
         m.d.comb += self.pooled.eq(sums[0])
         identity = Mux(self.summing, 0, -(1 << self._bits - 1))

@@ -117,7 +117,8 @@ class PostEngine(wiring.Component):
         m.submodules.lanes = lanes = ResultLanes(config=config)
         # The command that issues positions, and the one whose results come out.
         command, results = (
-            Signal(command_layout(Engine.POST), name=name) for name in ("command", "results")
+            Signal(command_layout(Engine.POST), name=name, reset_less=True)
+            for name in ("command", "results")
         )
         issue, window_end, columns_end = Signal(), Signal(), Signal()
         # What the word that is requested in this cycle belongs to; without either, the columns.
@@ -285,7 +286,7 @@ class PostEngine(wiring.Component):
         if not self._config.depthwise_kernel:
             return window_end
         # Windows until the next output.
-        left = Signal.like(command.lead)
+        left = Signal.like(command.lead, reset_less=True)
         with m.If(self.idle):
             m.d.sync += left.eq(self.commands.payload.lead)
         with m.Elif(row_end):
@@ -299,7 +300,7 @@ class PostEngine(wiring.Component):
     ) -> None:
         """One register stage: the read request of a position that is no padding."""
         present = issue & positions.row_valid & (positions.x >= 0) & (positions.room > 0)
-        address = Signal.like(positions.address)
+        address = Signal.like(positions.address, reset_less=True)
         drains = command.source == PostSource.ACCUMULATOR
         columns = range(self._config.cols)
         m.d.sync += [
@@ -319,7 +320,7 @@ class PostEngine(wiring.Component):
             element = (self.activation.data.word_select(column, bits) ^ flip).as_signed()
             drained = command.source == PostSource.ACCUMULATOR
             source = Mux(drained, self.drain.data[column], element)
-            m.d.comb += value.eq(delayed(m, source, stages=stages))
+            m.d.comb += value.eq(delayed(m, source, stages=stages, reset_less=True))
         requested = self.drain.valid | self.activation.valid
         m.d.comb += [
             pool.summing.eq(command.mode != PostMode.MAX),
@@ -373,7 +374,7 @@ class PostEngine(wiring.Component):
         m.submodules.parameters = parameters = ParameterBlock(config=self._config)
         m.submodules.operand_block = operand = OperandBlock(config=self._config)
         groups, bits = post_groups(self._config), self._config.accumulator_bits
-        columns = Signal.like(pool.pooled)
+        columns = Signal.like(pool.pooled, reset_less=True)
         groups_left = Signal(range(groups + 1))
         shifted = columns.as_value() >> bits * self._config.requantiser_lanes
         m.d.sync += columns.eq(Mux(take, pool.pooled, shifted))

@@ -46,7 +46,7 @@ class ParameterBlock(wiring.Component):
         """The hardware."""
         m = Module()
         config = self._config
-        words = Signal(config.parameter_block_words * config.bus_bits)
+        words = Signal(config.parameter_block_words * config.bus_bits, reset_less=True)
         columns = words[: config.cols * self._column.size]
         group_bits = config.requantiser_lanes * self._column.size
         with m.If(self.load):
@@ -83,7 +83,7 @@ class OperandBlock(wiring.Component):
         """The hardware."""
         m = Module()
         config = self._config
-        words = Signal(config.operand_block_words * config.bus_bits)
+        words = Signal(config.operand_block_words * config.bus_bits, reset_less=True)
         with m.If(self.clear):
             m.d.sync += words.eq(passing(config.value_bits).as_bits())
         with m.Elif(self.load):

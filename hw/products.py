@@ -45,7 +45,7 @@ class KernelProducts(wiring.Component):
         """The hardware."""
         m = Module()
         bits = self._config.activation_bits
-        padding = Signal(bits)
+        padding = Signal(bits, reset_less=True)
         weights = self._read_row(m, padding)
         flip = self.unsigned << bits - 1
         for column in range(self._config.cols):
@@ -62,7 +62,7 @@ class KernelProducts(wiring.Component):
         m.submodules.rows = rows = Memory(shape=weights.size, depth=config.tap_rows, init=[])
         # Read without a clock: few and narrow enough for the registers of look-up tables.
         read, write = rows.read_port(domain="comb"), rows.write_port()
-        before = Signal((config.tap_words - 1) * config.bus_bits)
+        before = Signal((config.tap_words - 1) * config.bus_bits, reset_less=True)
         collected = Cat(before, self.word)
         words = Signal(range(config.tap_words))
         begun = Signal()

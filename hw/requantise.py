@@ -57,19 +57,19 @@ class Requantiser(wiring.Component):
         """The hardware."""
         m = Module()
         mantissa, shift, negative = self._to_float(m)
-        fraction = delayed(m, self.multiplier[:_FRACTION_BITS], stages=4)
+        fraction = delayed(m, self.multiplier[:_FRACTION_BITS], stages=4, reset_less=True)
         product = _multiply(m, mantissa, Cat(fraction, Const(1, 1)))
-        rounded, shift = _round_product(m, product, delayed(m, shift, stages=2))
+        rounded, shift = _round_product(m, product, delayed(m, shift, stages=2, reset_less=True))
         magnitude = _to_integer(m, rounded, shift, self._result_bits)
-        self._finish(m, magnitude, delayed(m, negative, stages=7))
+        self._finish(m, magnitude, delayed(m, negative, stages=7, reset_less=True))
         return m
 
     def _to_float(self, m: Module) -> tuple[Value, Value, Value]:
         """Stages 1 to 4: the value as 24-bit mantissa (0 for 0), shift, and sign."""
         # Stage 1: magnitude; the multiplier's share of the shift, which is the distance of the
         # product's exponent below result_bits - 1.
-        magnitude = Signal(self._bits)
-        base = Signal(signed(9))
+        magnitude = Signal(self._bits, reset_less=True)
+        base = Signal(signed(9), reset_less=True)
         bias = (self._result_bits - 1) - (self._bits - 1) + _EXPONENT_BIAS
         m.d.sync += [
             magnitude.eq(Mux(self.value < 0, -self.value, self.value)),
@@ -79,19 +79,19 @@ class Requantiser(wiring.Component):
         coarse_steps = (16, 8) if self._bits == 32 else (32, 16, 8)
         coarse, coarse_zeros = _normalised(m, magnitude, steps=coarse_steps)
         fine, fine_zeros = _normalised(m, coarse, steps=(4, 2, 1))
-        zeros = Cat(fine_zeros, delayed(m, coarse_zeros, stages=1))
+        zeros = Cat(fine_zeros, delayed(m, coarse_zeros, stages=1, reset_less=True))
         # Stage 4: 24 bits, half to even.
         below = self._bits - _MANTISSA_BITS
         guard, sticky = fine[below - 1], fine[: below - 1].any()
         mantissa, carry = _rounded(m, fine[below:], guard=guard, sticky=sticky)
-        shift = Signal(signed(9))
-        m.d.sync += shift.eq(delayed(m, base, stages=2) + zeros)
-        return mantissa, shift - carry, delayed(m, self.value < 0, stages=4)
+        shift = Signal(signed(9), reset_less=True)
+        m.d.sync += shift.eq(delayed(m, base, stages=2, reset_less=True) + zeros)
+        return mantissa, shift - carry, delayed(m, self.value < 0, stages=4, reset_less=True)
 
     def _finish(self, m: Module, magnitude: Value, negative: Value) -> None:
         """Stages 12 and 13: from magnitude and sign to the result."""
         # Stage 12: sign and zero point.
-        offset = Signal(signed(self._result_bits + 2))
+        offset = Signal(signed(self._result_bits + 2), reset_less=True)
         m.d.sync += offset.eq(self.zero_point + Mux(negative, -magnitude, magnitude))
         # Stage 13: clamp.
         clamped = Mux(offset > self.high, self.high, Mux(offset < self.low, self.low, offset))
@@ -107,7 +107,10 @@ def _normalised(m: Module, value: Value, *, steps: tuple[int, ...]) -> tuple[Val
         skip = ~value[-step:].any()
         value = Mux(skip, value << step, value)[:bits]
         taken.insert(0, skip)
-    register, zeros = Signal(bits, name="normalised"), Signal(len(steps), name="zeros")
+    register, zeros = (
+        Signal(bits, name="normalised", reset_less=True),
+        Signal(len(steps), name="zeros", reset_less=True),
+    )
     m.d.sync += [register.eq(value), zeros.eq(Cat(taken))]
     return register, zeros
 
@@ -117,7 +120,10 @@ def _rounded(m: Module, mantissa: Value, *, guard: Value, sticky: Value) -> tupl
 
     The top bit is 1 unless the value is 0; so it is after a carry, when all others are 0.
     """
-    rounded, carry = Signal(24, name="rounded"), Signal(name="carry")
+    rounded, carry = (
+        Signal(24, name="rounded", reset_less=True),
+        Signal(name="carry", reset_less=True),
+    )
     total = mantissa + (guard & (sticky | mantissa[0]))
     m.d.sync += [rounded.eq(Cat(total[:23], mantissa[23])), carry.eq(total[24])]
     return rounded, carry
@@ -131,12 +137,14 @@ def _multiply(m: Module, a: Value, b: Value) -> Value:
     # Stage 5: products of halves.
     a_low, a_high = a[:_HALF_BITS], a[_HALF_BITS:]
     b_low, b_high = b[:_HALF_BITS], b[_HALF_BITS:]
-    partials = [Signal(2 * _HALF_BITS, name=f"partial{index}") for index in range(4)]
+    partials = [
+        Signal(2 * _HALF_BITS, name=f"partial{index}", reset_less=True) for index in range(4)
+    ]
     factors = ((a_low, b_low), (a_low, b_high), (a_high, b_low), (a_high, b_high))
     for partial, (left, right) in zip(partials, factors, strict=True):
         m.d.sync += partial.eq(left * right)
     # Stage 6: their sum; the outer two do not overlap.
-    product = Signal(4 * _HALF_BITS)
+    product = Signal(4 * _HALF_BITS, reset_less=True)
     middle = partials[1] + partials[2]
     m.d.sync += product.eq(Cat(partials[0], partials[3]) + (middle << _HALF_BITS))
     return product
@@ -146,8 +154,12 @@ def _round_product(m: Module, product: Value, shift: Value) -> tuple[Value, Valu
     """Stages 7 and 8: a product of two mantissas rounded to one mantissa, and its shift."""
     # Stage 7: its leading 24 bits, from bit 47 or 46 on, and the bits below.
     top = product[47]
-    mantissa, guard, sticky = Signal(24), Signal(), Signal()
-    selected = Signal.like(shift)
+    mantissa, guard, sticky = (
+        Signal(24, reset_less=True),
+        Signal(reset_less=True),
+        Signal(reset_less=True),
+    )
+    selected = Signal.like(shift, reset_less=True)
     m.d.sync += [
         mantissa.eq(Mux(top, product[24:], product[23:47])),
         guard.eq(Mux(top, product[23], product[22])),
@@ -156,7 +168,7 @@ def _round_product(m: Module, product: Value, shift: Value) -> tuple[Value, Valu
     ]
     # Stage 8: half to even.
     rounded, carry = _rounded(m, mantissa, guard=guard, sticky=sticky)
-    return rounded, delayed(m, selected, stages=1) - carry
+    return rounded, delayed(m, selected, stages=1, reset_less=True) - carry
 
 
 def _to_integer(m: Module, mantissa: Value, shift: Value, bits: int) -> Value:
@@ -165,11 +177,11 @@ def _to_integer(m: Module, mantissa: Value, shift: Value, bits: int) -> Value:
     That ends at ``low`` or ``high``, whatever the zero point.
     """
     # Stage 9: integer part, guard and sticky at shift 0; the shift as far as it matters.
-    over = Signal()
+    over = Signal(reset_less=True)
     kept = bits + 2
     most = (kept - 1).bit_length()
     below = _MANTISSA_BITS - kept
-    aligned, amount = Signal(kept), Signal(most)
+    aligned, amount = Signal(kept, reset_less=True), Signal(most, reset_less=True)
     m.d.sync += [
         over.eq((shift < 0) & mantissa[23]),
         aligned.eq(Cat(mantissa[: below + 1].any(), mantissa[below + 1 :])),
@@ -180,10 +192,12 @@ def _to_integer(m: Module, mantissa: Value, shift: Value, bits: int) -> Value:
     for place, enable in enumerate(amount):
         fallen = min((1 << place) + 1, kept)
         value = Mux(enable, Cat(value[:fallen].any(), value[fallen:]), value)
-    shifted = Signal(kept)
+    shifted = Signal(kept, reset_less=True)
     m.d.sync += shifted.eq(value)
     # Stage 11: half to even; saturated.
     whole, round_up = shifted[2:], shifted[1] & (shifted[0] | shifted[2])
-    magnitude = Signal(bits + 1)
-    m.d.sync += magnitude.eq(Mux(delayed(m, over, stages=1), 1 << bits, whole + round_up))
+    magnitude = Signal(bits + 1, reset_less=True)
+    m.d.sync += magnitude.eq(
+        Mux(delayed(m, over, stages=1, reset_less=True), 1 << bits, whole + round_up)
+    )
     return magnitude

@@ -1,6 +1,6 @@
 """The whole accelerator: engines, buffers, control, and its two AXI interfaces."""
 
-from amaranth.hdl import ClockDomain, ClockSignal, Module, ResetInserter, ResetSignal
+from amaranth.hdl import ClockDomain, ClockSignal, Module, ResetInserter, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -90,7 +90,7 @@ class Accelerator(wiring.Component):
     """The top of the hierarchy.
 
     Members:
-        aclk, aresetn: clock; synchronous reset, active low.
+        aclk, aresetn: clock; synchronous reset, active low, one cycle later inside.
         m_axi_*: AXI4 master to memory: incrementing bursts of the whole bus width, read ids 0
             (commands) and 1 (data), write id 0.
         s_axi_*: AXI4-Lite slave; see arch/registers.py.
@@ -112,8 +112,10 @@ class Accelerator(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """The hardware."""
         m = Module()
-        m.domains.sync = ClockDomain()
-        m.d.comb += [ClockSignal().eq(self.aclk), ResetSignal().eq(~self.aresetn)]
+        m.domains.sync = ClockDomain(reset_less=True)
+        m.d.comb += ClockSignal().eq(self.aclk)
+        # Registers: thousands hang on them, all over the chip.
+        self._reset, self._clear = Signal(init=1), Signal(init=1)
         self._control(m)
         self._engines(m)
         self._buffers(m)
@@ -126,17 +128,18 @@ class Accelerator(wiring.Component):
     def _control(self, m: Module) -> None:
         """Registers, run control, and the way of commands to the queues."""
         config = self.config
-        self._registers = m.submodules.registers = ControlRegisters(config=config)
-        self._run = run = m.submodules.control = RunControl()
-        reset = ResetInserter(run.clear)
+        self._registers, self._run = ControlRegisters(config=config), RunControl()
+        run, reset, clear = self._run, ResetInserter(self._reset), ResetInserter(self._clear)
+        m.submodules.registers, m.submodules.control = reset(self._registers), reset(run)
+        m.d.sync += [self._reset.eq(~self.aresetn), self._clear.eq(~self.aresetn | run.clear)]
         self._fetch = fetch = CommandFetch(config=config)
         self._decoder = decoder = CommandDecoder(config=config)
-        m.submodules.fetch, m.submodules.decoder = reset(fetch), reset(decoder)
+        m.submodules.fetch, m.submodules.decoder = clear(fetch), clear(decoder)
         self._queues = {}
         for engine in Engine:
             name = engine.name.lower()
             queue = EngineQueue(engine=engine, depth=config.command_queue_depth)
-            m.submodules[f"{name}_queue"] = reset(queue)
+            m.submodules[f"{name}_queue"] = clear(queue)
             wiring.connect(m, getattr(decoder, name), queue.i)
             m.d.comb += queue.next_counts.eq(run.next_counts)
             self._queues[engine] = queue
@@ -152,7 +155,7 @@ class Accelerator(wiring.Component):
 
     def _engines(self, m: Module) -> None:
         config = self.config
-        reset = ResetInserter(self._run.clear)
+        clear = ResetInserter(self._clear)
         self._load, self._store = LoadEngine(config=config), StoreEngine(config=config)
         self._execute, self._post = ExecuteEngine(config=config), PostEngine(config=config)
         for engine, unit in (
@@ -161,7 +164,7 @@ class Accelerator(wiring.Component):
             (Engine.POST, self._post),
             (Engine.STORE, self._store),
         ):
-            m.submodules[engine.name.lower()] = reset(unit)
+            m.submodules[engine.name.lower()] = clear(unit)
             wiring.connect(m, self._queues[engine].o, unit.commands)
             m.d.comb += self._run.counted[engine.name.lower()].eq(unit.done)
         for unit in (self._fetch, self._decoder, self._load, self._store):
@@ -174,7 +177,7 @@ class Accelerator(wiring.Component):
 
     def _buffers(self, m: Module) -> None:
         config = self.config
-        reset = ResetInserter(self._run.clear)
+        clear = ResetInserter(self._clear)
         bus = config.bus_bytes
         beat = bus // config.activation_bytes
         self._activation = activation = BankedBuffer(
@@ -196,9 +199,9 @@ class Accelerator(wiring.Component):
         parameter = BankedBuffer(
             lanes=bus, words=config.parameter_words, banks=1, readers=(bus,), writers=(bus,)
         )
-        m.submodules.activation_buffer = reset(activation)
-        m.submodules.weight_buffer = reset(weight)
-        m.submodules.parameter_buffer = reset(parameter)
+        m.submodules.activation_buffer = clear(activation)
+        m.submodules.weight_buffer = clear(weight)
+        m.submodules.parameter_buffer = clear(parameter)
         wiring.connect(m, self._execute.activation, activation.read0)
         wiring.connect(m, self._post.activation, activation.read1)
         wiring.connect(m, self._post.operand, activation.read2)
@@ -229,8 +232,9 @@ class Accelerator(wiring.Component):
 
     def _counters(self, m: Module) -> None:
         execute, post, load, store = self._execute, self._post, self._load, self._store
-        m.submodules.sorter = sorter = CycleSorter()
-        m.submodules.counters = counters = CounterBank()
+        sorter, counters = CycleSorter(), CounterBank()
+        reset = ResetInserter(self._reset)
+        m.submodules.sorter, m.submodules.counters = reset(sorter), reset(counters)
         m.d.comb += [
             sorter.array_busy.eq(execute.vector_issued),
             sorter.stepping.eq(execute.stepping),
@@ -266,7 +270,8 @@ class Accelerator(wiring.Component):
             m.d.comb += counters.events[name].eq(event)
 
     def _connect_memory(self, m: Module) -> None:
-        m.submodules.read_arbiter = arbiter = ReadArbiter(config=self.config)
+        arbiter = ReadArbiter(config=self.config)
+        m.submodules.read_arbiter = ResetInserter(self._reset)(arbiter)
         wiring.connect(m, self._fetch.memory, arbiter.fetch)
         wiring.connect(m, self._load.memory, arbiter.load)
         read, write = arbiter.bus, self._store.memory
@@ -315,7 +320,7 @@ class Accelerator(wiring.Component):
             registers.w.payload.data.eq(self.s_axi_wdata),
             registers.w.payload.strb.eq(self.s_axi_wstrb),
             registers.w.valid.eq(self.s_axi_wvalid),
-            self.s_axi_wready.eq(registers.w.ready),
+            self.s_axi_wready.eq(registers.w.ready & ~self._reset),
             self.s_axi_bresp.eq(registers.b.payload),
             self.s_axi_bvalid.eq(registers.b.valid),
             registers.b.ready.eq(self.s_axi_bready),
@@ -328,5 +333,5 @@ class Accelerator(wiring.Component):
             m.d.comb += [
                 channel.payload.eq(getattr(self, f"s_axi_{name}addr")),
                 channel.valid.eq(getattr(self, f"s_axi_{name}valid")),
-                getattr(self, f"s_axi_{name}ready").eq(channel.ready),
+                getattr(self, f"s_axi_{name}ready").eq(channel.ready & ~self._reset),
             ]

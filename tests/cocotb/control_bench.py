@@ -32,6 +32,7 @@ class Driver:
         self._dut, self._rng = dut, rng
         self._outstanding = dict.fromkeys(COUNTS, 0)
         self._chances: dict[str, float] = {}
+        self._clearing = False
 
     async def run(self, cycles: int) -> None:
         for cycle in range(cycles):
@@ -39,9 +40,13 @@ class Driver:
             await FallingEdge(self._dut.clk)
             if cycle % 40 == 0:
                 self._choose_chances()
-            for name in STROBES:
-                getattr(self._dut, name).value = self._rng.random() < self._chances[name]
-            busy = bool(self._dut.busy.value) and not self._dut.clear.value
+            strobes = {name: self._rng.random() < self._chances[name] for name in STROBES}
+            for name, value in strobes.items():
+                getattr(self._dut, name).value = value
+            # In the last cycle of an abort, the engines are being reset.
+            busy = bool(self._dut.busy.value) and not self._clearing
+            aborting = bool(self._dut.abort.value) and not self._clearing
+            self._clearing = aborting and strobes["quiet"]
             if not busy:
                 self._outstanding = dict.fromkeys(COUNTS, 0)
             self._dut.dispatch.value = packed(engine_flags, self._dispatch()) if busy else 0
@@ -106,7 +111,8 @@ class RunModel:
         abort, quiet_seen = 0, 0
         for cycle in range(first, len(self._trace)):
             pins = self._trace[cycle]
-            yield self._busy(cycle, abort=abort, clear=quiet_seen)
+            clears = abort and not quiet_seen and pins["quiet"]
+            yield self._busy(cycle, abort=abort, clear=int(clears))
             if quiet_seen:
                 return
             if abort:

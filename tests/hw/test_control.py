@@ -147,8 +147,10 @@ def test_an_error_aborts_waits_for_quiet_clears_and_ends(cause: str, wait: int) 
             assert state(ctx, dut) == BUSY | code | {"abort": 1}
             await ctx.tick()
         assert state(ctx, dut) == BUSY | code | {"abort": 1}
-        await pulse(ctx, dut.quiet)
+        ctx.set(dut.quiet, 1)
         assert state(ctx, dut) == BUSY | code | {"abort": 1, "clear": 1}
+        await pulse(ctx, dut.quiet)
+        assert state(ctx, dut) == BUSY | code | {"abort": 1}
         await ctx.tick()
         assert state(ctx, dut) == ENDED | code
         # The next run is as if nothing had been.
