@@ -20,6 +20,7 @@ from sim.analytical.choices import Dataflow
 from sim.analytical.machine.counters import busy_cycles, counters
 from sim.analytical.machine.energy import energy_parts, words_moved
 from sim.analytical.machine.nest import machine_nest
+from sim.analytical.machine.place import addresses_alone
 from sim.analytical.machine.search import Best
 from sim.analytical.machine.tiling import Tiling
 from sim.analytical.objective import Goal
@@ -182,7 +183,7 @@ _Priced = tuple[Tiling, dict[str, int], Best | None]
 
 def _price(plan: Plan) -> _Priced:
     tiling = Tiling(machine_layer(plan), choose_mapping(plan, 0), plan.config)
-    return tiling, counters(tiling, map_sizes(plan)), None
+    return tiling, counters(tiling, addresses_alone(tiling, map_sizes(plan))), None
 
 
 def _search(plan: Plan, search: MappingSearch) -> _Priced:

@@ -63,5 +63,5 @@ class SearchOptions:
         yield (
             f"mappings of least {self.objective}: {optimal} of {layers} layers proven, each by "
             f"itself; {limited} stopped before; {unsearched} by the formula (a depthwise "
-            "convolution in front, a window in parts, or a map on chip)"
+            "convolution in front, a window in parts, or input and output in one map)"
         )

@@ -173,22 +173,24 @@ def test_a_pass_that_is_none(command: tuple[str, ...]) -> None:
 
 def test_mappings_are_searched_for() -> None:
     formula, searched = (
-        json.loads(tilewright("compile", INT8, "--without", "keep-on-chip", "--json", *more).out)
+        json.loads(tilewright("compile", INT8, "--json", *more).out)
         for more in ((), ("--objective", "latency"))
     )
     assert {layer["mapping"] for layer in formula["layers"]} == {"formula"}
     assert {layer["mapping"] for layer in searched["layers"]} == {"optimal"}
+    assert "chip" in {layer["output_in"] for layer in searched["layers"]}
     cycles = [[layer["cycles"] for layer in report["layers"]] for report in (formula, searched)]
     assert all(after <= before for before, after in zip(*cycles, strict=True))
 
 
 def test_a_search_says_what_it_found() -> None:
-    options = ("--timing-only", "--without", "keep-on-chip", "--objective", "energy")
+    options = ("--timing-only", "--objective", "energy")
     outcome = tilewright("run", "lenet-5", *options)
     assert outcome.err == "searching for mappings of least energy\nworking out the timeline\n"
     assert outcome.out.endswith(
         "mappings of least energy: 7 of 7 layers proven, each by itself; 0 stopped before; 0 by "
-        "the formula (a depthwise convolution in front, a window in parts, or a map on chip)\n"
+        "the formula (a depthwise convolution in front, a window in parts, or input and output in "
+        "one map)\n"
     )
     limited = tilewright("run", "lenet-5", *options, "--seconds", "0", "--json")
     assert "within" in json.loads(limited.out)["layers"][0]["mapping"]

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from itertools import product
 
+import numpy as np
+
 from arch.post_timing import post_cycles
 from arch.timing import step_cycles
 from sim.analytical.machine.axis import Spans
@@ -14,9 +16,8 @@ from sim.analytical.machine.transfers import Area
 def least_cycles(tiling: Tiling, accesses: Mapping[str, int]) -> int:
     """No layer with these ``accesses`` takes less.
 
-    Before the array or the post-processor begins, the first inputs and weights have passed the bus;
-    behind its last vector or window come the last outputs. The bus itself takes all beats one by
-    one.
+    Before the array or the post-processor begins, what it reads first has passed the bus; behind
+    its last vector or window come the last outputs. The bus itself takes all beats one by one.
     """
     config = tiling.config
     work = max(_array(tiling), _post(tiling))
@@ -26,16 +27,20 @@ def least_cycles(tiling: Tiling, accesses: Mapping[str, int]) -> int:
 
 
 def _first_loads(tiling: Tiling) -> int:
-    """Until what the first command reads has come."""
+    """Until what the first command reads has come: of the array weights, of the post-processor
+    constants, and inputs that are not on chip."""
     layer, config = tiling.layer, tiling.config
-    rows, columns = (Spans(each.start[:1], each.size[:1]) for each in tiling.sources)
-    channels, weights = sum(group.channels for group in tiling.ranges[0]), 0
     if layer.conv is not None:
         channels = tiling.groups[0].blocks[0].channels
-        weights = tiling.boxes[0][0] * config.weight_tile_bytes // config.bus_bytes
-    size = channels * config.activation_bytes
-    area = Area(rows, columns, tiling.input_pitches, 0, size)
-    beats = int(area.beats(config.bus_bytes)[0, 0]) + weights
+        beats = tiling.boxes[0][0] * config.weight_tile_bytes // config.bus_bytes
+    else:
+        channels = sum(group.channels for group in tiling.ranges[0])
+        beats = tiling.constant_words
+    if layer.loads_input:
+        rows, columns = (Spans(each.start[:1], each.size[:1]) for each in tiling.sources)
+        size = channels * config.activation_bytes
+        area = Area(rows, columns, tiling.input_pitches, layer.input_home.offset, size)
+        beats += int(area.beats(config.bus_bytes)[0, 0])
     return config.memory_latency + beats * config.beat_interval
 
 
@@ -73,11 +78,17 @@ def _post(tiling: Tiling) -> int:
 def _last_store(tiling: Tiling) -> int:
     """From the end of the last post command to that of the run."""
     config, layer = tiling.config, tiling.layer
+    if not layer.stores:
+        return 0
     rows, columns = (Spans(each.start[-1:], each.size[-1:]) for each in tiling.outputs)
     channels = sum(group.channels for group in tiling.ranges[-1])
     size = channels * config.activation_bytes
-    pixel = layer.ofmap.channels * config.activation_bytes
-    area = Area(rows, columns, tiling.packed(layer.ofmap), pixel - size, size)
+    first = layer.output_home.offset + layer.ofmap.channels * config.activation_bytes - size
+    area = Area(rows, columns, tiling.output_pitches, first, size)
+    if area.commands()[0, 0] > 1:
+        # Row by row: those before the last may be on their way already.
+        rows = Spans(rows.start + rows.size - 1, np.ones_like(rows.size))
+        area = Area(rows, columns, tiling.output_pitches, first, size)
     beats = int(area.beats(config.bus_bytes)[0, 0])
     return beats * config.beat_interval + config.memory_latency
 

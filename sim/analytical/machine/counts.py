@@ -5,6 +5,7 @@ the product of two sums, one along each axis.
 """
 
 from collections import Counter
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -60,6 +61,8 @@ def _vectors_inside(tiling: Tiling, block: Block) -> int:
     element, (rows, columns) = config.activation_bytes, tiling.sums
     chunks = (block.offset + np.arange(block.kc, dtype=np.int64) * config.rows) * element
     size, pitch = config.rows * element, block.channels * element
+    if not tiling.layer.loads_input:
+        pitch, _ = tiling.input_pitches
     along_x = tiling.walk(block).reaching(columns, chunks, size, pitch)
     return int(tiling.taps[0].inside(rows).sum() * along_x.sum())
 
@@ -160,57 +163,75 @@ def _table(tiling: Tiling) -> Accesses:
 
 def _inputs(tiling: Tiling) -> Accesses:
     """Loads of inputs."""
+    if not tiling.layer.loads_input:
+        return Counter()
     rows, columns = (spans.different for spans in tiling.sources)
-    found: Accesses = Counter()
-    for channels, times in input_fills(tiling):
-        area = _area(tiling, rows, columns, tiling.input_pitches, channels)
-        found += _map_loads(area, times, tiling.config)
-    return found
+    offset = tiling.layer.input_home.offset
+    copies = _Copies(rows, columns, tiling.input_pitches, offset, tiling.config)
+    return _map_loads(copies.count(*fills) for fills in input_fills(tiling))
 
 
 def _operands(tiling: Tiling) -> Accesses:
     """Loads of second operands."""
-    operand, slots = tiling.layer.operand, tiling.mapping.operands
-    if operand is None:
+    layer, slots = tiling.layer, tiling.mapping.operands
+    if not layer.loads_operand:
         return Counter()
     assert slots is not None
-    pitches, ranges = tiling.packed(operand), list(channel_ranges(tiling))
-    rows, columns, times = *tiling.outputs, 1
-    if tiling.layer.broadcasts:
+    ranges = list(channel_ranges(tiling))
+    rows, columns, times = *tiling.outputs, np.int64(1)
+    if layer.broadcasts:
         rows = columns = Spans.cut(1, 1)
         stays = not tiling.pixels_outer or len(ranges) <= slots.count
-        times = 1 if stays else tiling.tiles
-    found: Accesses = Counter()
-    for channels in ranges:
-        area = _area(tiling, rows, columns, pitches, channels)
-        found += _map_loads(area, np.int64(times), tiling.config)
-    return found
+        times = np.int64(1 if stays else tiling.tiles)
+    offset = layer.operand_home.offset
+    copies = _Copies(rows, columns, tiling.operand_pitches, offset, tiling.config)
+    return _map_loads(copies.count(channels, times) for channels in ranges)
 
 
 def _outputs(tiling: Tiling) -> Accesses:
     """Stores."""
-    pitches, found = tiling.packed(tiling.layer.ofmap), Counter[str]()
-    for channels in channel_ranges(tiling):
-        area = _area(tiling, *tiling.outputs, pitches, channels)
-        beats = int(area.beats(tiling.config.bus_bytes).sum())
-        found["memory_write_beats"] += beats
-        found["activation_read_store"] += beats
-        found["commands"] += int(area.commands().sum())
-    return found
+    if not tiling.layer.stores:
+        return Counter()
+    offset = tiling.layer.output_home.offset
+    copies = _Copies(*tiling.outputs, tiling.output_pitches, offset, tiling.config)
+    counts = (copies.count(channels, np.int64(1)) for channels in channel_ranges(tiling))
+    commands, beats = map(sum, zip(*counts, strict=True))
+    return Counter(memory_write_beats=beats, activation_read_store=beats, commands=commands)
 
 
-def _area(
-    tiling: Tiling, rows: Spans, columns: Spans, pitches: tuple[int, int], channels: Channels
-) -> Area:
-    """``channels`` of the rectangles ``rows`` x ``columns`` of a map in memory."""
-    element = tiling.config.activation_bytes
-    return Area(rows, columns, pitches, channels.first * element, channels.number * element)
+class _Copies:
+    """Copies of the rectangles ``rows`` x ``columns`` of a map in memory, which lies there with
+    ``pitches``, ``offset`` bytes from where a beat begins."""
+
+    def __init__(
+        self,
+        rows: Spans,
+        columns: Spans,
+        pitches: tuple[int, int],
+        offset: int,
+        config: AcceleratorConfig,
+    ) -> None:
+        self._rectangles = rows, columns, pitches
+        self._offset = offset
+        self._element = config.activation_bytes
+        self._bus = config.bus_bytes
+        self._known: dict[tuple[int, int], tuple[Numbers, Numbers]] = {}
+
+    def count(self, channels: Channels, times: Numbers | np.int64) -> tuple[int, int]:
+        """Commands and beats, if ``channels`` of each rectangle are copied so many ``times``."""
+        # Only where in a beat they begin makes a difference.
+        first = (self._offset + channels.first * self._element) % self._bus
+        key = first, channels.number * self._element
+        if key not in self._known:
+            area = Area(*self._rectangles, *key)
+            self._known[key] = area.commands(), area.beats(self._bus)
+        commands, beats = self._known[key]
+        return int((commands * times).sum()), int((beats * times).sum())
 
 
-def _map_loads(area: Area, times: Numbers | np.int64, config: AcceleratorConfig) -> Accesses:
-    """Loads of each rectangle of ``area`` so many ``times``."""
-    commands = int((area.commands() * times).sum())
-    beats = int((area.beats(config.bus_bytes) * times).sum())
+def _map_loads(counts: Iterable[tuple[int, int]]) -> Accesses:
+    """Loads of ``counts`` (commands, beats) into the activation buffer."""
+    commands, beats = map(sum, zip(*counts, strict=True))
     return _loads("activation_write_load", commands, beats)
 
 

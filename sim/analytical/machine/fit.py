@@ -11,7 +11,7 @@ from sim.analytical.machine.layer import MachineLayer
 _SLOT_ALIGNMENT = 64
 
 
-def check_shape(layer: MachineLayer, mapping: Mapping) -> None:
+def check_shape(layer: MachineLayer, mapping: Mapping, config: AcceleratorConfig) -> None:
     """Raises ``MappingError`` for a mapping that is not of ``layer``, or that the model does not
     cover."""
     kernel, conv = layer.window.window.kernel, layer.conv
@@ -30,30 +30,60 @@ def check_shape(layer: MachineLayer, mapping: Mapping) -> None:
         raise MappingError(
             f"a tile's sizes and its weights' parts must be 1 to {LOOP_LIMIT}, got {sizes}"
         )
-    if conv is not None and not 1 <= mapping.channel_block <= conv.ifmap.channels:
+    if conv is not None:
+        _check_block(layer, mapping.channel_block, config)
+
+
+def _check_block(layer: MachineLayer, block: int, config: AcceleratorConfig) -> None:
+    channels = layer.ifmap.channels
+    if layer.loads_input:
+        if not 1 <= block <= channels:
+            raise MappingError(
+                f"channel_block must be 1 to the layer's {channels} input channels, got {block}"
+            )
+        return
+    element = config.activation_bytes
+    pitch = layer.input_home.distances(layer.ifmap, element)[0] // element
+    if block != pitch:
         raise MappingError(
-            f"channel_block must be 1 to the layer's {conv.ifmap.channels} input channels, got "
-            f"{mapping.channel_block}"
+            f"channel_block must be the {pitch} elements from pixel to pixel of an input on chip, "
+            f"got {block}"
         )
 
 
-def check_slots(name: str, slots: Slots | None, size: int, config: AcceleratorConfig) -> None:
-    """Raises ``MappingError`` if ``slots`` for ``name`` do not hold tiles of ``size`` bytes."""
+def check_slots(
+    name: str,
+    slots: Slots | None,
+    size: int,
+    free: tuple[int, int],
+    config: AcceleratorConfig,
+) -> None:
+    """Raises ``MappingError`` if ``slots`` for ``name`` do not hold tiles of ``size`` bytes, or do
+    not lie in the banks that are ``free`` (first, number)."""
     if slots is None:
         raise MappingError(
-            f"{name} must have slots in the activation buffer, got none; a layer is priced by "
-            "itself, with nothing on chip"
+            f"{name} must have slots in the activation buffer, got none, and they are not on chip"
         )
-    if slots.first + slots.banks > config.activation_banks:
+    first, banks = free
+    if slots.first < first or slots.first + slots.banks > first + banks:
         raise MappingError(
-            f"slots of {name} must lie in the {config.activation_banks} banks of the activation "
-            f"buffer, got banks {slots.first} to {slots.first + slots.banks - 1}"
+            f"slots of {name} must lie in the {banks} free banks of the activation buffer from "
+            f"bank {first} on, got banks {slots.first} to {slots.first + slots.banks - 1}"
         )
     if slots.count < 1:
         raise MappingError(f"{name} must have at least 1 slot, got {slots.count}")
     room = slots.banks * config.activation_bank_bytes // slots.count
     room = room // _SLOT_ALIGNMENT * _SLOT_ALIGNMENT
     _check_room(f"a tile of {name}", f"a slot of {name}", size, room, "bytes")
+
+
+def check_no_slots(name: str, slots: Slots | None) -> None:
+    """Raises ``MappingError`` for ``slots`` of a map that is on chip."""
+    if slots is not None:
+        raise MappingError(
+            f"{name} must have no slots in the activation buffer if they are on chip as a whole, "
+            f"got {slots.count}"
+        )
 
 
 def check_sums(height: int, width: int, config: AcceleratorConfig) -> None:

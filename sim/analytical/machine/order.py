@@ -9,7 +9,6 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 
 from arch.commands import COUNT_BITS, COUNTS, WAITS, Engine
-from sim.analytical.machine.ring import Ring
 
 _PLACE = {name: place for place, name in enumerate(COUNTS, 1)}
 """Where a clock has a count: that of an engine's commands under the engine's number."""
@@ -31,6 +30,10 @@ _HORIZON = _COUNTS // 4
 
 Conflict = tuple[int, int]
 """A count, and the number of a command that it must have reached, from 1; 0 for none."""
+Use = tuple[Engine, int, int]
+"""An engine, and a conflict that its commands to come may have."""
+Done = Sequence[Sequence[int]]
+"""For each engine and count, the number up to which its commands to come wait for none."""
 
 
 class Order:
@@ -67,40 +70,34 @@ class Order:
         oldest = [issued - _HORIZON for issued in self._issued]
         return number, tuple([max(waits[place], oldest[place]) % _COUNTS for place in asked])
 
-    def state(self, rings: Sequence[Ring], over: Sequence[int]) -> tuple[object, ...]:
-        """All that the times of later commands, which use ``rings``, depend on through waits;
-        ``over``: how many commands of each engine were done before that could matter.
+    def done(self, over: Sequence[int]) -> Done:
+        """What each engine knows to be done, or what is ``over``: so many commands of each engine
+        were done before that could matter."""
+        counts = [over[(Engine.POST if place == DRAIN else place) - 1] for place in _PLACES[1:]]
+        return [[0, *map(max, known[1:], counts)] for known in self._known]
+
+    def state(self, uses: Iterable[Use], done: Done) -> tuple[object, ...]:
+        """All that the times of later commands depend on through waits, which may be those of
+        ``uses``.
 
         Later commands compare what they know only with the commands that last used a slot, and only
         if those are not known to whoever is the next to use it, and not over: what these knew is
         over as well.
         """
-        used = [list(self._unknown(ring, over)) for ring in rings]
+        used = [
+            (place, number if number > done[engine][place] else 0) for engine, place, number in uses
+        ]
         marks: list[list[int]] = [[] for _ in _PLACES]
-        for place, number in {each for slots in used for each in slots if each[1]}:
+        for place, number in {each for each in used if each[1]}:
             marks[place].append(number)
         for each in marks:
             each.sort()
         counted = (self._after[place][number] for place in _PLACES for number in marks[place])
         return (
-            tuple(
-                number and self._issued[place] - number + 1
-                for slots in used
-                for place, number in slots
-            ),
+            tuple(number and self._issued[place] - number + 1 for place, number in used),
             tuple(
                 bisect_right(numbers, time)
                 for clock in (*self._known, *counted)
                 for numbers, time in zip(marks, clock, strict=True)
             ),
         )
-
-    def _unknown(self, ring: Ring, over: Sequence[int]) -> Iterable[Conflict]:
-        """The commands that last used the slots of ``ring``; 0 instead of one that is known."""
-        read_place = DRAIN if ring.drained else ring.reader
-        filled = max(self._known[ring.reader][ring.filler], over[ring.filler - 1])
-        read = max(self._known[ring.filler][read_place], over[ring.reader - 1])
-        for number, reads in ring.used():
-            yield ring.filler, number if number > filled else 0
-            for each in reads:
-                yield read_place, each if each > read else 0

@@ -9,6 +9,10 @@ from sim.analytical.machine.tiling import Tiling
 _ALIGNMENT = 64
 """Every object begins at a multiple of this."""
 
+MapSizes = Mapping[tuple[str, ...], int]
+"""Bytes of the whole maps that are in memory, by what lies in them: ``input``, ``operand``,
+``output``."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Addresses:
@@ -22,18 +26,24 @@ class Addresses:
     output: int = 0
 
 
-def addresses_alone(tiling: Tiling, maps: Mapping[str, int]) -> Addresses:
-    """The addresses of a layer that is compiled alone: constants, then the ``maps`` (``input``,
-    ``operand``, ``output``) of so many bytes, in this order."""
+def addresses_alone(tiling: Tiling, maps: MapSizes) -> Addresses:
+    """The addresses of a layer that is compiled alone: constants, then the ``maps``, in their
+    order."""
     config, layer = tiling.config, tiling.layer
     sizes = {
-        "parameters": tiling.parameter_blocks * tiling.constant_words * config.bus_bytes,
-        "weights": sum(group.tiles for group in tiling.groups) * config.weight_tile_bytes,
-        "table": config.table_bytes if layer.table else 0,
+        ("parameters",): tiling.parameter_blocks * tiling.constant_words * config.bus_bytes,
+        ("weights",): sum(group.tiles for group in tiling.groups) * config.weight_tile_bytes,
+        ("table",): config.table_bytes if layer.table else 0,
         **maps,
     }
+    offsets = {
+        "input": layer.input_home.offset,
+        "operand": layer.operand_home.offset,
+        "output": layer.output_home.offset,
+    }
     found, end = {}, 0
-    for name, size in sizes.items():
-        found[name] = end
+    for names, size in sizes.items():
+        for name in names:
+            found[name] = end + offsets.get(name, 0)
         end += ceil_div(size, _ALIGNMENT) * _ALIGNMENT
     return Addresses(**found)

@@ -2,7 +2,7 @@
 again, and the one that was brought first is replaced first."""
 
 from collections import Counter, deque
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from arch.commands import Engine
 from sim.analytical.machine.axis import Numbers, Spans
+from sim.analytical.machine.order import DRAIN, Use
 
 _Tag = TypeVar("_Tag", bound=Hashable)
 
@@ -114,9 +115,14 @@ class Ring:
         """Where ``slot`` is among the slots; which does not matter if nothing is ever replaced."""
         return 0 if self.fixed or slot not in self._slots else self._slots.index(slot)
 
-    def used(self) -> Iterable[tuple[int, Sequence[int]]]:
-        """Of each slot, the longest filled first: by which commands it was filled and read."""
-        return ((slot.filled, slot.reads) for slot in self._slots)
+    def uses(self) -> Iterator[Use]:
+        """Of each slot, the longest filled first: who may wait for the commands that filled it and
+        read it."""
+        read = DRAIN if self.drained else self.reader
+        for slot in self._slots:
+            yield self.reader, self.filler, slot.filled
+            for each in slot.reads:
+                yield self.filler, read, each
 
 
 def area_fills(rows: Spans, columns: Spans, tiles: int, slots: int) -> Numbers:

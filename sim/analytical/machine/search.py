@@ -14,6 +14,7 @@ from sim.analytical.machine.bound import least_cycles
 from sim.analytical.machine.counters import counters
 from sim.analytical.machine.counts import count
 from sim.analytical.machine.layer import MachineLayer
+from sim.analytical.machine.place import MapSizes, addresses_alone
 from sim.analytical.machine.tiling import Tiling
 from sim.analytical.objective import Goal
 
@@ -56,7 +57,7 @@ def best_mapping(
     layer: MachineLayer,
     mappings: Iterable[Mapping],
     config: AcceleratorConfig,
-    maps: Counts[str, int],
+    maps: MapSizes,
     goal: Goal,
     energy: Energy,
     *,
@@ -64,7 +65,7 @@ def best_mapping(
     seconds: float | None = None,
 ) -> Best:
     """The one of ``mappings`` of least ``goal``; ``likely`` is priced first. For ``maps`` see
-    ``counters``.
+    ``addresses_alone``.
 
     Stops after ``seconds``, but not before one mapping is priced. Raises ``MappingError`` if there
     is none.
@@ -83,7 +84,7 @@ def best_mapping(
         late = stop is not None and time.monotonic() > stop
         if best is not None and (bound >= best.value or late):
             return replace(best, bound=min(bound, best.value), priced=priced)
-        found = counters(tiling, maps)
+        found = counters(tiling, addresses_alone(tiling, maps))
         value = _value(goal, energy(found), found["cycles"])
         if best is None or value < best.value:
             number = len(bounded)

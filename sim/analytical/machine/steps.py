@@ -9,6 +9,7 @@ from itertools import product
 from typing import NamedTuple
 
 from sim.analytical.machine.inputs import Channels, channel_ranges
+from sim.analytical.machine.outputs import OutputBytes
 from sim.analytical.machine.place import Addresses
 from sim.analytical.machine.ring import MISSING, Requests
 from sim.analytical.machine.tiling import Area, Tiling, spans_of
@@ -73,10 +74,10 @@ class Places:
         layer = tiling.layer
         self._maps = {
             "input": (addresses.input, tiling.input_pitches),
-            "output": (addresses.output, tiling.packed(layer.ofmap)),
+            "output": (addresses.output, tiling.output_pitches),
         }
         if layer.operand is not None:
-            self._maps["operand"] = addresses.operand, tiling.packed(layer.operand)
+            self._maps["operand"] = addresses.operand, tiling.operand_pitches
         self.rows: Callable[[str, Area, Channels], tuple[Rows, ...]] = cache(self._rows)
         """``channels`` of an area of the map ``input``, ``operand`` or ``output``."""
         self.phases: Callable[[tuple[Rows, ...]], Hashable] = cache(self._phases)
@@ -111,7 +112,10 @@ class Steps:
         self.table = Rows(addresses.table, 0, tiling.config.table_bytes, 1)
         """Where the table lies."""
         self._tiling = tiling
-        self._conv = tiling.layer.conv is not None
+        self.outputs = OutputBytes(tiling)
+        """What commands touch of the outputs on chip."""
+        self._layer = layer = tiling.layer
+        self._conv = layer.conv is not None
         mapping = tiling.mapping
         self.weights = Requests(tiling.weight_slots if self._conv else 1)
         self.inputs = Requests(mapping.inputs.count if mapping.inputs else 1)
@@ -130,13 +134,14 @@ class Steps:
 
     def operand_area(self, tile: Tile) -> Area:
         """The part of the second operand that a tile needs."""
-        return _PIXEL if self._tiling.layer.broadcasts else tile.outputs
+        return _PIXEL if self._layer.broadcasts else tile.outputs
 
     def asked(self, step: Step) -> tuple[int, int, int, int]:
         """How much ``step`` asks of the rings of weights, inputs, operands and parameters."""
-        boxes = len(step.group.boxes)
-        inputs = boxes if self._conv else int(step.first)
-        operands = int(step.first and self._tiling.layer.operand is not None)
+        boxes, inputs = len(step.group.boxes), 0
+        if self._layer.loads_input:
+            inputs = boxes if self._conv else int(step.first)
+        operands = int(step.first and self._layer.loads_operand)
         return boxes, inputs, operands, 1
 
     def _of_range(self, tile: Tile, each: Range) -> Iterator[Step]:
@@ -151,11 +156,12 @@ class Steps:
         tile, each, group = step.tile, step.range, step.group
         for box in group.boxes:
             self.weights.ask(box.rows)
-            self.inputs.ask((tile.source, box.channels))
+            if self._layer.loads_input:
+                self.inputs.ask((tile.source, box.channels))
         if step.first:
-            if not self._conv:
+            if self._layer.loads_input and not self._conv:
                 self.inputs.ask((tile.source, each.channels))
-            if self._tiling.layer.operand is not None:
+            if self._layer.loads_operand:
                 self.operands.ask((self.operand_area(tile), each.channels))
         self.parameters.ask(step.strip)
 
@@ -196,8 +202,12 @@ class Steps:
             moved.append(phases(rows("operand", self.operand_area(tile), each.channels)))
         if MISSING in parameters:
             moved.append(phases((self.places.strip(step.strip),)))
-        if step.last:
-            moved.append(phases(rows("output", tile.outputs, each.channels)))
+        if self._layer.stores:
+            moved.append(self.outputs.written(tile.outputs, step.outputs, each.channels))
+            if step.last:
+                stored = rows("output", tile.outputs, each.channels)
+                touched = self.outputs.read(tile.outputs, each.channels, len(stored))
+                moved += [phases(stored), *touched]
         return (
             tuple(size for area in (step.outputs, tile.sums) for _, size in area),
             tuple(box.tiles for box in group.boxes),

@@ -10,12 +10,17 @@ from typing import TypeVar
 import numpy as np
 
 from arch.config import AcceleratorConfig, ceil_div
-from arch.layers import FeatureMap
 from arch.mapping import Mapping, Order
 from arch.post_timing import post_constant_words
 from sim.analytical.machine.axis import Numbers, Slide, Spans, slides
 from sim.analytical.machine.columns import Block, ColumnGroup, conv_groups, cut
-from sim.analytical.machine.fit import check_shape, check_slots, check_sums, check_weights
+from sim.analytical.machine.fit import (
+    check_no_slots,
+    check_shape,
+    check_slots,
+    check_sums,
+    check_weights,
+)
 from sim.analytical.machine.layer import MachineLayer
 
 _Each = TypeVar("_Each")
@@ -34,7 +39,7 @@ class Tiling:
     """
 
     def __init__(self, layer: MachineLayer, mapping: Mapping, config: AcceleratorConfig) -> None:
-        check_shape(layer, mapping)
+        check_shape(layer, mapping, config)
         self.layer = layer
         self.mapping = mapping
         self.config = config
@@ -67,11 +72,19 @@ class Tiling:
         pixel = config.activation_bytes
         outputs = prod(self._largest(self.outputs)) * channels * pixel
         sources = prod(self._largest(self.sources)) * inputs * pixel
-        check_slots("inputs", mapping.inputs, sources, config)
-        check_slots("outputs", mapping.outputs, outputs, config)
+        operands = channels * pixel if layer.broadcasts else outputs
+        maps = [
+            ("inputs", mapping.inputs, layer.input_home, sources),
+            ("outputs", mapping.outputs, layer.output_home, outputs),
+        ]
         if layer.operand is not None:
-            operands = channels * pixel if layer.broadcasts else outputs
-            check_slots("second operands", mapping.operands, operands, config)
+            maps.append(("second operands", mapping.operands, layer.operand_home, operands))
+        banks = layer.free_banks or (0, config.activation_banks)
+        for name, slots, home, size in maps:
+            if home.on_chip:
+                check_no_slots(name, slots)
+            else:
+                check_slots(name, slots, size, banks, config)
 
     def _largest(self, spans: tuple[Spans, Spans]) -> tuple[int, int]:
         rows, columns = spans
@@ -198,13 +211,22 @@ class Tiling:
 
     @property
     def input_pitches(self) -> tuple[int, int]:
-        """Bytes in memory from pixel to pixel and from row to row of the input."""
-        return self.layer.input_pitches or self.packed(self.layer.ifmap)
+        """Bytes from pixel to pixel and from row to row of the input."""
+        layer = self.layer
+        return layer.input_home.distances(layer.ifmap, self.config.activation_bytes)
 
-    def packed(self, fmap: FeatureMap) -> tuple[int, int]:
-        """The same of a map without gaps."""
-        element = self.config.activation_bytes
-        return fmap.channels * element, fmap.row_elements * element
+    @property
+    def operand_pitches(self) -> tuple[int, int]:
+        """The same of the second operand."""
+        layer = self.layer
+        assert layer.operand is not None
+        return layer.operand_home.distances(layer.operand, self.config.activation_bytes)
+
+    @property
+    def output_pitches(self) -> tuple[int, int]:
+        """The same of the output."""
+        layer = self.layer
+        return layer.output_home.distances(layer.ofmap, self.config.activation_bytes)
 
     def walk(self, block: Block) -> Slide:
         """How the convolution's taps slide along columns, those that are one run taken as one."""

@@ -34,7 +34,8 @@ class Area:
     [rows, columns].
 
     ``pitches`` are bytes from pixel to pixel and from row to row; ``first`` is the first byte of
-    the channels in a pixel, ``size`` their bytes. A buffer holds a rectangle without gaps.
+    the channels in the first pixel, counted from where a beat begins, ``size`` their bytes. A
+    buffer holds a rectangle without gaps.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class Area:
         self.size = size
 
     def beats(self, bus: int) -> Numbers:
-        """Beats of ``bus`` bytes that each rectangle takes; the map begins with a beat."""
+        """Beats of ``bus`` bytes that each rectangle takes."""
         pixel, row = self.pitches
         height, width = self.rows.size[:, None], self.columns.size
         address = self.rows.start[:, None] * row + self.columns.start * pixel + self.first

@@ -9,7 +9,7 @@ from arch.errors import MappingError
 from arch.layers import ConvShape, FeatureMap, PoolShape, Window
 from arch.mapping import Mapping, Order, Slots
 from arch.presets import PRESETS
-from sim.analytical.machine.layer import MachineLayer
+from sim.analytical.machine.layer import Home, MachineLayer
 from sim.analytical.machine.tiling import Tiling
 
 CONFIG = PRESETS["tiny"]
@@ -57,7 +57,8 @@ def test_one_that_fits() -> None:
         ),
         (
             {"outputs": Slots(first=3, banks=2, count=2)},
-            "slots of outputs must lie in the 4 banks of the activation buffer, got banks 3 to 4",
+            "slots of outputs must lie in the 4 free banks of the activation buffer from bank 0 "
+            "on, got banks 3 to 4",
         ),
         (
             {"inputs": Slots(first=0, banks=1, count=0)},
@@ -65,8 +66,7 @@ def test_one_that_fits() -> None:
         ),
         (
             {"inputs": None},
-            "inputs must have slots in the activation buffer, got none; a layer is priced by "
-            "itself, with nothing on chip",
+            "inputs must have slots in the activation buffer, got none, and they are not on chip",
         ),
         (
             {"split": (3, 1, 8)},
@@ -96,6 +96,57 @@ def test_one_that_fits() -> None:
 def test_one_that_does_not(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(MappingError) as error:
         Tiling(LAYER, replace(MAPPING, **changes), CONFIG)
+    assert str(error.value) == message
+
+
+ON_CHIP = Home(on_chip=True, in_memory=False)
+INSIDE = replace(
+    LAYER,
+    input_home=replace(ON_CHIP, pitches=(20, 160)),
+    output_home=replace(ON_CHIP, in_memory=True),
+    free_banks=(2, 2),
+)
+"""The input is a part of a map of 20 channels on chip."""
+NO_SLOTS = replace(MAPPING, channel_block=20, split=(3, 3, 3), inputs=None, outputs=None)
+
+
+def test_maps_on_chip_that_fit() -> None:
+    assert Tiling(INSIDE, NO_SLOTS, CONFIG).input_pitches == (20, 160)
+
+
+@pytest.mark.parametrize(
+    ("changes", "layer", "message"),
+    [
+        (
+            {"inputs": Slots(first=2, banks=1, count=2)},
+            INSIDE,
+            "inputs must have no slots in the activation buffer if they are on chip as a whole, "
+            "got 2",
+        ),
+        (
+            {"outputs": Slots(first=2, banks=1, count=1)},
+            INSIDE,
+            "outputs must have no slots in the activation buffer if they are on chip as a whole, "
+            "got 1",
+        ),
+        (
+            {"channel_block": 12},
+            INSIDE,
+            "channel_block must be the 20 elements from pixel to pixel of an input on chip, got 12",
+        ),
+        (
+            {"outputs": Slots(first=1, banks=1, count=2)},
+            replace(INSIDE, output_home=Home()),
+            "slots of outputs must lie in the 2 free banks of the activation buffer from bank 2 "
+            "on, got banks 1 to 1",
+        ),
+    ],
+)
+def test_maps_on_chip_that_do_not(
+    changes: dict[str, Any], layer: MachineLayer, message: str
+) -> None:
+    with pytest.raises(MappingError) as error:
+        Tiling(layer, replace(NO_SLOTS, **changes), CONFIG)
     assert str(error.value) == message
 
 

@@ -1,16 +1,13 @@
-"""Every layer of AlexNet, ResNet-50 and MobileNet V1 on `gemmini16`, alone: the analytical model
-equals the command-level simulator in every counter and in cycles."""
+"""Every layer of networks on `gemmini16`, alone or with its maps where the network has them: the
+analytical model equals the command-level simulator in every counter and in cycles."""
 
 from collections.abc import Iterator
 
 import pytest
 
 from arch.presets import PRESETS
-from compiler.machine_layer import map_sizes
-from sim.analytical.machine.counters import counters
-from sim.analytical.machine.tiling import Tiling
 from sim.network import Alias, Layer
-from tests.support.machine_layers import compile_alone, network_of
+from tests.support.machine_layers import compile_alone, compile_inside, network_of
 from tilewright.networks.registry import build
 from tilewright.networks.shapes_only import shape_network
 
@@ -37,5 +34,15 @@ def test_every_layer(network: str) -> None:
         # Only the network's own input is packed by the host.
         without = () if first else ("pack-rows",)
         alone = compile_alone(network_of(layer), CONFIG, without=without)
-        found = counters(Tiling(alone.layer, alone.mapping, CONFIG), map_sizes(alone.plan))
-        assert found == alone.counters, layer.name
+        assert alone.priced == alone.counters, layer.name
+
+
+@pytest.mark.parametrize(
+    ("network", "on_chip"), [("alexnet", 7), ("resnet-50", 35), ("squeezenet", 26)]
+)
+def test_every_layer_of_a_network(network: str, on_chip: int) -> None:
+    """``on_chip`` layers of it find maps on chip or leave them there."""
+    layers = compile_inside(shape_network(build(network)), CONFIG)
+    assert sum(inside.on_chip for inside in layers) == on_chip
+    for inside in layers:
+        assert inside.priced == inside.counters, f"layer {inside.index}"

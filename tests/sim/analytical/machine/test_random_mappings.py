@@ -13,9 +13,6 @@ import numpy as np
 import pytest
 
 from arch.errors import CompileError, MappingError
-from compiler.machine_layer import map_sizes
-from sim.analytical.machine.counters import counters
-from sim.analytical.machine.tiling import Tiling
 from tests.support.machine_layers import Alone, compile_alone, network_of
 from tests.support.machines import CONFIGS
 from tests.support.random_fused import random_fused
@@ -51,10 +48,9 @@ def check(name: str, seed: int) -> bool:
     """The pair of ``seed`` must agree; False if there is none, or the layer is not covered."""
     try:
         alone = draw(name, seed)
-        layer = alone.layer
+        found = alone.priced
     except (CompileError, LookupError, MappingError):
         return False
-    found = counters(Tiling(layer, alone.mapping, CONFIGS[name]), map_sizes(alone.plan))
     expected = alone.counters
     wrong = {each: (found[each], expected[each]) for each in found if found[each] != expected[each]}
     assert not wrong, f"TILEWRIGHT_SEED={seed} on {name}: (model, command level) {wrong}"

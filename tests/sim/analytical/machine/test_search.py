@@ -11,6 +11,7 @@ from compiler.tiling import all_mappings
 from sim.analytical.machine.bound import least_cycles
 from sim.analytical.machine.counters import counters
 from sim.analytical.machine.counts import count
+from sim.analytical.machine.place import addresses_alone
 from sim.analytical.machine.search import best_mapping
 from sim.analytical.machine.tiling import Tiling
 from sim.analytical.objective import Goal, Objective
@@ -47,7 +48,8 @@ def test_the_winner_is_the_best_of_all(seed: int) -> None:
     sizes = map_sizes(alone.plan)
 
     def cycles(mapping: Mapping) -> int:
-        return counters(Tiling(alone.layer, mapping, config), sizes)["cycles"]
+        tiling = Tiling(alone.layer, mapping, config)
+        return counters(tiling, addresses_alone(tiling, sizes))["cycles"]
 
     best = best_mapping(
         alone.layer, mappings, config, sizes, FASTEST, lambda _: 0.0, likely=alone.mapping

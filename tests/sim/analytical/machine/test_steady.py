@@ -1,18 +1,19 @@
 """Steps that repeat are not walked, and cycles stay exact."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from arch.config import AcceleratorConfig
 from arch.errors import CompileError
 from arch.layers import ConvShape, FeatureMap, Window
+from arch.mapping import Mapping
 from arch.presets import PRESETS
-from compiler.machine_layer import map_sizes
-from sim.analytical.machine.counters import counters
-from sim.analytical.machine.place import addresses_alone
+from compiler.plan import Plan
+from compiler.tiling import all_mappings
 from sim.analytical.machine.steady import Walk
-from sim.analytical.machine.tiling import Tiling
 from sim.network import Conv, TensorSpec
-from tests.support.machine_layers import Alone, compile_alone, network_of
+from tests.support.machine_layers import Alone, Inside, compile_alone, compile_inside, network_of
 from tests.support.machines import CONFIGS
 from tests.support.random_mappings import random_mapping
 
@@ -43,15 +44,12 @@ def conv(shape: ConvShape, config: AcceleratorConfig) -> Conv:
     )
 
 
-def walked(alone: Alone) -> int:
+def walked(alone: Alone | Inside) -> int:
     """Commands that are timed one by one; the counters must be exact."""
-    config = alone.program.config
-    tiling, maps = Tiling(alone.layer, alone.mapping, config), map_sizes(alone.plan)
-    expected = alone.counters
-    found = counters(tiling, maps)
+    expected, found = alone.counters, alone.priced
     wrong = {each: (found[each], expected[each]) for each in found if found[each] != expected[each]}
-    assert not wrong, alone.mapping
-    walk = Walk(tiling, addresses_alone(tiling, maps), expected["commands"])
+    assert not wrong, alone.tiling.mapping
+    walk = Walk(alone.tiling, alone.addresses, expected["commands"])
     walk.run()
     return walk.commands
 
@@ -95,6 +93,40 @@ def test_round_sizes_repeat() -> None:
             shorter += walked(alone) < len(alone.program.commands)
         except CompileError:
             continue
+        except AssertionError as error:
+            raise AssertionError(f"seed {seed}: {error}") from error
+    assert shorter >= 6, shorter
+
+
+def kept_and_stored(seed: int) -> Inside:
+    """A convolution whose output stays on chip for the next one and is the network's as well."""
+    rng = np.random.default_rng(seed)
+    config = PRESETS["gemmini16"]
+    height, width = int(rng.choice([32, 64])), int(rng.choice([8, 16]))
+    fmap = FeatureMap(height=height, width=width, channels=int(rng.choice([16, 32, 64])))
+    shape = ConvShape(ifmap=fmap, out_channels=fmap.channels, window=Window(kernel=(1, 1)))
+    first = conv(shape, config)
+    second = replace(
+        first, name="second", input=first.output, output=replace(first.output, name="last")
+    )
+    outputs = first.output, second.output
+    network = replace(network_of(first, second), outputs=outputs)
+
+    def choose(plan: Plan, index: int) -> Mapping:
+        mappings = all_mappings(plan.layers[index].shape, plan.room(index), config)
+        return mappings[int(rng.integers(len(mappings)))]
+
+    return compile_inside(network, config, choose)[0]
+
+
+def test_outputs_on_chip_and_in_memory_repeat() -> None:
+    shorter = 0
+    for seed in range(24):
+        inside = kept_and_stored(seed)
+        home = inside.tiling.layer.output_home
+        assert (home.on_chip, home.in_memory) == (True, True)
+        try:
+            shorter += walked(inside) < inside.priced["commands"]
         except AssertionError as error:
             raise AssertionError(f"seed {seed}: {error}") from error
     assert shorter >= 6, shorter
