@@ -127,7 +127,7 @@ def test_the_report_says_which_part_of_a_window_is_taken() -> None:
         DEFAULT_LIMITS,
     )
     (report,) = layer_reports(place_network(one_layer(layer), PRESETS["tiny"]))
-    assert report.tile == "1x1x4, window 4x40"
+    assert report.tile == "1x1x4, window 8x40"
 
 
 def test_a_sum_that_finds_too_few_banks() -> None:
