@@ -44,12 +44,20 @@ class MappingSearch:
 
         Raises ``MappingError`` for a layer that the model does not cover.
         """
-        layer, room, config = machine_layer(plan, index), plan.room(index), plan.config
-        sizes = map_sizes(plan, index)
+        return self._search(_covered(plan, index, likely), plan, index, likely)
+
+    def best_if_covered(self, plan: Plan, index: int, likely: Mapping) -> Best | None:
+        """The same; None for a layer that the model does not cover."""
+        try:
+            layer = _covered(plan, index, likely)
+        except MappingError:
+            return None
+        return self._search(layer, plan, index, likely)
+
+    def _search(self, layer: MachineLayer, plan: Plan, index: int, likely: Mapping) -> Best:
+        room, config, sizes = plan.room(index), plan.config, map_sizes(plan, index)
         key = layer, room, config, tuple(sizes.items())
         if key not in self._known:
-            # Says so if the model does not cover the layer.
-            Tiling(layer, likely, config)
             self._begin(plan.layers[index].name)
             self._known[key] = best_mapping(
                 layer,
@@ -63,13 +71,6 @@ class MappingSearch:
             )
         return self._known[key]
 
-    def best_if_covered(self, plan: Plan, index: int, likely: Mapping) -> Best | None:
-        """The same; None for a layer that the model does not cover."""
-        try:
-            return self.best(plan, index, likely)
-        except MappingError:
-            return None
-
     def _price(self, layer: MachineLayer, config: AcceleratorConfig) -> Energy:
         table = self._energy or from_config(config).energy
 
@@ -77,3 +78,11 @@ class MappingSearch:
             return sum(energy_parts(found, config, table, products=layer.products).values())
 
         return energy
+
+
+def _covered(plan: Plan, index: int, likely: Mapping) -> MachineLayer:
+    """Layer ``index`` as the model takes it. Raises ``MappingError`` if it does not."""
+    layer = machine_layer(plan, index)
+    # Says whether windows are taken in parts.
+    Tiling(layer, likely, plan.config)
+    return layer
