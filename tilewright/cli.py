@@ -107,7 +107,7 @@ def compile_(
         image_file = None if out is None else files.enter_context(whole_file(out, "--out"))
         source = ModelSource(path=model, calibrate=calibrate, shape=parse_shape(shape))
         machine, passes = load_config(config), _passes(without)
-        with options.placing() as search:
+        with options.searching() as search:
             schedule = source.compile(machine, passes, search).schedule
         reports = [each for program in schedule.programs for each in layer_reports(program)]
         if image_file is not None:
@@ -286,7 +286,7 @@ def run(
         # First, because what cannot be written is better said before the run than after it.
         waveform = None if vcd is None else files.enter_context(whole_file(vcd, "--vcd"))
         outputs = open_outputs(files, timeline, pictures)
-        with options.placing() as search:
+        with options.searching() as search:
             compiled = source.compile(load_config(config), _passes(without), search)
         result = _evaluate(compiled, images, count, on, waveform)
         for write in outputs:
@@ -342,7 +342,8 @@ def _time(
             "leave them out"
         )
     machine = load_config(config)
-    with options.placing() as search:
+    with working("placing the network and working out its timeline") as tell:
+        search = options.search(tell)
         if model in NETWORKS:
             network = shape_network(
                 build(model),
@@ -354,7 +355,6 @@ def _time(
             )
         else:
             schedule = source.compile(machine, without, search).schedule
-    with working("working out the timeline"):
         timing = time_schedule(schedule)
     for write in outputs:
         write(schedule)

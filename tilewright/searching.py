@@ -1,7 +1,7 @@
 """The search for mappings as the command line takes it."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -36,22 +36,26 @@ class SearchOptions:
                     "are searched for"
                 )
 
-    @contextmanager
-    def placing(self) -> "Iterator[MappingSearch | None]":
-        """While a network is placed; says so on stderr, layer by layer if mappings are searched."""
+    def search(self, tell: Callable[[str], None]) -> "MappingSearch | None":
+        """The search, if there is one; ``tell`` hears the name of each layer that it begins."""
         if self.objective is None:
-            with working("placing the network"):
-                yield None
-            return
+            return None
         # Imported where it is needed: it takes longer than starting up.
         from arch.energy import load_table
         from compiler.search import MappingSearch
 
+        goal = Goal(objective=self.objective)
         table = None if self.energy is None else load_table(self.energy)
+        return MappingSearch(goal, energy=table, seconds=self.seconds, begin=tell)
+
+    @contextmanager
+    def searching(self) -> "Iterator[MappingSearch | None]":
+        """The same; says on stderr that it is under way."""
+        if self.objective is None:
+            yield None
+            return
         with working(f"searching for mappings of least {self.objective}") as tell:
-            yield MappingSearch(
-                Goal(objective=self.objective), energy=table, seconds=self.seconds, begin=tell
-            )
+            yield self.search(tell)
 
     def notes(self, mappings: Iterable[str]) -> Iterator[str]:
         """How good the layers' ``mappings`` are, in a line, if they were searched for."""

@@ -25,9 +25,9 @@ from tilewright.machines import CommandMachine, ImageRun
 
 INT8 = DIGITS / "digits_int8.onnx"
 NOTES = {
-    "golden": "placing the network\nrunning the golden model\n",
-    "command": "placing the network\nworking out the timeline\n",
-    "rtl": "placing the network\ngenerating and building the RTL (about a minute the first time)\n",
+    "golden": "running the golden model\n",
+    "command": "working out the timeline\n",
+    "rtl": "generating and building the RTL (about a minute the first time)\n",
 }
 FIGURES = {
     "images": int,
@@ -131,7 +131,7 @@ def test_compile_reports_and_writes_the_image(tmp_path: Path) -> None:
     outcome = tilewright("compile", INT8, "--json", "--out", tmp_path / "image.bin")
     program = compile_file(INT8, PRESETS["small"]).program
     report = json.loads(outcome.out)
-    assert (outcome.status, outcome.err) == (0, "placing the network\n")
+    assert (outcome.status, outcome.err) == (0, "")
     assert (tmp_path / "image.bin").read_bytes() == program.image.tobytes()
     assert report["image_bytes"] == program.image.size
     assert report["programs"] == [
@@ -186,7 +186,7 @@ def test_mappings_are_searched_for() -> None:
 def test_a_search_says_what_it_found() -> None:
     options = ("--timing-only", "--objective", "energy")
     outcome = tilewright("run", "lenet-5", *options)
-    assert outcome.err == "searching for mappings of least energy\nworking out the timeline\n"
+    assert outcome.err == "placing the network and working out its timeline\n"
     assert outcome.out.endswith(
         "mappings of least energy: 7 of 7 layers proven, each by itself; 0 stopped before; 0 by "
         "the formula (a depthwise convolution in front, a window in parts, or input and output in "
