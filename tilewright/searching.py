@@ -64,8 +64,12 @@ class SearchOptions:
         found = Counter(mappings)
         layers, unsearched, optimal = found.total(), found[FORMULA], found["optimal"]
         limited = layers - unsearched - optimal
-        yield (
-            f"mappings of least {self.objective}: {optimal} of {layers} layers proven, each by "
-            f"itself; {limited} stopped before; {unsearched} by the formula (a depthwise "
-            "convolution in front, a window in parts, or input and output in one map)"
-        )
+        parts = [f"{optimal} of {layers} layers proven, each by itself"]
+        if limited:
+            parts.append(f"{limited} stopped before")
+        if unsearched:
+            parts.append(
+                f"{unsearched} by the formula (a depthwise convolution in front, a window in "
+                "parts, or input and output in one map)"
+            )
+        yield f"mappings of least {self.objective}: {'; '.join(parts)}"

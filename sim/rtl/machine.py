@@ -27,7 +27,7 @@ from arch.registers import (
     Status,
 )
 from sim.rtl.build import build_library
-from sim.rtl.library import CErrorRange, load_library
+from sim.rtl.shared_library import CErrorRange, load_library
 
 MEMORY_BYTES = 1 << 26
 """Default size of the simulated memory; pages that nobody touches cost nothing."""
