@@ -42,7 +42,7 @@ bench: $(STAMP) ## measure networks against their targets, and the tools' speed
 bench-rtl: $(STAMP) ## run whole ImageNet networks on the RTL, compared layer by layer
 	$(PY) -m tilewright.bench.rtl
 
-synth: $(SYNTH_STAMP) ## synthesise, place and route: docs/synthesis.md (hours)
+synth: $(SYNTH_STAMP) ## synthesise, place and route: docs/synthesis.md and the resource model's data (hours)
 	$(PY) -m tilewright.synthesis
 
 soak: $(STAMP) ## run N random layers (N=2000) and 50 N damaged models

@@ -79,9 +79,12 @@ def generate(
 ) -> None:
     """Write a machine's Verilog, configuration, and register and command reference."""
     from tilewright.generate import generate as write_generated
+    from tilewright.generate import size_note
 
-    for path in write_generated(load_config(config), out):
+    machine = load_config(config)
+    for path in write_generated(machine, out):
         typer.echo(path)
+    typer.echo(size_note(machine), err=True)
 
 
 @app.command("compile")

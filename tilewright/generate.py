@@ -5,6 +5,7 @@ from pathlib import Path
 
 from arch.config import AcceleratorConfig
 from hw.verilog import to_verilog
+from sim.resources import estimate_resources
 from tilewright.field_docs import field_docs
 from tilewright.files import write_together
 from tilewright.progress import working
@@ -24,6 +25,15 @@ def generate(config: AcceleratorConfig, folder: Path) -> list[Path]:
         "commands.md": lambda: command_reference(config),
     }
     return write_together(folder, texts, "--out")
+
+
+def size_note(config: AcceleratorConfig) -> str:
+    """What the machine will take of an FPGA, in a line."""
+    size = estimate_resources(config)
+    return (
+        f"estimated on an ECP5: {round(size.luts, -2):,} LUTs, {round(size.flip_flops, -2):,} "
+        f"flip-flops, {size.multipliers:,} multipliers, {size.block_rams:,} block RAMs"
+    )
 
 
 def _verilog(config: AcceleratorConfig) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -215,7 +216,13 @@ def test_compile_shows_every_column_uncut() -> None:
 
 def test_generate(tmp_path: Path) -> None:
     outcome = tilewright("generate", "--config", "tiny", "--out", tmp_path / "new/out")
-    assert (outcome.status, outcome.err) == (0, "generating the Verilog of tiny\n")
+    assert outcome.status == 0
+    first, second = outcome.err.splitlines()
+    assert first == "generating the Verilog of tiny"
+    size = (
+        r"estimated on an ECP5: [\d,]+00 LUTs, [\d,]+00 flip-flops, 25 multipliers, 21 block RAMs"
+    )
+    assert re.fullmatch(size, second)
     names = [
         "tilewright_tiny.v",
         "tiny.toml",

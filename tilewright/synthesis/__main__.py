@@ -1,13 +1,15 @@
-"""``python -m tilewright.synthesis`` writes docs/synthesis.md."""
+"""``python -m tilewright.synthesis`` writes docs/synthesis.md and the resource model's data."""
 
 from pathlib import Path
 
 import typer
 
 from arch.presets import PRESETS
+from sim.resources import DATA
 from tilewright.entry import run_app
 from tilewright.files import whole_file
 from tilewright.synthesis.page import Clock, Findings, Row, page
+from tilewright.synthesis.samples import csv_text, planned, sample
 from tilewright.synthesis.targets import ECP5, ICE40, ICE40_MACHINE, OTHERS
 from tilewright.synthesis.tools import place, synthesise, synthesise_pe, tool_version
 
@@ -42,6 +44,10 @@ def synthesis() -> None:
         )
         for config, target in machines
     ]
+    samples = [sample(config, held_out=held_out) for config, held_out in planned()]
+    # The page shows what the model makes of these data.
+    with whole_file(DATA, "resources.csv") as part:
+        part.write_text(csv_text(samples), "utf-8")
     found = Findings(
         versions={
             name: tool_version(f"yowasp-{package}")
@@ -49,10 +55,11 @@ def synthesis() -> None:
         },
         clocks=clocks,
         rows=rows,
+        samples=samples,
     )
     with whole_file(PAGE, "synthesis.md") as part:
         part.write_text(page(found), "utf-8")
-    typer.echo(f"wrote {PAGE}")
+    typer.echo(f"wrote {DATA} and {PAGE}")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """The page of all that synthesis found."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 from arch.config import AcceleratorConfig
+from sim.resources import Resources, Sample, estimate_resources
 from tilewright.synthesis.targets import (
     BLOCK_RAMS,
     FLIP_FLOPS,
@@ -19,6 +20,9 @@ UP5K_CELLS = 5280
 """Logic cells of an iCE40 UP5K, each a LUT and a flip-flop."""
 UP5K_MULTIPLIERS = 8
 UP5K_RAMS = 30
+
+TOLERANCE = 0.15
+"""Of the resource model, on configurations that it was not fitted to."""
 
 _SITES = {
     LUTS: "TRELLIS_COMB",
@@ -55,11 +59,12 @@ class Findings:
     versions: dict[str, str]
     clocks: Sequence[Clock]
     rows: Sequence[Row]
+    samples: Sequence[Sample]
 
 
 def page(found: Findings) -> str:
     """Markdown."""
-    sections = (_head(found), _clock(found), _cells(found))
+    sections = (_head(found), _clock(found), _cells(found), model_section(found.samples))
     return "\n".join(line for section in sections for line in section)
 
 
@@ -169,6 +174,54 @@ def _up5k(row: Row) -> Iterator[str]:
         f"SB_MAC16, {row.machine[BLOCK_RAMS]:g} SB_RAM40_4K."
     )
     yield ""
+
+
+def model_section(samples: Iterable[Sample]) -> Iterator[str]:
+    """How the resource model meets Yosys on the configurations that it was not fitted to."""
+    held_out = [each for each in samples if each.held_out]
+    yield "## Resource model"
+    yield ""
+    yield (
+        "[`sim/resources.py`](../sim/resources.py) estimates what a machine takes of an ECP5 from "
+        "its configuration, in microseconds. DSPs and block RAMs are formulas; LUTs and flip-flops "
+        "are sums of structural terms, fitted to the other rows of "
+        "[`sim/resources.csv`](../sim/resources.csv). Below are the machines that it was not "
+        "fitted to, drawn at random: Yosys, model, error. `tests/sim/test_resources.py` holds "
+        f"every error to {TOLERANCE:.0%}."
+    )
+    yield ""
+    columns = ["machine", "PEs", "bits"]
+    columns += [text for name in RESOURCES for text in (name, "model", "error")]
+    yield from _table_head(columns, right=range(1, len(columns)))
+    for each in held_out:
+        model = estimate_resources(each.config)
+        cells = [
+            text
+            for found, guess in zip(astuple(each.counts), astuple(model), strict=True)
+            for text in (f"{found:,}", f"{guess:,}", f"{relative_error(found, guess):+.1%}")
+        ]
+        bits = f"{each.config.activation_bits} x {each.config.weight_bits}"
+        yield _line(each.config.name, _pes(each.config), bits, *cells)
+    yield ""
+    worst = [
+        max((abs(error) for error in errors), default=0.0)
+        for errors in zip(*(errors_of(each) for each in held_out), strict=True)
+    ]
+    spelt = ", ".join(f"{name} {error:.1%}" for name, error in zip(RESOURCES, worst, strict=True))
+    yield f"Largest errors: {spelt}."
+    yield ""
+
+
+def errors_of(sample: Sample) -> tuple[float, ...]:
+    """Relative errors of the model, in the order of ``Resources``."""
+    model: Resources = estimate_resources(sample.config)
+    pairs = zip(astuple(sample.counts), astuple(model), strict=True)
+    return tuple(relative_error(found, guess) for found, guess in pairs)
+
+
+def relative_error(found: int, guess: int) -> float:
+    """Of ``guess``, where ``found`` is right."""
+    return (guess - found) / found if found else float(guess != found)
 
 
 def _readable(cell: str) -> str:

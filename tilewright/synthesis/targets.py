@@ -5,12 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from arch.config import AcceleratorConfig
+from sim.resources import LUTS_PER_DISTRIBUTED
 
 LUTS, FLIP_FLOPS, MULTIPLIERS, BLOCK_RAMS = "LUT", "FF", "DSP", "block RAM"
 RESOURCES = (LUTS, FLIP_FLOPS, MULTIPLIERS, BLOCK_RAMS)
-
-LUTS_PER_DISTRIBUTED = 6
-"""A TRELLIS_DPR16X4 takes the LUTs of three slices."""
 
 Counts = dict[str, float]
 """Number by resource."""

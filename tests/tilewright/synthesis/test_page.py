@@ -3,7 +3,9 @@
 from dataclasses import replace
 
 from arch.presets import PRESETS
-from tilewright.synthesis.page import Clock, Findings, Row, page
+from sim.resources import Resources, Sample, estimate_resources, read_samples
+from tilewright.synthesis.__main__ import PAGE
+from tilewright.synthesis.page import Clock, Findings, Row, errors_of, model_section, page
 from tilewright.synthesis.targets import (
     BLOCK_RAMS,
     ECP5,
@@ -47,6 +49,7 @@ def findings() -> Findings:
             Row(config=SMALL, target=ECP5, machine=counts(20000, 15000, 82, 60.5), pe=pe),
             Row(config=ICE40_MACHINE, target=ICE40, machine=counts(5281, 9, 17, 20), pe=pe),
         ],
+        samples=read_samples(),
     )
 
 
@@ -69,3 +72,20 @@ def test_a_machine_that_fits() -> None:
     row = replace(found.rows[1], machine=counts(5280, 9, 8, 30))
     text = page(replace(found, rows=[row]))
     assert "(2 x 4 PEs, the smallest buffers that make sense) fits: 5,280 LUTs" in text
+
+
+def test_errors_are_relative_to_yosys() -> None:
+    model = estimate_resources(SMALL)
+    found = Resources(
+        luts=model.luts * 2,
+        flip_flops=model.flip_flops,
+        multipliers=model.multipliers,
+        block_rams=0,
+    )
+    sample = Sample(config=SMALL, held_out=True, yosys="0", counts=found)
+    assert errors_of(sample) == (-0.5, 0.0, 0.0, 1.0)
+
+
+def test_the_page_shows_the_committed_data() -> None:
+    """Else: `make synth`."""
+    assert "\n".join(model_section(read_samples())) in PAGE.read_text("utf-8")
