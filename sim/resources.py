@@ -32,7 +32,7 @@ its descriptions of memories they cost 4 and 128 (lattice/lutrams_trellis.txt, b
 LUTS_PER_DISTRIBUTED = 6
 """A DPR16X4 takes the LUTs of three slices."""
 
-_LANE_MULTIPLIERS = {8: 4 + 5, 16: 4 + 7}
+_LANE_MULTIPLIERS = {8: 4 + 5, 16: 4 + 8}
 """Of a requantiser lane, by width of an activation: 24 x 24 bits, and those of the operand unit."""
 
 
@@ -122,10 +122,12 @@ def block_rams(config: AcceleratorConfig) -> int:
 
 
 def multipliers(config: AcceleratorConfig) -> int:
-    """MULT18X18D: one for each PE, ``depthwise_kernel`` for each column, and those of the
-    requantiser lanes."""
+    """MULT18X18D: one for each PE, ``depthwise_kernel`` for each column, those of the requantiser
+    lanes, and one that counts the words of kernel rows, where a row has more than one word and
+    not a power of two."""
     lanes = config.requantiser_lanes * _LANE_MULTIPLIERS[config.activation_bits]
-    return (config.rows + config.depthwise_kernel) * config.cols + lanes
+    counts_words = config.tap_words.bit_count() > 1
+    return (config.rows + config.depthwise_kernel) * config.cols + lanes + counts_words
 
 
 def estimate_resources(config: AcceleratorConfig) -> Resources:
