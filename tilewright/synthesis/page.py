@@ -186,8 +186,8 @@ def model_section(samples: Iterable[Sample]) -> Iterator[str]:
         "its configuration, in microseconds. DSPs and block RAMs are formulas; LUTs and flip-flops "
         "are sums of structural terms, fitted to the other rows of "
         "[`sim/resources.csv`](../sim/resources.csv). Below are the machines that it was not "
-        "fitted to, drawn at random: Yosys, model, error. `tests/sim/test_resources.py` holds "
-        f"every error to {TOLERANCE:.0%}."
+        "fitted to, drawn at random but for two of unequal sides: Yosys, model, error. "
+        f"`tests/sim/test_resources.py` holds every error to {TOLERANCE:.0%}."
     )
     yield ""
     columns = ["machine", "PEs", "bits"]

@@ -17,6 +17,8 @@ from tilewright.synthesis.tools import synthesise, tool_version
 FITTED_PRESETS = ("tiny", "small", "small16", "ecp5_85f", "gemmini16")
 FITTED, HELD_OUT = 14, 12
 """How many random configurations the model is fitted to besides, and judged by."""
+CORNERS = ((2, 16), (16, 2))
+"""Rows and columns of further machines that it is judged by: `small`, but for these."""
 _SEEDS = {"fitted": 1, "held": 2}
 
 _MAX_PES = 128
@@ -28,6 +30,7 @@ def planned() -> Iterator[tuple[AcceleratorConfig, bool]]:
     yield from ((PRESETS[name], False) for name in FITTED_PRESETS)
     yield from ((config, False) for config in _random_configs("fitted", FITTED))
     yield from ((config, True) for config in _random_configs("held", HELD_OUT))
+    yield from ((_corner(rows, cols), True) for rows, cols in CORNERS)
 
 
 def sample(config: AcceleratorConfig, *, held_out: bool) -> Sample:
@@ -60,6 +63,11 @@ def csv_text(samples: list[Sample]) -> str:
             | asdict(each.counts)
         )
     return file.getvalue()
+
+
+def _corner(rows: int, cols: int) -> AcceleratorConfig:
+    sizes = {"name": f"corner{rows}x{cols}", "rows": rows, "cols": cols}
+    return AcceleratorConfig.from_mapping(PRESETS["small"].model_dump() | sizes)
 
 
 def _random_configs(name: str, count: int) -> Iterator[AcceleratorConfig]:

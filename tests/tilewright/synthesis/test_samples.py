@@ -6,7 +6,14 @@ import pytest
 
 from sim import resources
 from sim.resources import read_samples
-from tilewright.synthesis.samples import FITTED, FITTED_PRESETS, HELD_OUT, csv_text, planned
+from tilewright.synthesis.samples import (
+    CORNERS,
+    FITTED,
+    FITTED_PRESETS,
+    HELD_OUT,
+    csv_text,
+    planned,
+)
 
 
 def test_the_data_are_of_the_planned_machines() -> None:
@@ -17,8 +24,8 @@ def test_the_data_are_of_the_planned_machines() -> None:
 def test_the_plan() -> None:
     held_out = [config for config, held in planned() if held]
     assert (len(list(planned())), len(held_out)) == (
-        len(FITTED_PRESETS) + FITTED + HELD_OUT,
-        HELD_OUT,
+        len(FITTED_PRESETS) + FITTED + HELD_OUT + len(CORNERS),
+        HELD_OUT + len(CORNERS),
     )
     assert all(2 <= side <= 16 for config in held_out for side in (config.rows, config.cols))
 
