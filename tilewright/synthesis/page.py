@@ -183,7 +183,7 @@ def model_section(samples: Iterable[Sample]) -> Iterator[str]:
     yield ""
     yield (
         "[`sim/resources.py`](../sim/resources.py) estimates what a machine takes of an ECP5 from "
-        "its configuration, in microseconds. DSPs and block RAMs are formulas; LUTs and flip-flops "
+        "its configuration. DSPs and block RAMs are formulas; LUTs and flip-flops "
         "are sums of structural terms, fitted to the other rows of "
         "[`sim/resources.csv`](../sim/resources.csv). Below are the machines that it was not "
         "fitted to, drawn at random but for two of unequal sides: Yosys, model, error. "
