@@ -1,5 +1,6 @@
 """``python -m tilewright.synthesis`` writes docs/synthesis.md and the resource model's data."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import typer
@@ -15,10 +16,27 @@ from tilewright.synthesis.tools import place, synthesise, synthesise_pe, tool_ve
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "synthesis.md"
 
-# More than the least that will do: nextpnr takes pains for paths that miss it.
-PLACED = (("small", 100, 80.0, (1, 2, 3)), ("ecp5_85f", 90, 70.0, (1,)))
-"""Machine, MHz asked for, MHz to reach, nextpnr's seeds: for each of the larger machine's it takes
-about an hour."""
+
+@dataclass(frozen=True, kw_only=True)
+class Build:
+    """A machine that is placed and routed."""
+
+    name: str
+    """Of the preset."""
+    goal: int
+    """MHz asked for. More than the least that will do: nextpnr takes pains for paths that miss."""
+    least: float
+    """MHz to reach."""
+    seeds: tuple[int, ...]
+    """Of nextpnr."""
+    floor_plan: bool
+    """With the floor plan of the ECP5-85F."""
+
+
+BUILDS = (
+    Build(name="small", goal=100, least=80.0, seeds=(1, 2, 3), floor_plan=False),
+    Build(name="ecp5_85f", goal=90, least=70.0, seeds=(1, 2), floor_plan=True),
+)
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -28,12 +46,16 @@ def synthesis() -> None:
     """Synthesise, place and route, and write what was found."""
     clocks = [
         Clock(
-            least=least,
-            seeds=[place(PRESETS[name], goal=goal, seed=seed) for seed in seeds],
+            least=build.least,
+            floor_plan=build.floor_plan,
+            seeds=[
+                place(PRESETS[build.name], goal=build.goal, seed=seed, floor_plan=build.floor_plan)
+                for seed in build.seeds
+            ],
         )
-        for name, goal, least, seeds in PLACED
+        for build in BUILDS
     ]
-    machines = [(PRESETS[name], ECP5) for name, *_ in PLACED]
+    machines = [(PRESETS[build.name], ECP5) for build in BUILDS]
     machines += [(PRESETS["small"], target) for target in OTHERS] + [(ICE40_MACHINE, ICE40)]
     rows = [
         Row(

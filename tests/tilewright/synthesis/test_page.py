@@ -43,7 +43,11 @@ def findings() -> Findings:
     return Findings(
         versions={"Yosys": "0.70", "nextpnr": "0.11"},
         clocks=[
-            Clock(least=80.0, seeds=[PLACED, replace(PLACED, seed=4, mhz=80.0, path=("a", "b"))])
+            Clock(
+                least=80.0,
+                floor_plan=True,
+                seeds=[PLACED, replace(PLACED, seed=4, mhz=80.0, path=("a", "b"))],
+            )
         ],
         rows=[
             Row(config=SMALL, target=ECP5, machine=counts(20000, 15000, 82, 60.5), pe=pe),
@@ -57,7 +61,7 @@ def test_clock_rates_and_verdicts() -> None:
     text = page(findings())
     ends = "`queue.consume` to `execute.walker.left`"
     for line in (
-        "| `small` | 8 x 8 | 22,741 | 14,958 | 82 | 60 | 3: 79.96, 4: 80.00 | 80: 1 of 2 do "
+        "| `small` | 8 x 8 | 22,741 | 14,958 | 82 | 60 | yes | 3: 79.96, 4: 80.00 | 80: 1 of 2 do "
         f"| {ends} |",
         "| Lattice ECP5 | `synth_ecp5` | `small` | 8 x 8 | 20,000 | 15,000 | 82 | 60.5 "
         "| 1 | 30 | 9 |",
