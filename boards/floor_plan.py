@@ -87,7 +87,8 @@ def _activation_buffer(config: AcceleratorConfig) -> dict[str, str]:
 
 
 def floor_plan_script(config: AcceleratorConfig, *, prefix: str) -> str:
-    """Lines for Yosys, after synthesis, that give the blocks their sites.
+    """Lines for Yosys, after synthesis, that give the blocks their sites. Yosys ends with an error
+    where a module has not exactly one block.
 
     Args:
         config: of the machine.
