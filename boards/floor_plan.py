@@ -23,8 +23,8 @@ _MEMORY_ROWS = (70, 82)
 """Below all multipliers: the activation buffer's rotation takes as much of the device as a band of
 the array does. The other rows, 22 and 46, lie between the bands."""
 _MEMORIES = ((0, 0), (2, 1), (4, 2), (6, 3))
-_MEMORY_WORDS = 2048
-"""Of 8 bits, in a DP16KD."""
+_MEMORY_BYTES = 2048
+"""In a DP16KD, 8 or 16 bits wide."""
 
 
 def floor_plan(config: AcceleratorConfig) -> dict[str, str]:
@@ -65,15 +65,12 @@ def _activation_buffer(config: AcceleratorConfig) -> dict[str, str]:
     lanes, banks = config.activation_lanes, config.activation_banks
     in_row = ceil_div(lanes, len(_MEMORY_ROWS)) * banks
     sites = [(block + column, number) for block in _BLOCKS for column, number in _MEMORIES]
-    if (
-        config.activation_bits != 8
-        or config.activation_words > _MEMORY_WORDS
-        or in_row > len(sites)
-    ):
+    memory_bytes = config.activation_words * config.activation_bytes
+    if memory_bytes > _MEMORY_BYTES or in_row > len(sites):
         raise ConfigError(
             f"a floor plan must have at most {len(_MEMORY_ROWS) * len(sites)} memories of "
-            f"{_MEMORY_WORDS} bytes in the activation buffer, one for each lane of each bank, got "
-            f"{lanes} x {banks} of {config.activation_words * config.activation_bytes} bytes: "
+            f"{_MEMORY_BYTES} bytes in the activation buffer, one for each lane of each bank, got "
+            f"{lanes} x {banks} of {memory_bytes} bytes: "
             "place this machine without one"
         )
     found = {}

@@ -32,7 +32,9 @@ def place(site: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
-@pytest.mark.parametrize("config", [SMALL, LARGE, sized(2, 4), sized(5, 6), sized(16, 8)])
+@pytest.mark.parametrize(
+    "config", [SMALL, PRESETS["small16"], LARGE, sized(2, 4), sized(5, 6), sized(16, 8)]
+)
 def test_every_block_has_its_own_site(config: AcceleratorConfig) -> None:
     sites = floor_plan(config)
     pes = {f"execute.array.pe_{r}_{c}" for r in range(config.rows) for c in range(config.cols)}

@@ -1,6 +1,6 @@
 """Takes a PE's product register into the multiplier block of an ECP5.
 
-Yosys leaves it beside the block, as 16 flip-flops. In the block it costs nothing, and the longest
+Yosys leaves it beside the block, in flip-flops. In the block it costs nothing, and the longest
 way through a PE ends there: a device that is nearly full has blocks that lie far from their PEs.
 """
 
