@@ -114,10 +114,10 @@ def _clock(found: Findings) -> Iterator[str]:
 
 def _clock_commands(clocks: Sequence[Clock]) -> Iterator[str]:
     yield (
-        "`build/synth` keeps what the tools were given, a folder for each run: `script.ys` and what "
-        "it reads for Yosys, `pins.lpf` for nextpnr. Without a floor plan, the script is as follows, "
-        "with the number of PEs in it; with one, lines that give each block its site precede the "
-        "last."
+        "`build/synth` keeps what the tools were given, a folder for each run: `script.ys` and "
+        "what it reads for Yosys, `pins.lpf` for nextpnr. Without a floor plan, the script is as "
+        "follows, with the number of PEs in it; with one, lines that give each block its site "
+        "precede the last."
     )
     yield ""
     config = clocks[0].seeds[0].config
